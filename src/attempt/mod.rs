@@ -1,0 +1,151 @@
+//! Records to TCP connection attempts. An attempt is one SYN: a pair of endpoints and an initial sequence number.
+
+mod outcome;
+
+use std::net::{IpAddr, SocketAddr};
+
+pub use outcome::{Handshake, Outcome, ResetBy};
+
+use crate::packet::{HopLimit, IcmpErrorKind, OptionLayout, SeqNumber};
+use crate::recording::{RecordNumber, Timestamp};
+
+/// One TCP connection attempt.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Who sent the SYN.
+    pub client: SocketAddr,
+    /// Where to.
+    pub server: SocketAddr,
+    /// Initial sequence number.
+    pub isn: SeqNumber,
+    /// When the first SYN was seen.
+    pub first_syn: Timestamp,
+    /// SYNs seen, retransmissions included.
+    pub syn: u32,
+    /// SYN/ACKs seen, retransmissions included.
+    pub syn_ack: u32,
+    /// How far the handshake got.
+    pub handshake: Handshake,
+    /// Who reset it after the handshake.
+    pub reset_after_handshake_by: Option<ResetBy>,
+    /// Bytes of data the client sent, retransmissions not counted.
+    pub client_bytes: u64,
+    /// Bytes of data the server sent, retransmissions not counted.
+    pub server_bytes: u64,
+    /// The server's first line beginning `SSH-`, without its line end.
+    pub server_banner: Option<String>,
+    /// The ICMP error that answered the SYN.
+    pub icmp: Option<IcmpAnswer>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was seen of it, in order (the first entries only, if there are very many).
+    pub timeline: Vec<Entry>,
+}
+
+/// An ICMP error that answered a SYN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpAnswer {
+    /// Type on the wire.
+    pub icmp_type: u8,
+    /// Code on the wire.
+    pub code: u8,
+    /// Who sent it.
+    pub from: IpAddr,
+}
+
+/// One packet of an attempt's timeline.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// The record that holds it.
+    pub record: RecordNumber,
+    /// When it was captured.
+    pub at: Timestamp,
+    /// What it was.
+    pub what: What,
+}
+
+/// What a packet of an attempt was.
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    /// The client's SYN, first or again.
+    Syn(Segment),
+    /// The server's SYN/ACK.
+    SynAck(Segment),
+    /// An ACK without data, from the client.
+    Ack(Segment),
+    /// Data.
+    Data {
+        /// Whether the client sent it.
+        from_client: bool,
+        /// Its header.
+        segment: Segment,
+        /// Bytes of data.
+        len: u32,
+    },
+    /// A FIN (with or without data).
+    Fin {
+        /// Whether the client sent it.
+        from_client: bool,
+        /// Its header.
+        segment: Segment,
+    },
+    /// A reset.
+    Rst {
+        /// Whether the client sent it.
+        from_client: bool,
+        /// Its header.
+        segment: Segment,
+        /// Whether a client that follows RFC 9293 would have to believe it.
+        acceptable: bool,
+    },
+    /// An ICMP error quoting a packet of this attempt.
+    Icmp(IcmpSeen),
+}
+
+/// The telling fields of a TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// TTL or hop limit: as sent for our own, as received for others.
+    pub hop_limit: HopLimit,
+    /// IPv4 identification.
+    pub identification: Option<u32>,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+    /// Sequence number.
+    pub seq: SeqNumber,
+    /// Acknowledgment number, as on the wire even without the ACK bit.
+    pub ack: SeqNumber,
+    /// Control bits.
+    pub flags: crate::packet::TcpFlags,
+    /// Window.
+    pub window: u16,
+    /// TSval and TSecr.
+    pub timestamps: Option<(u32, u32)>,
+    /// MSS option.
+    pub mss: Option<u16>,
+    /// Option kinds in order.
+    pub options: OptionLayout,
+    /// Whether the checksum was right, where that could be told.
+    pub checksum_ok: Option<bool>,
+    /// Whether the frame was addressed to the capturing machine's own link-layer address, where known.
+    pub to_us: Option<bool>,
+}
+
+/// An ICMP error about a packet of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpSeen {
+    /// What it says.
+    pub kind: IcmpErrorKind,
+    /// Type on the wire.
+    pub icmp_type: u8,
+    /// Code on the wire.
+    pub code: u8,
+    /// Who sent it.
+    pub from: IpAddr,
+    /// TTL or hop limit of the ICMP packet itself, as received.
+    pub hop_limit: HopLimit,
+    /// TTL or hop limit in the quote: what was left when the packet arrived.
+    pub quoted_hop_limit: HopLimit,
+    /// Timeline index of the SYN it answers, where the quote tells which.
+    pub about: Option<usize>,
+}

@@ -1,0 +1,44 @@
+//! Where things lie: hops, segments, and how far away each answer came from.
+
+mod segment;
+
+use std::net::IpAddr;
+
+pub use segment::{Segment, Segments};
+
+/// The path as far as it was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Path {
+    /// Hops in order, from 1; silent ones between answering ones included.
+    pub hops: Vec<Hop>,
+    /// Hop number of the target, if something answered for it at a known distance.
+    pub target: Option<u8>,
+}
+
+/// One place on the path.
+#[derive(Clone, Debug)]
+pub struct Hop {
+    /// Its number, from 1.
+    pub number: u8,
+    /// Who answered; `None` for a silent hop.
+    pub address: Option<IpAddr>,
+    /// Others that answered from the same distance (load-balanced branches).
+    pub others: Vec<IpAddr>,
+    /// Which segments it may lie in.
+    pub segments: Segments,
+    /// Least round-trip time seen, in ns.
+    pub rtt: Option<i64>,
+    /// What it answered, such as `tcp/22` or `icmp`, in that order.
+    pub answered: Vec<String>,
+}
+
+/// A place along the path: 0 the client, 1 to 254 a hop, 255 the end of the path (the VM, wherever it is).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(pub u8);
+
+impl Place {
+    /// The client.
+    pub const CLIENT: Self = Self(0);
+    /// The end of the path.
+    pub const END: Self = Self(255);
+}

@@ -1,0 +1,267 @@
+//! What the tool did and what the kernel told it: everything a verdict may rest on that is not a frame.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::packet::MacAddr;
+
+/// One event of a live trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A trace begins: always the first record of one.
+    Start(Box<Start>),
+    /// How the kernel would send to an address of the target.
+    Route(Route),
+    /// A kernel connect(2) by the calling user got somewhere.
+    Connect {
+        /// Which connection, counted from 0.
+        id: u32,
+        /// Where to.
+        server: SocketAddr,
+        /// Local address and port, once known.
+        client: Option<SocketAddr>,
+        /// What happened.
+        stage: ConnectStage,
+    },
+    /// A probe made with the kernel's own means (no privilege) was sent.
+    KernelProbe {
+        /// Which probe, counted from 0.
+        id: u32,
+        /// What it asks.
+        probe: KernelProbe,
+        /// Its TTL or hop limit.
+        hop_limit: u8,
+    },
+    /// What came of a [`Event::KernelProbe`].
+    KernelAnswer {
+        /// Which probe.
+        id: u32,
+        /// The answer.
+        answer: KernelAnswer,
+    },
+    /// The kernel refused to send a crafted probe.
+    SendFailed {
+        /// Which interface.
+        interface: String,
+        /// The error number.
+        errno: i32,
+        /// Its text.
+        error: String,
+    },
+    /// A capture's counters, read when it was closed.
+    Capture(CaptureCounters),
+    /// A capture broke off.
+    CaptureLost {
+        /// Which interface.
+        interface: String,
+        /// Why.
+        error: String,
+    },
+    /// What could not be used for want of privilege, and what was done without it.
+    Unprivileged {
+        /// The capability that is missing.
+        missing: String,
+    },
+    /// A deadline passed; it moves the recording's clock.
+    Deadline {
+        /// What was waited for.
+        why: String,
+    },
+    /// The trace is over: what did not come until now did not come.
+    End {
+        /// Why it ended.
+        reason: EndReason,
+    },
+    /// An event of a newer version of the tool.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The opening event: what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// Version of the tool.
+    pub version: String,
+    /// Seed of everything random in the trace.
+    pub seed: u64,
+    /// What is traced.
+    pub target: Target,
+    /// Whether frames are captured (else only the kernel's own means were there).
+    pub captured: bool,
+    /// `--edge-net`: networks to count as the organisation's edge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edge_nets: Vec<IpNet>,
+    /// `--azure-net`: networks to count as Azure.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub azure_nets: Vec<IpNet>,
+    /// Deadline of the whole trace, in ms.
+    pub deadline_ms: u64,
+    /// How long a banner is waited for, in ms.
+    pub banner_wait_ms: u64,
+    /// User id the kernel connections run as.
+    pub uid: u32,
+    /// The client runs in a container or under WSL: the first hop may be its own host.
+    #[serde(default)]
+    pub contained: bool,
+}
+
+/// What is traced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// The name as given, if it was not an address.
+    pub name: Option<String>,
+    /// Every address of the name, in the order in which ssh would try them.
+    pub addresses: Vec<IpAddr>,
+    /// The port.
+    pub port: u16,
+}
+
+/// The kernel's route to an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The destination.
+    pub destination: IpAddr,
+    /// Outgoing interface, if there is a route.
+    pub interface: Option<String>,
+    /// Next hop; `None` where the destination is on the link itself.
+    pub gateway: Option<IpAddr>,
+    /// Source address the kernel chooses.
+    pub source: Option<IpAddr>,
+    /// Our link-layer address on that interface.
+    #[serde(default, with = "mac_text")]
+    pub mac: Option<MacAddr>,
+    /// The error, where there is no route.
+    pub error: Option<String>,
+}
+
+/// Stages of a kernel connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "kebab-case")]
+pub enum ConnectStage {
+    /// connect(2) was called.
+    Started,
+    /// connect(2) succeeded.
+    Established,
+    /// connect(2) failed.
+    Failed {
+        /// The error number.
+        errno: i32,
+        /// Its name or text.
+        error: String,
+    },
+    /// Bytes were read.
+    Received {
+        /// The bytes, as text: printable ASCII as it is, all else (backslash included) as `\xNN`.
+        data: String,
+    },
+    /// The server closed the connection (read(2) returned 0).
+    Closed,
+    /// read(2) or write(2) failed on the established connection.
+    Broken {
+        /// The error number.
+        errno: i32,
+        /// Its text.
+        error: String,
+    },
+    /// Nothing more was waited for: connect(2) or the banner had not come in time, or enough is known.
+    Abandoned {
+        /// How long it was waited for, in ms.
+        waited_ms: u64,
+    },
+}
+
+/// A question asked with the kernel's own means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelProbe {
+    /// connect(2) to the port with IP_TTL set.
+    Connect(SocketAddr),
+    /// An echo request by a datagram ICMP socket with IP_TTL set.
+    Echo(IpAddr),
+}
+
+/// What the kernel told of a [`KernelProbe`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KernelAnswer {
+    /// An ICMP error, from the socket's error queue.
+    Icmp {
+        /// Who sent it.
+        from: IpAddr,
+        /// Type on the wire.
+        icmp_type: u8,
+        /// Code on the wire.
+        code: u8,
+    },
+    /// connect(2) succeeded.
+    Established,
+    /// connect(2) failed with this error number (ECONNREFUSED: a reset).
+    Failed {
+        /// The error number.
+        errno: i32,
+    },
+    /// An echo reply came.
+    EchoReply {
+        /// Who sent it.
+        from: IpAddr,
+    },
+}
+
+/// Counters of one capture.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureCounters {
+    /// Which interface.
+    pub interface: String,
+    /// Frames seen by the filter.
+    pub received: u64,
+    /// Frames lost because the buffer was full.
+    pub dropped: u64,
+    /// Frames lost by the interface or its driver.
+    pub interface_dropped: u64,
+}
+
+/// Why a trace ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndReason {
+    /// Everything asked was answered, or had time to be.
+    Settled,
+    /// The deadline passed.
+    Deadline,
+    /// The user interrupted it.
+    Interrupted,
+    /// The recording or the capture could not go on.
+    Failed,
+}
+
+/// MAC addresses as `aa:bb:cc:dd:ee:ff`.
+mod mac_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::packet::MacAddr;
+
+    #[allow(clippy::ref_option, reason = "the signature serde calls")]
+    pub(super) fn serialize<S: Serializer>(mac: &Option<MacAddr>, s: S) -> Result<S::Ok, S::Error> {
+        match mac {
+            Some(mac) => s.collect_str(mac),
+            None => s.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<MacAddr>, D::Error> {
+        let Some(text) = Option::<String>::deserialize(d)? else { return Ok(None) };
+        let mut bytes = [0; 6];
+        let mut parts = text.split(':');
+        for byte in &mut bytes {
+            *byte = parts
+                .next()
+                .and_then(|p| u8::from_str_radix(p, 16).ok())
+                .ok_or_else(|| D::Error::custom(format!("`{text}` is no link-layer address")))?;
+        }
+        Ok(Some(MacAddr(bytes)))
+    }
+}
