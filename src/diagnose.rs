@@ -1,16 +1,18 @@
 //! The only composition: records in, findings out.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::attempt::{Attempt, Outcome};
-use crate::evidence::Evidence;
-use crate::packet::Undecoded;
-use crate::path::Path;
-use crate::recording::{Record, Truncation};
-use crate::verdict::Verdict;
+use crate::attempt::{Attempt, Connection, Connections, Outcome, Tracker, What};
+use crate::evidence::{Capture, Evidence, Scene, decide, gather};
+use crate::packet::{Undecoded, decode};
+use crate::path::{Networks, Path, Survey};
+use crate::recording::{
+    Body, EndReason, Event, Record, RecordNumber, Route, Start, Target, Timestamp, Truncation,
+};
+use crate::verdict::{Case, Verdict, eliminate};
 
 /// What is asked of a diagnosis beyond what the recording says itself.
 #[derive(Clone, Debug, Default)]
@@ -82,30 +84,246 @@ fn others(ports: &[u16]) -> String {
 }
 
 /// A diagnosis in the making.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Diagnosis {
-    #[allow(dead_code)]
     question: Question,
+    tracker: Tracker,
+    survey: Survey,
+    connections: Connections,
+    start: Option<Start>,
+    routes: Vec<(Route, RecordNumber)>,
+    capture_lossy: Option<String>,
+    counted: bool,
+    ended: Option<EndReason>,
+    undecoded: BTreeMap<Undecoded, u64>,
+    frames: u64,
+    first: Option<Timestamp>,
+    now: Option<Timestamp>,
+    caveats: Vec<String>,
 }
 
 impl Diagnosis {
     /// Starts one.
     pub fn new(question: Question) -> Self {
-        Self { question }
+        Self { question, ..Self::default() }
     }
 
     /// Takes the next record.
     pub fn push(&mut self, record: &Record<'_>) {
-        let _ = record;
+        self.first.get_or_insert(record.at);
+        self.now = self.now.max(Some(record.at));
+        match &record.body {
+            Body::Frame(frame) => {
+                self.frames += 1;
+                match decode(frame.link, frame.bytes) {
+                    Ok(packet) => {
+                        self.tracker.push(record.number, record.at, &packet);
+                        self.survey.packet(record.number, record.at, &packet);
+                    }
+                    Err(reason) => *self.undecoded.entry(reason).or_default() += 1,
+                }
+            }
+            Body::Event(event) => self.event(record, event),
+        }
+    }
+
+    fn event(&mut self, record: &Record<'_>, event: &Event) {
+        self.connections.event(record.number, record.at, event);
+        self.survey.event(record.number, record.at, event);
+        match event {
+            Event::Start(start) => self.start = Some((**start).clone()),
+            Event::Route(route) => self.routes.push((route.clone(), record.number)),
+            Event::Capture(counters) => {
+                self.counted = true;
+                if counters.dropped > 0 || counters.interface_dropped > 0 {
+                    self.capture_lossy = Some(format!(
+                        "the capture on {} lost {} of {} packets: silence is not taken as evidence",
+                        counters.interface,
+                        counters.dropped + counters.interface_dropped,
+                        counters.received,
+                    ));
+                }
+            }
+            Event::CaptureLost { interface, error } => {
+                self.capture_lossy =
+                    Some(format!("the capture on {interface} broke off ({error}): silence is not taken as evidence"));
+            }
+            Event::SendFailed { interface, error, .. } => {
+                self.caveats.push(format!("a probe could not be sent on {interface}: {error}"));
+            }
+            Event::Unprivileged { missing } => self.caveats.push(format!(
+                "without {missing} no packets were captured: this rests on what the kernel tells an ordinary program"
+            )),
+            Event::End { reason } => self.ended = Some(*reason),
+            _ => {}
+        }
     }
 
     /// Says that the recording breaks off.
     pub fn truncated(&mut self, truncation: &Truncation) {
-        let _ = truncation;
+        self.caveats.push(format!(
+            "the capture breaks off at byte {}: {}; what comes before was used",
+            truncation.offset, truncation.what
+        ));
     }
 
     /// What was found.
     pub fn finish(self) -> Result<Findings, NothingToDiagnose> {
-        Err(NothingToDiagnose::NoSyn { port: 22, ports: vec![] })
+        let traced = self.start.as_ref().map(|s| s.target.clone());
+        let port = self.question.port.or(traced.as_ref().map(|t| t.port)).unwrap_or(SSH);
+        let capture = self.capture();
+        let mut caveats = self.caveats;
+        caveats.extend(self.capture_lossy.clone());
+        let evicted = self.tracker.evicted();
+        let attempts = self.tracker.finish(port);
+        let (target, other_targets) =
+            choose_target(port, traced.as_ref(), &attempts, &self.connections, &self.routes)?;
+        let contained = self.start.as_ref().is_some_and(|s| s.contained);
+        let mut networks =
+            Networks { edge: self.question.edge_nets, azure: self.question.azure_nets, contained };
+        if let Some(start) = &self.start {
+            networks.edge.extend(&start.edge_nets);
+            networks.azure.extend(&start.azure_nets);
+        }
+        match (&self.start, self.ended) {
+            (Some(_), None) => caveats.push("the recording has no end: the trace was cut short".to_owned()),
+            (_, Some(EndReason::Deadline)) => {
+                caveats.push("the deadline passed before all was asked".to_owned())
+            }
+            (_, Some(EndReason::Interrupted)) => {
+                caveats.push("the trace was interrupted: this is what was known so far".to_owned())
+            }
+            (_, Some(EndReason::Failed)) => caveats.push("the trace could not go on to its end".to_owned()),
+            _ => {}
+        }
+        let connection =
+            |address: IpAddr| self.connections.iter().find(|c| c.server == SocketAddr::new(address, port));
+        let route_to = |address: IpAddr| {
+            self.routes.iter().find(|(r, _)| r.destination == address).map(|(r, n)| (r, *n))
+        };
+        let outcome_of = |address: IpAddr| {
+            let connection = connection(address);
+            let attempt = chosen_attempt(&attempts, connection, SocketAddr::new(address, port));
+            let route = route_to(address).map(|(r, _)| r);
+            decide(attempt, connection, route, capture)
+        };
+        let to_target: Vec<Attempt> = attempts.iter().filter(|a| a.server.ip() == target).cloned().collect();
+        let probes = self.survey.probes(target, &to_target);
+        let path = Path::assemble(&probes, target, port, &networks);
+        let server = SocketAddr::new(target, port);
+        let outcome = outcome_of(target);
+        let attempt = chosen_attempt(&to_target, connection(target), server);
+        let named = traced.as_ref().is_some_and(|t| t.name.is_some());
+        let scene = Scene {
+            target,
+            port,
+            named,
+            outcome,
+            attempt,
+            attempts: &to_target,
+            connection: connection(target),
+            route: route_to(target),
+            probes: &probes,
+            path: &path,
+            capture,
+        };
+        let evidence = gather(&scene);
+        let case = Case { outcome, path: &path, target, port, named, contained };
+        let verdict = eliminate(&case, &evidence);
+        if self.start.is_none() && outcome == Outcome::Timeout {
+            if let (Some(syn), Some(now)) = (attempt, self.now) {
+                let seconds = now.since(syn.first_syn) as f64 / 1e9;
+                caveats.push(format!(
+                    "no answer within the {seconds:.1} s captured after the SYN; a later one is not known of"
+                ));
+            }
+        }
+        Ok(Findings {
+            target: TargetFound { name: traced.and_then(|t| t.name), address: target, port },
+            outcome,
+            verdict,
+            evidence,
+            attempts: to_target.iter().filter(|a| a.server == server).cloned().collect(),
+            other_addresses: other_targets.into_iter().map(|a| (a, outcome_of(a))).collect(),
+            path,
+            caveats,
+            undecoded: self.undecoded,
+            evicted,
+        })
     }
+
+    /// How far the capture can be trusted.
+    fn capture(&self) -> Capture {
+        match &self.start {
+            Some(start) if !start.captured => Capture::None,
+            Some(_) if self.capture_lossy.is_none() && self.counted => Capture::Whole,
+            Some(_) => Capture::Lossy,
+            None => Capture::Whole,
+        }
+    }
+}
+
+/// The port ssh uses unless told otherwise.
+const SSH: u16 = 22;
+
+/// The address to diagnose, and the others that were tried: the first that fails, else the first.
+fn choose_target(
+    port: u16,
+    traced: Option<&Target>,
+    attempts: &[Attempt],
+    connections: &Connections,
+    routes: &[(Route, RecordNumber)],
+) -> Result<(IpAddr, Vec<IpAddr>), NothingToDiagnose> {
+    let mut candidates: Vec<IpAddr> = traced.map(|t| t.addresses.clone()).unwrap_or_default();
+    for attempt in attempts.iter().filter(|a| a.server.port() == port) {
+        if !candidates.contains(&attempt.server.ip()) {
+            candidates.push(attempt.server.ip());
+        }
+    }
+    if traced.is_some() {
+        let tried = |a: &IpAddr| {
+            connections.iter().any(|c| c.server.ip() == *a) || routes.iter().any(|(r, _)| r.destination == *a)
+        };
+        candidates.retain(tried);
+    }
+    let fails = |address: &IpAddr| {
+        let server = SocketAddr::new(*address, port);
+        match connections.iter().find(|c| c.server == server) {
+            Some(connection) => connection.banner().is_none(),
+            None => attempts
+                .iter()
+                .filter(|a| a.server == server)
+                .next_back()
+                .is_none_or(|a| !matches!(a.outcome, Outcome::Open | Outcome::Completed)),
+        }
+    };
+    let Some(first) = candidates.iter().copied().find(|a| fails(a)).or(candidates.first().copied()) else {
+        let mut ports: Vec<u16> = attempts.iter().map(|a| a.server.port()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        return Err(NothingToDiagnose::NoSyn { port, ports });
+    };
+    candidates.retain(|a| *a != first);
+    Ok((first, candidates))
+}
+
+/// The attempt that speaks for the client: the kernel's own; in a capture without kernel events the last one sent
+/// with a full hop limit, else the last.
+fn chosen_attempt<'a>(
+    attempts: &'a [Attempt],
+    connection: Option<&Connection>,
+    server: SocketAddr,
+) -> Option<&'a Attempt> {
+    let mut to_server = attempts.iter().filter(|a| a.server == server);
+    if let Some(connection) = connection {
+        return to_server.find(|a| Some(a.client) == connection.client);
+    }
+    let all: Vec<&Attempt> = to_server.collect();
+    let full = |a: &&&Attempt| {
+        a.timeline.iter().all(|e| match &e.what {
+            What::Syn(syn) => syn.hop_limit.0 > 32,
+            _ => true,
+        })
+    };
+    all.iter().rev().find(full).or(all.last()).copied()
 }

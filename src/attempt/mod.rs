@@ -1,10 +1,16 @@
 //! Records to TCP connection attempts. An attempt is one SYN: a pair of endpoints and an initial sequence number.
 
+mod connection;
 mod outcome;
+mod stream;
+mod tracker;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use connection::{Connection, Connections};
 pub use outcome::{Handshake, Outcome, ResetBy};
+pub use stream::ssh_line;
+pub use tracker::{MAX_ATTEMPTS, Tracker};
 
 use crate::packet::{HopLimit, IcmpErrorKind, OptionLayout, SeqNumber};
 use crate::recording::{RecordNumber, Timestamp};

@@ -1,10 +1,22 @@
 //! What attempts and path show: one file per family of rules.
+//!
+//! Every rule's documentation has the same five parts: what it **says**, what it **needs**, its **effect**, when
+//! it **misleads**, and what it **rests on**. A rule cites the records that show it. It may clear a suspect only
+//! where that suspect could not have produced the packets seen.
 
+mod answer;
+mod banner;
+mod client;
+mod outcome;
+mod scene;
+mod silence;
 mod suspect;
 
+pub use outcome::decide;
+pub use scene::{Capture, Scene, Trigger};
 pub use suspect::{Suspect, Suspects};
 
-use crate::path::Place;
+use crate::path::{Place, Segment};
 use crate::recording::RecordNumber;
 
 /// One thing that was shown.
@@ -61,5 +73,62 @@ impl Strength {
             Self::Likely => "likely",
             Self::Proven => "proven",
         }
+    }
+}
+
+/// Everything the rules find in a scene, in the order in which a person would argue.
+pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
+    let rules: &[fn(&Scene<'_>) -> Option<Evidence>] = &[
+        client::no_syn_on_wire,
+        client::connected_without_syn,
+        client::no_route,
+        client::next_hop_silent,
+        client::syn_ack_ignored,
+        client::syn_on_wire,
+        client::address_given,
+        answer::before_path_end,
+        answer::after_hop_reached,
+        answer::never_nearer,
+        answer::return_distance,
+        answer::icmp_sender,
+        answer::genuine_answer_follows,
+        silence::stops_where_control_goes_on,
+        silence::every_hop_passes_it,
+        silence::everything_stops,
+        banner::handshake_from_before_path_end,
+        banner::after_the_handshake,
+        banner::banner_read,
+    ];
+    let mut found: Vec<Evidence> = rules.iter().filter_map(|rule| rule(scene)).collect();
+    for evidence in &mut found {
+        evidence.packets.sort_unstable();
+        evidence.packets.dedup();
+    }
+    found
+}
+
+impl Claim {
+    pub(crate) const fn clears(from: Place, to: Place, suspects: Suspects) -> Self {
+        Self { from, to, suspects, effect: Effect::Clears }
+    }
+
+    pub(crate) const fn implicates(from: Place, to: Place, suspects: Suspects, strength: Strength) -> Self {
+        Self { from, to, suspects, effect: Effect::Implicates(strength) }
+    }
+
+    /// Clears everybody beyond the client.
+    pub(crate) const fn clears_the_network() -> Self {
+        Self::clears(Place(1), Place::END, Suspects::all())
+    }
+
+    /// Clears the client itself; the host it may be contained in stays, as a hop.
+    pub(crate) fn clears_the_client() -> Self {
+        let local = Suspects::in_segment(Segment::Client).without(Suspects::of(&[Suspect::ClientName]));
+        Self::clears(Place::CLIENT, Place::CLIENT, local)
+    }
+
+    /// Whether it speaks of `suspect` at `place`.
+    pub fn covers(&self, suspect: Suspect, place: Place) -> bool {
+        self.from <= place && place <= self.to && self.suspects.contains(suspect)
     }
 }

@@ -141,3 +141,11 @@ pub struct QuotedTcpRest {
     /// Option kinds in order, as far as quoted.
     pub options: OptionLayout,
 }
+
+impl IcmpErrorKind {
+    /// Shim.
+    pub fn of(v6: bool, icmp_type: u8, code: u8) -> Self {
+        let _ = (v6, icmp_type, code);
+        Self::Other
+    }
+}

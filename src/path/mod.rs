@@ -1,21 +1,30 @@
-//! Where things lie: hops, segments, and how far away each answer came from.
+//! Where things lie: probes and replies, hops, segments, and how far away each answer came from.
 
+mod assemble;
+mod distance;
+mod owner;
 mod segment;
+mod survey;
 
 use std::net::IpAddr;
 
+pub use distance::hops_back;
+pub use owner::Networks;
 pub use segment::{Segment, Segments};
+pub use survey::{Probe, Reply, ReplyKind, Survey, Via};
 
 /// The path as far as it was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Path {
-    /// Hops in order, from 1; silent ones between answering ones included.
+    /// Hops in order, from 1, up to the last that answered; silent ones between answering ones included.
     pub hops: Vec<Hop>,
-    /// Hop number of the target, if something answered for it at a known distance.
+    /// Hop number of the target, where it answered something other than the failing port at a known distance.
     pub target: Option<u8>,
+    /// How far the target is from the last hop is not known, and hops of these segments may lie in between.
+    pub beyond: Option<Segments>,
 }
 
-/// One place on the path.
+/// One hop of the path.
 #[derive(Clone, Debug)]
 pub struct Hop {
     /// Its number, from 1.

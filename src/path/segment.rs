@@ -78,6 +78,16 @@ impl Segments {
         (self.bits.count_ones() == 1).then_some(self.likeliest)
     }
 
+    /// The first of them in path order.
+    pub fn first(self) -> Segment {
+        self.iter().next().unwrap_or(self.likeliest)
+    }
+
+    /// The last of them in path order.
+    pub fn last(self) -> Segment {
+        self.iter().last().unwrap_or(self.likeliest)
+    }
+
     /// All of them, in path order.
     pub fn iter(self) -> impl Iterator<Item = Segment> {
         Segment::ALL.into_iter().filter(move |s| self.contains(*s))

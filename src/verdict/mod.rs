@@ -1,9 +1,19 @@
 //! Elimination: who still stands, who is cleared, and the step that would split the rest.
+//!
+//! Plain set logic over cited evidence: a suspect at a place stands unless a piece of evidence clears it there.
+//! No weights, no scores.
 
+mod next;
+mod usual;
+
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use crate::evidence::{Strength, Suspect};
-use crate::path::Segment;
+pub use next::NextStep;
+
+use crate::attempt::Outcome;
+use crate::evidence::{Effect, Evidence, Strength, Suspect};
+use crate::path::{Path, Place, Segment};
 
 /// The verdict.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +24,7 @@ pub struct Verdict {
     pub standing: Vec<Standing>,
     /// Those who could not have done it.
     pub cleared: Vec<Cleared>,
-    /// What to do next: the step that splits best comes first. A command line where there is one.
+    /// What to do next: the step that splits best comes first.
     pub next: Vec<NextStep>,
 }
 
@@ -44,11 +54,136 @@ pub struct Cleared {
     pub because: Vec<usize>,
 }
 
-/// One thing to do next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NextStep {
-    /// What to do and what it would settle, in one sentence.
-    pub why: String,
-    /// The command line, where one does it.
-    pub command: Option<String>,
+/// What a verdict is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Case<'a> {
+    /// The outcome of the attempt.
+    pub outcome: Outcome,
+    /// The path.
+    pub path: &'a Path,
+    /// The address diagnosed.
+    pub target: IpAddr,
+    /// The failing port.
+    pub port: u16,
+    /// The target was given by name.
+    pub named: bool,
+    /// The client may be contained in a host that is the first hop.
+    pub contained: bool,
+}
+
+/// A suspect at a place, and what the evidence says of it there.
+struct Candidate {
+    suspect: Suspect,
+    place: Place,
+    strength: Strength,
+    implicated_by: Vec<usize>,
+    cleared_by: Option<usize>,
+}
+
+/// Eliminates suspects by the evidence.
+pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
+    if matches!(case.outcome, Outcome::Open | Outcome::Completed) {
+        return Verdict::default();
+    }
+    let candidates: Vec<Candidate> =
+        suspects(case).into_iter().map(|(suspect, place)| judge(suspect, place, evidence)).collect();
+    let mut verdict = Verdict::default();
+    for &suspect in Suspect::ALL {
+        let places: Vec<&Candidate> = candidates.iter().filter(|c| c.suspect == suspect).collect();
+        let standing: Vec<&Candidate> = places.iter().copied().filter(|c| c.cleared_by.is_none()).collect();
+        if let Some(best) = standing.iter().min_by_key(|c| (Reverse(c.strength), c.place)) {
+            verdict.standing.push(stands(case, best, &standing, evidence));
+        } else if !places.is_empty() {
+            let mut because: Vec<usize> = places.iter().filter_map(|c| c.cleared_by).collect();
+            because.sort_unstable();
+            because.dedup();
+            verdict.cleared.push(Cleared { suspect, because });
+        }
+    }
+    verdict.standing.sort_by_key(|s| (Reverse(s.strength), usual::rank(case.outcome, s.suspect)));
+    verdict.segment = common_segment(&verdict.standing);
+    if let (Some(_), Some(first)) = (verdict.segment, verdict.standing.first_mut()) {
+        first.strength = first.strength.max(Strength::Likely);
+    }
+    verdict.next = next::steps(case, &verdict.standing);
+    verdict
+}
+
+/// Every suspect at every place where it might be.
+fn suspects(case: &Case<'_>) -> Vec<(Suspect, Place)> {
+    let mut all = Vec::new();
+    let mut add = |place: Place, wanted: &dyn Fn(Suspect) -> bool| {
+        all.extend(Suspect::ALL.iter().copied().filter(|s| wanted(*s)).map(|s| (s, place)));
+    };
+    // The user's ssh configuration has no part in connections that this tool makes itself.
+    let local = |s: Suspect| {
+        s.segment() == Segment::Client && !matches!(s, Suspect::ClientSshConfig | Suspect::ClientName)
+    };
+    add(Place::CLIENT, &local);
+    for hop in &case.path.hops {
+        add(Place(hop.number), &|s| {
+            let there = hop.segments.contains(s.segment());
+            there && s != Suspect::AzurePublicIp && (s.segment() != Segment::Client || local(s))
+        });
+    }
+    // The host's own switch filters without being a hop: Azure's suspects stand at the VM's place too.
+    add(Place::END, &|s| {
+        matches!(s.segment(), Segment::AzureEdge | Segment::Vm)
+            || case.path.beyond.is_some_and(|b| b.contains(s.segment()) && s.segment() != Segment::Client)
+    });
+    if case.named {
+        add(Place::END, &|s| s == Suspect::ClientName);
+    }
+    all
+}
+
+fn judge(suspect: Suspect, place: Place, evidence: &[Evidence]) -> Candidate {
+    let mut candidate =
+        Candidate { suspect, place, strength: Strength::Possible, implicated_by: vec![], cleared_by: None };
+    for (index, evidence) in evidence.iter().enumerate() {
+        for claim in evidence.claims.iter().filter(|c| c.covers(suspect, place)) {
+            match claim.effect {
+                Effect::Clears => candidate.cleared_by = candidate.cleared_by.or(Some(index)),
+                Effect::Implicates(strength) => {
+                    candidate.strength = candidate.strength.max(strength);
+                    candidate.implicated_by.push(index);
+                }
+            }
+        }
+    }
+    candidate
+}
+
+/// A suspect stands at its best place; where nothing speaks for it, what limits the places to it is cited.
+fn stands(case: &Case<'_>, best: &Candidate, all: &[&Candidate], evidence: &[Evidence]) -> Standing {
+    let because = if best.implicated_by.is_empty() {
+        let limits = |e: &Evidence| e.claims.iter().any(|c| c.effect == Effect::Clears);
+        evidence.iter().enumerate().filter(|(_, e)| limits(e)).map(|(i, _)| i).collect()
+    } else {
+        let mut because = best.implicated_by.clone();
+        because.dedup();
+        because
+    };
+    let hop_number = |place: Place| match place {
+        Place::CLIENT => None,
+        Place::END => case.path.target.filter(|_| best.suspect.segment() == Segment::Vm),
+        Place(hop) => Some(hop),
+    };
+    let hop = hop_number(best.place);
+    Standing {
+        suspect: best.suspect,
+        hop,
+        hops: all.iter().filter_map(|c| hop_number(c.place)).collect(),
+        address: match best.place {
+            Place::END if best.suspect.segment() == Segment::Vm => Some(case.target),
+            _ => hop.and_then(|h| case.path.hop(h)).and_then(|h| h.address),
+        },
+        strength: best.strength,
+        because,
+    }
+}
+
+fn common_segment(standing: &[Standing]) -> Option<Segment> {
+    let segment = standing.first()?.suspect.segment();
+    standing.iter().all(|s| s.suspect.segment() == segment).then_some(segment)
 }

@@ -1,0 +1,92 @@
+//! The kernel's own view of a connection: what connect(2) and read(2) told.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::ssh_line;
+use crate::recording::{ConnectStage, Event, RecordNumber, Timestamp, unescape_bytes};
+
+/// One kernel connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Where to.
+    pub server: SocketAddr,
+    /// Local address and port, once known.
+    pub client: Option<SocketAddr>,
+    /// The records that tell of it.
+    pub records: Vec<RecordNumber>,
+    /// When connect(2) was called.
+    pub started: Timestamp,
+    /// When connect(2) succeeded.
+    pub established: Option<Timestamp>,
+    /// The error of connect(2): number and text.
+    pub failed: Option<(i32, String)>,
+    /// The first bytes read.
+    pub received: Vec<u8>,
+    /// The server closed it.
+    pub closed: bool,
+    /// It broke after it was established: error number and text.
+    pub broken: Option<(i32, String)>,
+    /// It was given up after this many ms.
+    pub abandoned: Option<u64>,
+}
+
+impl Connection {
+    /// Whether nothing more will come of it.
+    pub fn is_over(&self) -> bool {
+        self.failed.is_some()
+            || self.closed
+            || self.broken.is_some()
+            || self.abandoned.is_some()
+            || self.banner().is_some()
+    }
+
+    /// The first line beginning `SSH-`.
+    pub fn banner(&self) -> Option<String> {
+        ssh_line(&self.received)
+    }
+}
+
+/// Collects kernel connections from events.
+#[derive(Debug, Default)]
+pub struct Connections(BTreeMap<u32, Connection>);
+
+impl Connections {
+    /// Takes the next event.
+    pub fn event(&mut self, record: RecordNumber, at: Timestamp, event: &Event) {
+        let Event::Connect { id, server, client, stage } = event else { return };
+        let connection = self.0.entry(*id).or_insert_with(|| Connection {
+            server: *server,
+            client: None,
+            records: Vec::new(),
+            started: at,
+            established: None,
+            failed: None,
+            received: Vec::new(),
+            closed: false,
+            broken: None,
+            abandoned: None,
+        });
+        connection.records.push(record);
+        connection.client = client.or(connection.client);
+        match stage {
+            ConnectStage::Started => {}
+            ConnectStage::Established => connection.established = Some(at),
+            ConnectStage::Failed { errno, error } => connection.failed = Some((*errno, error.clone())),
+            ConnectStage::Received { data } => connection.received.extend(unescape_bytes(data)),
+            ConnectStage::Closed => connection.closed = true,
+            ConnectStage::Broken { errno, error } => connection.broken = Some((*errno, error.clone())),
+            ConnectStage::Abandoned { waited_ms } => connection.abandoned = Some(*waited_ms),
+        }
+    }
+
+    /// All of them, in order of their number.
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.0.values()
+    }
+
+    /// One of them.
+    pub fn get(&self, id: u32) -> Option<&Connection> {
+        self.0.get(&id)
+    }
+}

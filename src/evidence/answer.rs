@@ -1,0 +1,281 @@
+//! A reset or an ICMP error answered the SYN: how far away does its sender stand?
+//!
+//! The answer bears the VM's address whoever forged it. What gives the sender away is the least hop limit that
+//! draws the answer: a packet that runs out before the VM cannot have been answered by it.
+
+use super::scene::SWEPT;
+use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
+use crate::attempt::{Outcome, What};
+use crate::packet::{HopLimit, IcmpErrorKind};
+use crate::path::{Place, Probe, Reply, ReplyKind, Via, hops_back};
+use crate::recording::RecordNumber;
+
+/// Fewest answers with one and the same hop limit left that rule out a sender who copies or draws it at random.
+const STEADY: usize = 3;
+
+/// Fewest probes that passed a hop without drawing the answer before that hop is taken to let them pass.
+const PASSED: usize = 2;
+
+/// The answers of the kind that made the outcome.
+fn refusals(scene: &Scene<'_>) -> Option<Trigger> {
+    match scene.outcome {
+        Outcome::Reset => scene.trigger(|r| r.kind == ReplyKind::Rst),
+        Outcome::Rejected => scene.trigger(|r| matches!(r.kind, ReplyKind::Unreachable { .. })),
+        _ => None,
+    }
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    if outcome == Outcome::Reset { "reset" } else { "ICMP error" }
+}
+
+/// `reset-before-path-end`, `icmp-before-path-end`
+///
+/// - **Says.** A SYN that runs out at hop h drew the answer, and routers at h or beyond still answer.
+/// - **Needs.** A time-exceeded from hop h or beyond on the same way: the routers before h that answered the
+///   failing port are those of the control path.
+/// - **Effect.** Clears everything beyond hop h, the VM first of all.
+/// - **Misleads when.** The port takes another, shorter way from a router on that shows no difference before it.
+/// - **Rests on.** RFC 9293 section 3.10.7.3; RFC 791 and RFC 8200 (a router does not forward a packet whose hop
+///   limit has run out).
+pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
+    let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
+    let hop = trigger.at_most;
+    let router = scene.router_at_or_beyond(hop)?;
+    let beyond = Place(hop + 1);
+    let mut packets = trigger.records;
+    packets.extend(router);
+    let (rule, what) = match scene.outcome {
+        Outcome::Reset => ("reset-before-path-end", "a reset"),
+        _ => ("icmp-before-path-end", "the ICMP error"),
+    };
+    Some(Evidence {
+        rule,
+        says: format!(
+            "a SYN that cannot get past hop {hop} drew {what}, and the path goes on beyond hop {hop}: its sender is no farther"
+        ),
+        packets,
+        claims: vec![Claim::clears(beyond, Place::END, Suspects::all())],
+    })
+}
+
+/// `syn-passed-hops`
+///
+/// - **Says.** SYNs to the port ran out at hop h and came back as time exceeded: every hop before h forwards them.
+/// - **Needs.** A time-exceeded quoting a SYN to the failing port.
+/// - **Effect.** None by itself: a box that forwards the SYN and answers a copy of it is left to
+///   [`never_nearer`]. It puts the sender's near end in words.
+/// - **Misleads when.** A box lets the first few SYNs pass.
+/// - **Rests on.** RFC 792, RFC 4443: the quote ties the answer to our SYN.
+pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
+    let trigger = refusals(scene)?;
+    let (hop, packets) = scene.reached();
+    if hop == 0 || hop >= trigger.at_most {
+        return None;
+    }
+    let answer = word(scene.outcome);
+    Some(Evidence {
+        rule: "syn-passed-hops",
+        says: format!(
+            "SYNs to port {} that ran out at hop {hop} came back as time exceeded and drew no {answer}",
+            scene.port
+        ),
+        packets,
+        claims: vec![],
+    })
+}
+
+/// `no-answer-from-nearer`
+///
+/// - **Says.** Every hop before h let SYNs to the port pass, and none of them drew the answer.
+/// - **Needs.** Time exceeded for SYNs to the port from hop h, more than once, without the answer; at least three
+///   answers that came with one and the same hop limit left though drawn by different ones (no copied, no random
+///   hop limit); no sign of packet loss; no genuine answer behind the forged one.
+/// - **Effect.** Clears the hops before h.
+/// - **Misleads when.** A box answers a copy of the SYN, and its answers to those SYNs were all lost without any
+///   other loss.
+/// - **Rests on.** RFC 791; injectors that answer copies send an answer for every SYN that passes them.
+pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
+    let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
+    if scene.outcome == Outcome::Reset && !steady(&trigger.replies) {
+        return None;
+    }
+    if scene.loss_seen() || genuine(scene).is_some() {
+        return None;
+    }
+    let passed = |hop: u8| -> Vec<RecordNumber> {
+        scene
+            .port_probes()
+            .filter(|p| hop <= p.hop_limit && p.hop_limit < trigger.at_most)
+            .filter_map(|p| Some([p.record, p.time_exceeded()?.record]))
+            .flatten()
+            .collect()
+    };
+    let reached = scene.reached().0.min(trigger.at_most - 1);
+    let cleared_to = (1..reached).rev().find(|hop| passed(hop + 1).len() / 2 >= PASSED)?;
+    Some(Evidence {
+        rule: "no-answer-from-nearer",
+        says: format!(
+            "SYNs to port {} that passed {} drew no {} until hop {}",
+            scene.port,
+            if cleared_to == 1 { "hop 1".to_owned() } else { format!("hops 1 to {cleared_to}") },
+            word(scene.outcome),
+            trigger.at_most,
+        ),
+        packets: passed(cleared_to + 1),
+        claims: vec![Claim::clears(Place(1), Place(cleared_to), Suspects::all())],
+    })
+}
+
+/// Whether the answers came with one hop limit left, though they were drawn by different ones.
+fn steady(replies: &[(u8, Reply)]) -> bool {
+    let left = |r: &Reply| r.hop_limit;
+    let same = replies.windows(2).all(|w| left(&w[0].1) == left(&w[1].1) && left(&w[0].1).is_some());
+    let drawn_by_different = replies.iter().any(|(sent, _)| *sent != replies[0].0);
+    same && drawn_by_different && replies.len() >= STEADY
+}
+
+/// `return-distance`
+///
+/// - **Says.** The answer came from as far away as one of the places that stand, and not the others.
+/// - **Needs.** The hop limit left of the answer, and of answers that each place certainly sent.
+/// - **Effect.** Implicates that place; clears nobody.
+/// - **Misleads when.** The forger copies, randomises or imitates hop limits, or the way back is another one.
+/// - **Rests on.** Operating systems start with 64, 128 or 255.
+pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
+    let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
+    let (_, answer) = trigger.replies.iter().find(|(_, r)| r.hop_limit.is_some())?;
+    let back = hops_back(answer.hop_limit?);
+    let (near, _) = scene.reached();
+    let near = near.min(trigger.at_most);
+    let mut agreeing: Vec<(Place, RecordNumber)> = Vec::new();
+    for hop in near.max(1)..=trigger.at_most {
+        let place = scene.place(hop);
+        if let Some((left, record)) = own_answer(scene, place) {
+            if hops_back(left) == back {
+                agreeing.push((place, record));
+            }
+        }
+    }
+    let &[(place, record)] = agreeing.as_slice() else { return None };
+    Some(Evidence {
+        rule: "return-distance",
+        says: format!(
+            "the {} came back over {back} {}, as do the answers of {}",
+            word(scene.outcome),
+            if back == 1 { "router" } else { "routers" },
+            scene.between(place, place),
+        ),
+        packets: vec![answer.record, record],
+        claims: vec![Claim::implicates(place, place, usual_refusers(scene), Strength::Likely)],
+    })
+}
+
+/// Who usually refuses: firewalls everywhere, and on the VM whatever leaves the port closed.
+fn usual_refusers(scene: &Scene<'_>) -> Suspects {
+    let firewalls =
+        [Suspect::EdgeFirewall, Suspect::TransitFilter, Suspect::AzureFirewall, Suspect::VmFirewall];
+    let closed = [Suspect::VmSshdNotRunning, Suspect::VmSshdPort];
+    let all = firewalls.into_iter();
+    if scene.outcome == Outcome::Reset { all.chain(closed).collect() } else { all.collect() }
+}
+
+/// What is left of the hop limit of an answer that this place certainly sent.
+fn own_answer(scene: &Scene<'_>, place: Place) -> Option<(HopLimit, RecordNumber)> {
+    let own = |p: &Probe, r: &Reply| match place {
+        Place::END => p.via != Via::Tcp(scene.port) && r.from == scene.target && r.kind.is_terminal(),
+        Place(hop) => p.hop_limit == hop && r.kind == ReplyKind::TimeExceeded,
+    };
+    // A reset of another port says more of a reset than an echo reply does.
+    let rank = |r: &Reply| (r.kind != ReplyKind::Rst, r.record);
+    scene
+        .probes
+        .iter()
+        .flat_map(|p| p.replies.iter().filter(move |r| own(p, r)))
+        .min_by_key(|r| rank(r))
+        .and_then(|r| Some((r.hop_limit?, r.record)))
+}
+
+/// `icmp-sender`
+///
+/// - **Says.** The ICMP error bears the address of a hop on the path (or of the target).
+/// - **Needs.** That address among the hops; for the target, a trigger at the end of the path.
+/// - **Effect.** Implicates that hop; clears nobody.
+/// - **Misleads when.** The sender borrows the address (NAT64, DNAT, a forger).
+/// - **Rests on.** RFC 792, RFC 4443 section 2.2.
+pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
+    let trigger = refusals(scene).filter(|_| scene.outcome == Outcome::Rejected)?;
+    let (_, reply) = trigger.replies.first()?;
+    let ReplyKind::Unreachable { kind, icmp_type, code, .. } = reply.kind else { return None };
+    let place = match scene.path.hop_of(reply.from) {
+        Some(hop) => Place(hop.number),
+        None if reply.from == scene.target => scene.place(trigger.at_most),
+        None => return None,
+    };
+    let who = scene.between(place, place);
+    let (meaning, suspects) = match kind {
+        IcmpErrorKind::HostUnreachable => (
+            "host unreachable: the next host does not answer on its link",
+            Suspects::of(&[
+                Suspect::VmDown,
+                Suspect::AzurePublicIp,
+                Suspect::EdgeRoute,
+                Suspect::TransitRoute,
+            ]),
+        ),
+        IcmpErrorKind::NetUnreachable => (
+            "net unreachable: it has no route",
+            Suspects::of(&[Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute, Suspect::VmRoute]),
+        ),
+        IcmpErrorKind::Prohibited => ("forbidden by policy", usual_refusers(scene)),
+        IcmpErrorKind::PortUnreachable => ("port unreachable", usual_refusers(scene)),
+        IcmpErrorKind::TimeExceeded => (
+            "time exceeded for a full hop limit: a routing loop",
+            Suspects::of(&[Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute]),
+        ),
+        _ => ("unreachable", usual_refusers(scene)),
+    };
+    let next = if kind == IcmpErrorKind::HostUnreachable { Place::END } else { place };
+    Some(Evidence {
+        rule: "icmp-sender",
+        says: format!("{who} sent ICMP type {icmp_type} code {code} ({meaning})"),
+        packets: trigger.replies.iter().map(|(_, r)| r.record).take(6).collect(),
+        claims: vec![Claim::implicates(place, next, suspects, Strength::Likely)],
+    })
+}
+
+/// A SYN/ACK that came behind a reset of the same SYN.
+fn genuine(scene: &Scene<'_>) -> Option<[RecordNumber; 2]> {
+    scene.attempts.iter().filter(|a| a.server.port() == scene.port).find_map(|attempt| {
+        let reset = attempt
+            .timeline
+            .iter()
+            .find(|e| matches!(e.what, What::Rst { from_client: false, acceptable: true, .. }))?;
+        let behind =
+            attempt.timeline.iter().find(|e| e.record > reset.record && matches!(e.what, What::SynAck(_)))?;
+        Some([reset.record, behind.record])
+    })
+}
+
+/// `genuine-answer-follows`
+///
+/// - **Says.** A SYN/ACK came behind the reset of the same SYN: somebody listens, and somebody else reset.
+/// - **Needs.** Both on one attempt, the SYN/ACK acknowledging the SYN.
+/// - **Effect.** Clears the VM of not listening and of not running; it implicates whoever inspects on the way.
+/// - **Misleads when.** The VM's own intrusion prevention sent the reset: it stands.
+/// - **Rests on.** RFC 9293 section 3.10.7.2: a closed port sends no SYN/ACK.
+pub(super) fn genuine_answer_follows(scene: &Scene<'_>) -> Option<Evidence> {
+    let packets = genuine(scene).filter(|_| scene.outcome == Outcome::Reset)?;
+    let cleared = Suspects::of(&[Suspect::VmDown, Suspect::VmSshdNotRunning, Suspect::VmSshdPort]);
+    let inspectors =
+        Suspects::of(&[Suspect::EdgeIds, Suspect::TransitFilter, Suspect::AzureIds, Suspect::VmIds]);
+    Some(Evidence {
+        rule: "genuine-answer-follows",
+        says: "a SYN/ACK came behind the reset of the same SYN: the reset was injected".to_owned(),
+        packets: packets.to_vec(),
+        claims: vec![
+            Claim::clears(Place::END, Place::END, cleared),
+            Claim::implicates(Place(1), Place::END, inspectors, Strength::Likely),
+        ],
+    })
+}

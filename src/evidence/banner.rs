@@ -1,0 +1,110 @@
+//! After the handshake: who answered it, and what became of the connection.
+
+use super::scene::SWEPT;
+use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use crate::attempt::{Outcome, What};
+use crate::path::{Place, ReplyKind};
+use crate::recording::RecordNumber;
+
+/// `handshake-from-before-path-end`
+///
+/// - **Says.** A SYN that runs out at hop h drew a SYN/ACK, and routers at h or beyond still answer: a box no
+///   farther than h answers for the VM.
+/// - **Needs.** As for `reset-before-path-end`.
+/// - **Effect.** Implicates a proxy or firewall up to hop h; clears nobody: the box may hand the connection on
+///   (SYNPROXY) to a VM that is at fault.
+/// - **Misleads when.** As for `reset-before-path-end`.
+/// - **Rests on.** As for `reset-before-path-end`.
+pub(super) fn handshake_from_before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
+    if matches!(scene.outcome, Outcome::LocalFailure | Outcome::HalfOpen) {
+        return None;
+    }
+    let trigger = scene.trigger(|r| r.kind == ReplyKind::SynAck).filter(|t| t.at_most < SWEPT)?;
+    let hop = trigger.at_most;
+    let router = scene.router_at_or_beyond(hop)?;
+    let mut packets = trigger.records;
+    packets.extend(router);
+    let proxies = Suspects::of(&[Suspect::EdgeProxy, Suspect::EdgeFirewall, Suspect::AzureFirewall]);
+    Some(Evidence {
+        rule: "handshake-from-before-path-end",
+        says: format!(
+            "a SYN that cannot get past hop {hop} drew a SYN/ACK, and the path goes on beyond hop {hop}: a box up to there answers for the VM"
+        ),
+        packets,
+        claims: vec![Claim::implicates(Place(1), Place(hop), proxies, Strength::Likely)],
+    })
+}
+
+/// `after-the-handshake`
+///
+/// - **Says.** How the established connection ended, or that it stayed silent.
+/// - **Needs.** A completed handshake.
+/// - **Effect.** Implicates what on the VM does that; clears nobody: a box on the way may do the same.
+/// - **Misleads when.** A proxy answers for the VM.
+/// - **Rests on.** RFC 4253 section 4.2: the server sends its identification line without being asked.
+pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
+    let (says, suspects): (&str, &[Suspect]) = match scene.outcome {
+        Outcome::ResetAfterHandshake => (
+            "the connection was established, then reset before the key exchange was through",
+            &[Suspect::VmSshdRefuses, Suspect::EdgeIds],
+        ),
+        Outcome::Closed => (
+            "the connection was established, then closed by the server's side before any SSH identification",
+            &[Suspect::VmSshdRefuses],
+        ),
+        Outcome::NotSsh => (
+            "the connection was established, and what the server's side sent is not SSH",
+            &[Suspect::VmOtherService],
+        ),
+        Outcome::NoBanner => {
+            ("the connection was established, and no SSH identification came", &[Suspect::VmSshdHung])
+        }
+        Outcome::Stalled => (
+            "the SSH identification came, then nothing more got through",
+            &[Suspect::TransitMtu, Suspect::VmSshdHung],
+        ),
+        _ => return None,
+    };
+    Some(Evidence {
+        rule: "after-the-handshake",
+        says: says.to_owned(),
+        packets: telling(scene),
+        claims: vec![Claim::implicates(Place(1), Place::END, Suspects::of(suspects), Strength::Likely)],
+    })
+}
+
+/// The records that tell the story of the established connection.
+fn telling(scene: &Scene<'_>) -> Vec<RecordNumber> {
+    let mut records: Vec<RecordNumber> =
+        scene.connection.iter().flat_map(|c| c.records.iter().copied()).collect();
+    let of_the_server = |what: &What| {
+        matches!(
+            what,
+            What::SynAck(_) | What::Rst { .. } | What::Fin { .. } | What::Data { from_client: false, .. }
+        )
+    };
+    let timeline = scene.attempt.iter().flat_map(|a| &a.timeline);
+    records.extend(timeline.filter(|e| of_the_server(&e.what)).map(|e| e.record).take(8));
+    records
+}
+
+/// `banner-read`
+///
+/// - **Says.** The server's SSH identification was read: SSH is reachable.
+/// - **Needs.** A line beginning `SSH-`.
+/// - **Effect.** None needed.
+/// - **Misleads when.** A relay answers for the VM; then `handshake-from-before-path-end` says so.
+/// - **Rests on.** RFC 4253 section 4.2.
+pub(super) fn banner_read(scene: &Scene<'_>) -> Option<Evidence> {
+    let banner = scene
+        .connection
+        .and_then(crate::attempt::Connection::banner)
+        .or_else(|| scene.attempt.and_then(|a| a.server_banner.clone()))
+        .filter(|_| scene.outcome == Outcome::Open)?;
+    Some(Evidence {
+        rule: "banner-read",
+        says: format!("the server identified itself as {banner}"),
+        packets: telling(scene),
+        claims: vec![],
+    })
+}

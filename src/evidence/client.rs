@@ -1,0 +1,278 @@
+//! The client: the kernel's connect(2) against the wire.
+//!
+//! The capture sees packets after the client's OUTPUT firewall and before its INPUT firewall; crafted probes are
+//! sent below both. Only the kernel's own connection speaks for the client.
+
+use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use crate::attempt::{Outcome, What};
+use crate::path::Place;
+use crate::recording::RecordNumber;
+
+const EHOSTUNREACH: i32 = 113;
+const ECONNREFUSED: i32 = 111;
+
+/// `kernel-syn-not-on-wire`
+///
+/// - **Says.** connect(2) failed, or was still waiting at the end, and its SYN is on no interface.
+/// - **Needs.** A capture on every interface that missed nothing; a route; a next hop that answers (else
+///   [`next_hop_silent`]).
+/// - **Effect.** Implicates the client's outbound firewall and its like; clears everything beyond the client.
+/// - **Misleads when.** The packet left through an interface that was not captured.
+/// - **Rests on.** Linux hands packets to AF_PACKET taps behind netfilter OUTPUT (net/core/dev.c,
+///   dev_queue_xmit_nit).
+pub(super) fn no_syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
+    let connection = scene.connection.filter(|_| scene.outcome == Outcome::LocalFailure)?;
+    let errno = connection.failed.as_ref().map(|(errno, _)| *errno);
+    let route_failed = scene.route.is_some_and(|(r, _)| r.error.is_some());
+    if route_failed || next_hop_unknown(scene) {
+        return None;
+    }
+    let says = match &connection.failed {
+        Some((_, error)) => {
+            format!("connect(2) failed with {error}, and its SYN never appeared on any interface")
+        }
+        None => "connect(2) got no answer, and its SYN never appeared on any interface".to_owned(),
+    };
+    let could = if errno == Some(ECONNREFUSED) {
+        Suspects::of(&[Suspect::ClientSecuritySoftware, Suspect::ClientProxy])
+    } else {
+        Suspects::of(&[Suspect::ClientSecuritySoftware, Suspect::ClientProxy, Suspect::ClientRoute])
+    };
+    let not_these = Suspects::of(&[Suspect::ClientFirewallIn, Suspect::ClientName]);
+    let (at, firewall) = (Place::CLIENT, Suspects::of(&[Suspect::ClientFirewallOut]));
+    Some(Evidence {
+        rule: "kernel-syn-not-on-wire",
+        says,
+        packets: connection.records.clone(),
+        claims: vec![
+            Claim::implicates(at, at, firewall, Strength::Likely),
+            Claim::implicates(at, at, could, Strength::Possible),
+            Claim::clears(at, at, not_these),
+            Claim::clears(Place::END, Place::END, not_these),
+            Claim::clears_the_network(),
+        ],
+    })
+}
+
+/// `connected-without-syn`
+///
+/// - **Says.** connect(2) succeeded without a SYN on any interface: something on the client took the connection.
+/// - **Needs.** A capture on every interface that missed nothing.
+/// - **Effect.** Implicates a proxy on the client; clears everything beyond the client.
+/// - **Misleads when.** As for [`no_syn_on_wire`].
+/// - **Rests on.** A local redirect (nftables `redirect`, `tproxy`) never reaches the tap.
+pub(super) fn connected_without_syn(scene: &Scene<'_>) -> Option<Evidence> {
+    let connection = scene.connection.filter(|c| {
+        scene.attempt.is_none() && c.established.is_some() && scene.outcome == Outcome::Intercepted
+    })?;
+    let at = Place::CLIENT;
+    let others = Suspects::of(&[
+        Suspect::ClientFirewallOut,
+        Suspect::ClientFirewallIn,
+        Suspect::ClientRoute,
+        Suspect::ClientName,
+    ]);
+    Some(Evidence {
+        rule: "connected-without-syn",
+        says: "connect(2) succeeded, yet no SYN left on any interface: something on this machine answered"
+            .to_owned(),
+        packets: connection.records.clone(),
+        claims: vec![
+            Claim::implicates(at, at, Suspects::of(&[Suspect::ClientProxy]), Strength::Likely),
+            Claim::clears(at, at, others),
+            Claim::clears(Place::END, Place::END, others),
+            Claim::clears_the_network(),
+        ],
+    })
+}
+
+/// `no-route`
+///
+/// - **Says.** The kernel has no route to the address.
+/// - **Needs.** Its answer to the route query, and connect(2) failing.
+/// - **Effect.** Proves the client's routing; clears all else.
+/// - **Misleads when.** Never for this outcome: nothing was sent.
+/// - **Rests on.** connect(2), ENETUNREACH and EHOSTUNREACH; RTM_GETROUTE.
+pub(super) fn no_route(scene: &Scene<'_>) -> Option<Evidence> {
+    let (route, record) = scene.route?;
+    let error = route.error.as_ref().filter(|_| scene.outcome == Outcome::LocalFailure)?;
+    let mut packets = vec![record];
+    packets.extend(scene.connection.iter().flat_map(|c| c.records.iter().copied()));
+    let rest = Suspects::all().without(Suspects::of(&[Suspect::ClientRoute]));
+    let at = Place::CLIENT;
+    Some(Evidence {
+        rule: "no-route",
+        says: format!("the kernel of this machine has no route to {}: {error}", scene.target),
+        packets,
+        claims: vec![
+            Claim::implicates(at, at, Suspects::of(&[Suspect::ClientRoute]), Strength::Proven),
+            Claim::clears(at, Place::END, rest),
+            Claim::clears_the_network(),
+        ],
+    })
+}
+
+/// `next-hop-silent`
+///
+/// - **Says.** There is a route, but the next hop did not answer on the link (ARP or neighbour discovery).
+/// - **Needs.** No SYN on any interface, and connect(2) failing with EHOSTUNREACH or no probe leaving either.
+/// - **Effect.** Implicates the next hop (or, with the target on the link, the target) and the client's route.
+/// - **Misleads when.** The client's firewall drops ARP; it stands too.
+/// - **Rests on.** RFC 1122 section 2.3.2.2; connect(2), EHOSTUNREACH.
+pub(super) fn next_hop_silent(scene: &Scene<'_>) -> Option<Evidence> {
+    let connection = scene.connection.filter(|_| scene.outcome == Outcome::LocalFailure)?;
+    let (route, record) = scene.route.filter(|(r, _)| r.error.is_none())?;
+    if !next_hop_unknown(scene) {
+        return None;
+    }
+    let mut packets = connection.records.clone();
+    packets.push(record);
+    let at = Place::CLIENT;
+    let (says, guilty) = match route.gateway {
+        Some(gateway) => (
+            format!("the next hop {gateway} did not answer on the link, so that no SYN could be sent"),
+            Suspects::of(&[Suspect::EdgeRoute, Suspect::ClientRoute]),
+        ),
+        None => (
+            format!(
+                "{} is on this link and did not answer on it, so that no SYN could be sent",
+                scene.target
+            ),
+            Suspects::of(&[Suspect::VmDown, Suspect::AzurePublicIp, Suspect::ClientRoute]),
+        ),
+    };
+    let never = Suspects::of(&[Suspect::ClientProxy, Suspect::ClientFirewallIn]);
+    Some(Evidence {
+        rule: "next-hop-silent",
+        says,
+        packets,
+        claims: vec![
+            Claim::implicates(at, Place::END, guilty, Strength::Likely),
+            Claim::clears(at, at, never),
+        ],
+    })
+}
+
+/// Whether the kernel may have kept the SYN only because the next hop's link-layer address is not known.
+fn next_hop_unknown(scene: &Scene<'_>) -> bool {
+    match scene.connection.and_then(|c| c.failed.as_ref()) {
+        Some((errno, _)) => *errno == EHOSTUNREACH,
+        None => scene.probes.is_empty(),
+    }
+}
+
+/// `syn-ack-ignored`
+///
+/// - **Says.** Good SYN/ACKs reached this machine, and its kernel went on as if they had not.
+/// - **Needs.** A SYN/ACK addressed to this machine's link-layer address, with ack = ISN + 1 and a right checksum
+///   (where these can be told), and the kernel's SYN sent again afterwards or connect(2) failing.
+/// - **Effect.** Implicates the client's inbound firewall; clears everything beyond the client.
+/// - **Misleads when.** The frame was meant for another host (promiscuous capture) or came in on the wrong
+///   interface (reverse path filter: `client-route` stands too).
+/// - **Rests on.** RFC 9293 section 3.10.7.3; AF_PACKET taps see ingress before netfilter INPUT.
+pub(super) fn syn_ack_ignored(scene: &Scene<'_>) -> Option<Evidence> {
+    let attempt = scene.attempt.filter(|_| scene.outcome == Outcome::HalfOpen)?;
+    let good = attempt.timeline.iter().find(|e| match &e.what {
+        What::SynAck(s) => s.to_us != Some(false) && s.checksum_ok != Some(false),
+        _ => false,
+    })?;
+    let sure = matches!(&good.what, What::SynAck(s) if s.checksum_ok == Some(true));
+    let again: Vec<RecordNumber> = attempt
+        .timeline
+        .iter()
+        .filter(|e| e.record > good.record && matches!(e.what, What::Syn(_)))
+        .map(|e| e.record)
+        .collect();
+    let failed = scene.connection.is_some_and(|c| c.failed.is_some());
+    if again.is_empty() && !failed {
+        return None;
+    }
+    let at = Place::CLIENT;
+    let mut claims = vec![
+        Claim::implicates(at, at, Suspects::of(&[Suspect::ClientFirewallIn]), Strength::Likely),
+        Claim::implicates(
+            at,
+            at,
+            Suspects::of(&[Suspect::ClientSecuritySoftware, Suspect::ClientRoute]),
+            Strength::Possible,
+        ),
+    ];
+    if sure {
+        let others = Suspects::of(&[Suspect::ClientFirewallOut, Suspect::ClientProxy, Suspect::ClientName]);
+        claims.push(Claim::clears(at, at, others));
+        claims.push(Claim::clears(Place::END, Place::END, others));
+        claims.push(Claim::clears_the_network());
+    }
+    let mut packets = vec![good.record];
+    packets.extend(again);
+    Some(Evidence {
+        rule: "syn-ack-ignored",
+        says: "the SYN/ACK reached this machine, yet its kernel kept asking: it was dropped on the way in"
+            .to_owned(),
+        packets,
+        claims,
+    })
+}
+
+/// `syn-on-wire`
+///
+/// - **Says.** The SYN left this machine, and what came back (or did not) was seen before any local firewall.
+/// - **Needs.** The SYN in the capture; without a capture, a router's answer to a SYN on the port.
+/// - **Effect.** Clears the client, but not a host it may be contained in, nor the name it resolved.
+/// - **Misleads when.** An XDP program drops what comes in before the capture sees it.
+/// - **Rests on.** As for [`no_syn_on_wire`].
+pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
+    let passes = matches!(scene.outcome, Outcome::LocalFailure | Outcome::HalfOpen | Outcome::Open)
+        || (scene.outcome == Outcome::Intercepted && scene.attempt.is_none());
+    if passes {
+        return None;
+    }
+    if let Some(syn) = scene.attempt.and_then(|a| a.timeline.first()) {
+        // A lossy capture may have missed the answer that a local firewall then dropped.
+        if scene.capture == Capture::Lossy && scene.outcome == Outcome::Timeout {
+            return None;
+        }
+        return Some(Evidence {
+            rule: "syn-on-wire",
+            says: match scene.outcome {
+                Outcome::Timeout => "the SYN left this machine, and nothing that answers it came back to it",
+                _ => "the SYN left this machine, and its answer came from the network",
+            }
+            .to_owned(),
+            packets: vec![syn.record],
+            claims: vec![Claim::clears_the_client()],
+        });
+    }
+    if scene.capture != Capture::None || scene.outcome == Outcome::Timeout {
+        return None;
+    }
+    let (hop, packets) = scene.reached();
+    (hop > 0).then(|| Evidence {
+        rule: "syn-on-wire",
+        says: "routers answered SYNs to the port, so they do leave this machine".to_owned(),
+        packets,
+        claims: vec![Claim::clears(
+            Place::CLIENT,
+            Place::CLIENT,
+            Suspects::of(&[Suspect::ClientFirewallOut, Suspect::ClientProxy, Suspect::ClientRoute]),
+        )],
+    })
+}
+
+/// `address-given`
+///
+/// - **Says.** The target was given as an address.
+/// - **Needs.** Nothing else.
+/// - **Effect.** Clears name resolution.
+/// - **Misleads when.** Never: no name was resolved.
+/// - **Rests on.** The command line.
+pub(super) fn address_given(scene: &Scene<'_>) -> Option<Evidence> {
+    let wanted = !scene.named && scene.connection.is_some() && scene.outcome != Outcome::Open;
+    let connection = scene.connection.filter(|_| wanted)?;
+    Some(Evidence {
+        rule: "address-given",
+        says: "the target was given as an address, so no name was resolved".to_owned(),
+        packets: connection.records.iter().take(1).copied().collect(),
+        claims: vec![Claim::clears(Place::CLIENT, Place::END, Suspects::of(&[Suspect::ClientName]))],
+    })
+}

@@ -1,0 +1,77 @@
+//! The outcome of the attempt diagnosed, from the wire and the kernel together.
+
+use super::Capture;
+use crate::attempt::{Attempt, Connection, Outcome};
+use crate::recording::Route;
+
+/// Error numbers of Linux, as connect(2) returns them.
+const ECONNREFUSED: i32 = 111;
+const ENETUNREACH: i32 = 101;
+
+/// Decides the outcome of one attempt.
+///
+/// The kernel's connect(2) speaks for the client, the wire for all that lies beyond it. `attempt` is the kernel's
+/// own attempt as the wire shows it (or the one chosen from a capture without kernel events).
+pub fn decide(
+    attempt: Option<&Attempt>,
+    connection: Option<&Connection>,
+    route: Option<&Route>,
+    capture: Capture,
+) -> Outcome {
+    let Some(connection) = connection else {
+        return attempt.map_or(Outcome::Timeout, |a| a.outcome);
+    };
+    if connection.established.is_some() {
+        if attempt.is_none() && capture == Capture::Whole {
+            return Outcome::Intercepted;
+        }
+        return established(attempt, connection);
+    }
+    match (attempt, capture) {
+        (Some(attempt), _) => of_failed(attempt, connection),
+        (None, Capture::Whole) => Outcome::LocalFailure,
+        (None, _) => match &connection.failed {
+            Some((ECONNREFUSED, _)) => Outcome::Reset,
+            Some((ENETUNREACH, _)) if route.is_some_and(|r| r.error.is_some()) => Outcome::LocalFailure,
+            Some(_) if route.is_some_and(|r| r.error.is_some()) => Outcome::LocalFailure,
+            Some(_) => Outcome::Rejected,
+            None => Outcome::Timeout,
+        },
+    }
+}
+
+/// connect(2) did not succeed, and its SYN is on the wire.
+fn of_failed(attempt: &Attempt, connection: &Connection) -> Outcome {
+    match (attempt.outcome, &connection.failed) {
+        // The capture missed the answer that the kernel got.
+        (Outcome::Timeout, Some((ECONNREFUSED, _))) => Outcome::Reset,
+        // The handshake looks done, yet the kernel does not know of it: its ACK belongs to somebody else.
+        (
+            Outcome::Completed
+            | Outcome::Open
+            | Outcome::NoBanner
+            | Outcome::NotSsh
+            | Outcome::Closed
+            | Outcome::Stalled
+            | Outcome::ResetAfterHandshake,
+            _,
+        ) => Outcome::HalfOpen,
+        (outcome, _) => outcome,
+    }
+}
+
+/// connect(2) succeeded: what was read decides.
+fn established(attempt: Option<&Attempt>, connection: &Connection) -> Outcome {
+    let reset_on_wire = attempt.is_some_and(|a| a.outcome == Outcome::ResetAfterHandshake);
+    if connection.banner().is_some() {
+        Outcome::Open
+    } else if connection.broken.is_some() || reset_on_wire {
+        Outcome::ResetAfterHandshake
+    } else if connection.closed {
+        Outcome::Closed
+    } else if connection.received.is_empty() {
+        Outcome::NoBanner
+    } else {
+        Outcome::NotSsh
+    }
+}

@@ -1,0 +1,202 @@
+//! What the rules look at: the attempts on the failing port, the kernel's view of them, the probes and the path.
+
+use std::net::IpAddr;
+
+use crate::attempt::{Attempt, Connection, Outcome, What};
+use crate::path::{Path, Place, Probe, Reply, ReplyKind, Segment, Via};
+use crate::recording::{RecordNumber, Route};
+
+/// Everything a rule may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The address diagnosed.
+    pub target: IpAddr,
+    /// The failing port.
+    pub port: u16,
+    /// The target was given by name, so the name may be at fault.
+    pub named: bool,
+    /// How the attempt ended.
+    pub outcome: Outcome,
+    /// The attempt diagnosed, as the wire shows it.
+    pub attempt: Option<&'a Attempt>,
+    /// Every attempt to the target, on any port.
+    pub attempts: &'a [Attempt],
+    /// The attempt diagnosed, as the kernel tells it.
+    pub connection: Option<&'a Connection>,
+    /// The kernel's route to the target.
+    pub route: Option<(&'a Route, RecordNumber)>,
+    /// Every probe to the target, on any port.
+    pub probes: &'a [Probe],
+    /// The path to the target.
+    pub path: &'a Path,
+    /// How far the capture can be trusted.
+    pub capture: Capture,
+}
+
+/// How far the absence of a packet from the capture can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capture {
+    /// There is none: only the kernel's own means were at hand.
+    None,
+    /// It may have missed packets.
+    Lossy,
+    /// It shows every packet.
+    Whole,
+}
+
+/// The least hop limit at which something answered the failing port, and the answers.
+#[derive(Clone, Debug)]
+pub struct Trigger {
+    /// The sender of the answers is no farther than this.
+    pub at_most: u8,
+    /// The answers drawn at that hop limit.
+    pub records: Vec<RecordNumber>,
+    /// All answers, each with the hop limit of the probe that drew it.
+    pub replies: Vec<(u8, Reply)>,
+}
+
+impl<'a> Scene<'a> {
+    /// Probes on the failing port.
+    pub fn port_probes(&self) -> impl Iterator<Item = &'a Probe> {
+        let via = Via::Tcp(self.port);
+        self.probes.iter().filter(move |p| p.via == via)
+    }
+
+    /// Probes on anything else.
+    pub fn controls(&self) -> impl Iterator<Item = &'a Probe> {
+        let via = Via::Tcp(self.port);
+        self.probes.iter().filter(move |p| p.via != via)
+    }
+
+    /// The farthest router whose time-exceeded answered a SYN to the failing port, and the records: 0 if none.
+    pub fn reached(&self) -> (u8, Vec<RecordNumber>) {
+        farthest(self.port_probes().filter_map(|p| Some((p, p.time_exceeded()?))))
+    }
+
+    /// The answers to the failing port that `wanted` picks, with the least hop limit that drew one.
+    pub fn trigger(&self, wanted: impl Fn(&Reply) -> bool) -> Option<Trigger> {
+        let replies: Vec<(&Probe, Reply)> = self
+            .port_probes()
+            .flat_map(|p| p.replies.iter().map(move |r| (p, *r)))
+            .filter(|(_, r)| wanted(r))
+            .collect();
+        let at_most = replies.iter().map(|(p, _)| p.hop_limit).min()?;
+        let records = replies
+            .iter()
+            .filter(|(p, _)| p.hop_limit == at_most)
+            .flat_map(|(p, r)| [p.record, r.record])
+            .collect();
+        let replies = replies.into_iter().map(|(p, r)| (p.hop_limit, r)).collect();
+        Some(Trigger { at_most, records, replies })
+    }
+
+    /// Records that show a router at hop `hop` or beyond on the way that the failing port takes too: the target
+    /// is farther than `hop` then.
+    pub fn router_at_or_beyond(&self, hop: u8) -> Option<Vec<RecordNumber>> {
+        let beyond = |p: &'a Probe| {
+            let reply = p.time_exceeded()?;
+            (p.hop_limit >= hop && p.hop_limit < SWEPT && reply.from != self.target)
+                .then(|| vec![p.record, reply.record])
+        };
+        self.port_probes().find_map(beyond).or_else(|| {
+            let records = self.controls().find_map(beyond)?;
+            self.same_way_before(hop).then_some(records)
+        })
+    }
+
+    /// Whether the routers before `hop` that answered the failing port are those of the control path.
+    ///
+    /// Ports may be routed apart, and load balancing may split them; a control then says nothing of the failing
+    /// port. The way to hop 1 is the same for all: they leave through the same next hop.
+    pub fn same_way_before(&self, hop: u8) -> bool {
+        let answering = |probes: &mut dyn Iterator<Item = &'a Probe>, h: u8| -> Vec<IpAddr> {
+            probes.filter(|p| p.hop_limit == h).filter_map(|p| Some(p.time_exceeded()?.from)).collect()
+        };
+        let mut last_compared = 0;
+        for h in 1..hop.min(SWEPT) {
+            let port = answering(&mut self.port_probes(), h);
+            let control = answering(&mut self.controls(), h);
+            if port.is_empty() || control.is_empty() {
+                continue;
+            }
+            if !port.iter().any(|a| control.contains(a)) {
+                return false;
+            }
+            last_compared = h;
+        }
+        last_compared > 0 || hop <= 2
+    }
+
+    /// Whether any probe went unanswered where its like was answered: packets get lost, or answers are rationed,
+    /// and a few missing answers prove nothing.
+    pub fn loss_seen(&self) -> bool {
+        let answered_below = self.trigger(|r| r.kind != ReplyKind::TimeExceeded).map_or(SWEPT, |t| t.at_most);
+        let comparable = |p: &&Probe| {
+            p.via != Via::Tcp(self.port)
+                || p.hop_limit < answered_below
+                || self.probes.iter().filter(|o| o.flow == p.flow && o.via == p.via).count() == 1
+        };
+        let retransmitted = |a: &Attempt| {
+            let syns = a.timeline.iter().filter(|e| matches!(e.what, What::Syn(_))).count();
+            let answered = a.timeline.iter().any(|e| !matches!(e.what, What::Syn(_)));
+            let one_hop_limit = self.probes.iter().filter(|p| p.hop_limit >= SWEPT).count() > 0;
+            syns > 1 && answered && one_hop_limit && matches!(a.timeline[1].what, What::Syn(_))
+        };
+        self.attempt.is_some_and(retransmitted)
+            || self.probes.iter().filter(comparable).any(|p| {
+                p.replies.is_empty()
+                    && self
+                        .probes
+                        .iter()
+                        .filter(comparable)
+                        .any(|o| o.via == p.via && o.hop_limit == p.hop_limit && !o.replies.is_empty())
+            })
+    }
+
+    /// The place that lies `hop` hops away.
+    pub fn place(&self, hop: u8) -> Place {
+        match self.path.target {
+            Some(target) if hop >= target => Place::END,
+            None if usize::from(hop) > self.path.hops.len() => Place::END,
+            _ => Place(hop),
+        }
+    }
+
+    /// The likeliest segment of a place.
+    pub fn segment_of(&self, place: Place) -> Segment {
+        match place {
+            Place::CLIENT => Segment::Client,
+            Place::END => Segment::Vm,
+            Place(hop) => self.path.hop(hop).map_or(Segment::Transit, |h| h.segments.likeliest()),
+        }
+    }
+
+    /// The hops in a span of places, in words.
+    pub fn between(&self, from: Place, to: Place) -> String {
+        let name = |place: Place| match place {
+            Place::CLIENT => "the client".to_owned(),
+            Place::END => "the end of the path".to_owned(),
+            Place(hop) => match self.path.hop(hop).and_then(|h| h.address) {
+                Some(address) => format!("hop {hop} ({address})"),
+                None => format!("hop {hop}"),
+            },
+        };
+        if from == to { name(from) } else { format!("{} to {}", name(from), name(to)) }
+    }
+}
+
+/// Hop limits from here on are what operating systems send with, not a sweep's.
+pub(super) const SWEPT: u8 = 64;
+
+fn farthest<'a>(answered: impl Iterator<Item = (&'a Probe, &'a Reply)>) -> (u8, Vec<RecordNumber>) {
+    let mut best: (u8, Vec<RecordNumber>) = (0, Vec::new());
+    for (probe, reply) in answered.filter(|(p, _)| p.hop_limit < SWEPT) {
+        if probe.hop_limit > best.0 {
+            best = (probe.hop_limit, Vec::new());
+        }
+        if probe.hop_limit == best.0 {
+            best.1.extend([probe.record, reply.record]);
+        }
+    }
+    best
+}

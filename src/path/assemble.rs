@@ -1,0 +1,116 @@
+//! From probes to the path.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::owner;
+use super::{Hop, Networks, Path, Probe, Reply, ReplyKind, Segment, Segments, Via};
+use crate::packet::IcmpErrorKind;
+
+impl Path {
+    /// Puts together the path to `target` from the probes sent there; `port` is the failing port.
+    pub fn assemble(probes: &[Probe], target: IpAddr, port: u16, networks: &Networks) -> Self {
+        let end = distance_of_target(probes, target, port);
+        let mut seen: BTreeMap<u8, Seen> = BTreeMap::new();
+        for (probe, reply) in replies(probes) {
+            let router = match reply.kind {
+                ReplyKind::TimeExceeded => Some(probe.hop_limit),
+                ReplyKind::Unreachable { .. } => None,
+                _ => continue,
+            };
+            let Some(hop) = router.filter(|h| end.is_none_or(|end| *h < end)) else { continue };
+            seen.entry(hop).or_default().add(probe, reply);
+        }
+        let last = seen.keys().next_back().copied().unwrap_or(0);
+        let last = end.map_or(last, |end| last.max(end.saturating_sub(1)));
+        let addresses: Vec<Option<IpAddr>> =
+            (1..=last).map(|n| seen.get(&n).and_then(|s| s.addresses.first().copied())).collect();
+        let segments = owner::segments(&addresses, target, end, networks);
+        let hops: Vec<Hop> = (1..=last)
+            .zip(segments)
+            .map(|(number, segments)| {
+                let seen = seen.remove(&number).unwrap_or_default();
+                let mut via: Vec<Via> = seen.via;
+                via.sort_by_key(|v| (*v != Via::Tcp(port), *v));
+                Hop {
+                    number,
+                    address: seen.addresses.first().copied(),
+                    others: seen.addresses.into_iter().skip(1).collect(),
+                    segments,
+                    rtt: seen.rtt,
+                    answered: via.iter().map(Via::to_string).collect(),
+                }
+            })
+            .collect();
+        let beyond = end.is_none().then(|| {
+            let first = hops.last().map_or(Segment::Edge, |h| h.segments.first());
+            let first = first.max(Segment::Edge);
+            Segments::span(first, Segment::AzureEdge, Segment::Transit.max(first))
+        });
+        Self { hops, target: end, beyond }
+    }
+
+    /// The hop with this number, if it lies on the path seen.
+    pub fn hop(&self, number: u8) -> Option<&Hop> {
+        self.hops.get(usize::from(number).checked_sub(1)?)
+    }
+
+    /// The first hop that bears this address.
+    pub fn hop_of(&self, address: IpAddr) -> Option<&Hop> {
+        self.hops.iter().find(|h| h.address == Some(address) || h.others.contains(&address))
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    addresses: Vec<IpAddr>,
+    rtt: Option<i64>,
+    via: Vec<Via>,
+}
+
+impl Seen {
+    fn add(&mut self, probe: &Probe, reply: &Reply) {
+        if !self.addresses.contains(&reply.from) {
+            self.addresses.push(reply.from);
+        }
+        let rtt = reply.at.since(probe.at).max(0);
+        self.rtt = Some(self.rtt.map_or(rtt, |least| least.min(rtt)));
+        if !self.via.contains(&probe.via) {
+            self.via.push(probe.via);
+        }
+    }
+}
+
+fn replies(probes: &[Probe]) -> impl Iterator<Item = (&Probe, &Reply)> {
+    probes.iter().flat_map(|p| p.replies.iter().map(move |r| (p, r)))
+}
+
+/// The least hop limit at which the target itself answered a control.
+///
+/// The failing port is no measure: whoever forges its answers would shorten the path. A router that says it
+/// cannot reach the target on its own link puts the target one hop further.
+fn distance_of_target(probes: &[Probe], target: IpAddr, port: u16) -> Option<u8> {
+    let answered = replies(probes)
+        .filter(|(probe, reply)| {
+            probe.via != Via::Tcp(port)
+                && reply.exact
+                && reply.from == target
+                && match reply.kind {
+                    ReplyKind::TimeExceeded => false,
+                    ReplyKind::Unreachable { kind, .. } => kind == IcmpErrorKind::PortUnreachable,
+                    _ => true,
+                }
+        })
+        .map(|(probe, _)| probe.hop_limit)
+        .filter(|h| *h < SWEPT)
+        .min()?;
+    let last_router = replies(probes)
+        .filter(|(_, r)| r.kind == ReplyKind::TimeExceeded && r.from != target)
+        .map(|(p, _)| p.hop_limit)
+        .max()
+        .unwrap_or(0);
+    Some(answered.max(last_router + 1))
+}
+
+/// Hop limits from here on are what operating systems send with, not a sweep's.
+const SWEPT: u8 = 64;

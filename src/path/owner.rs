@@ -1,0 +1,184 @@
+//! Who a hop belongs to, going by its address and its place.
+//!
+//! The organisation's edge is what is private before the first public hop; carrier-grade NAT space is transit.
+//! Where a border is not known, a hop keeps every segment it may lie in: a verdict must not clear a segment
+//! because of a guess about addresses.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::{Segment, Segments};
+
+/// What is known of the networks on a path beside the addresses themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Networks {
+    /// Networks that are the organisation's edge.
+    pub edge: Vec<IpNet>,
+    /// Networks that are Azure's.
+    pub azure: Vec<IpNet>,
+    /// The client runs in a container or under WSL, so that the first hop may be its own host.
+    pub contained: bool,
+}
+
+/// What an address says of its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    Edge,
+    Azure,
+    Private,
+    Public,
+}
+
+impl Networks {
+    fn owner(&self, address: IpAddr) -> Owner {
+        let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&address));
+        if within(&self.edge) {
+            Owner::Edge
+        } else if within(&self.azure) {
+            Owner::Azure
+        } else if is_private(address) {
+            Owner::Private
+        } else {
+            Owner::Public
+        }
+    }
+}
+
+/// Private (RFC 1918, RFC 4193) or link-local; shared carrier space (RFC 6598) is not.
+pub(super) fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => is_private(IpAddr::V4(v4)),
+            None => v6.is_unique_local() || v6.is_unicast_link_local(),
+        },
+    }
+}
+
+/// The segments of each hop of a path to `target`, whose own hop number is `end` if it is known.
+pub(super) fn segments(
+    hops: &[Option<IpAddr>],
+    target: IpAddr,
+    end: Option<u8>,
+    networks: &Networks,
+) -> Vec<Segments> {
+    use Segment::{AzureEdge, Client, Edge, Transit};
+
+    let owners: Vec<Option<Owner>> = hops.iter().map(|h| h.map(|a| networks.owner(a))).collect();
+    let last_edge = owners.iter().rposition(|o| *o == Some(Owner::Edge));
+    let first_azure = owners.iter().position(|o| *o == Some(Owner::Azure));
+    let first_public = owners.iter().position(|o| matches!(o, Some(Owner::Public)));
+    let target_private = is_private(target) && networks.owner(target) != Owner::Azure;
+    let azure_known = !networks.azure.is_empty();
+    let before_target = |index: usize| end.is_some_and(|end| index + 2 == usize::from(end));
+
+    let mut segments: Vec<Option<Segments>> = owners
+        .iter()
+        .enumerate()
+        .map(|(index, owner)| {
+            let owner = (*owner)?;
+            if last_edge.is_some_and(|last| index <= last) {
+                return Some(Segments::one(Edge));
+            }
+            if first_azure.is_some_and(|first| index >= first) {
+                return Some(Segments::one(AzureEdge));
+            }
+            let borders_azure =
+                first_azure.is_some_and(|first| index + 1 == first) || (azure_known && first_azure.is_none());
+            let to_azure = !azure_known || borders_azure;
+            let likeliest = if before_target(index) { AzureEdge } else { Transit };
+            Some(match owner {
+                Owner::Private if first_public.is_none_or(|first| index < first) => {
+                    let near_azure = target_private || first_public.is_none();
+                    match (near_azure && to_azure, before_target(index) && index > 0) {
+                        (true, true) => Segments::span(Edge, AzureEdge, AzureEdge),
+                        (true, false) if target_private => Segments::span(Edge, AzureEdge, Edge),
+                        _ => Segments::one(Edge),
+                    }
+                }
+                _ if index == 0 => Segments::span(Edge, if to_azure { AzureEdge } else { Transit }, Edge),
+                _ if to_azure => Segments::span(Transit, AzureEdge, likeliest),
+                _ => Segments::one(Transit),
+            })
+        })
+        .collect();
+    if networks.contained {
+        if let Some(first) = segments.first_mut() {
+            *first = first.map(|s| Segments::span(Client, s.last(), s.likeliest()));
+        }
+    }
+    fill_gaps(&segments)
+}
+
+/// A silent hop lies between its neighbours.
+fn fill_gaps(segments: &[Option<Segments>]) -> Vec<Segments> {
+    (0..segments.len())
+        .map(|index| {
+            if let Some(known) = segments[index] {
+                return known;
+            }
+            let before = segments[..index].iter().rev().flatten().next();
+            let after = segments[index..].iter().flatten().next();
+            let first = before.map_or(Segment::Edge, |s| s.first());
+            let last = after.map_or(Segment::AzureEdge, |s| s.last());
+            let likeliest = match (before, after) {
+                (None, _) => Segment::Edge,
+                (Some(before), Some(after)) if before.likeliest() == after.likeliest() => after.likeliest(),
+                _ => Segment::Transit.clamp(first.min(last), last),
+            };
+            Segments::span(first.min(last), last, likeliest)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn assign(hops: &[&str], target: &str, end: Option<u8>, azure: &[&str]) -> Vec<Segments> {
+        let hops: Vec<_> =
+            hops.iter().map(|h| if *h == "*" { None } else { Some(h.parse().unwrap()) }).collect();
+        let azure = azure.iter().map(|n| n.parse().unwrap()).collect();
+        segments(&hops, target.parse().unwrap(), end, &Networks { azure, ..Networks::default() })
+    }
+
+    #[test]
+    fn private_hops_before_the_first_public_one_are_edge_and_the_border_to_azure_is_kept_open() {
+        let found =
+            assign(&["10.0.0.1", "192.168.9.1", "100.64.0.1", "203.0.113.1"], "20.1.2.3", Some(5), &[]);
+        assert_eq!(found[0].known(), Some(Segment::Edge));
+        assert_eq!(found[1].known(), Some(Segment::Edge));
+        assert_eq!(found[2], Segments::span(Segment::Transit, Segment::AzureEdge, Segment::Transit));
+        assert_eq!(found[3], Segments::span(Segment::Transit, Segment::AzureEdge, Segment::AzureEdge));
+    }
+
+    #[test]
+    fn a_named_azure_network_settles_all_but_the_hop_before_it() {
+        let found = assign(
+            &["10.0.0.1", "203.0.113.1", "*", "203.0.113.9", "20.0.0.1"],
+            "20.1.2.3",
+            Some(6),
+            &["20.0.0.0/8"],
+        );
+        assert_eq!(found[1].known(), Some(Segment::Transit));
+        assert!(found[3].contains(Segment::Transit) && found[3].contains(Segment::AzureEdge));
+        assert_eq!(found[4].known(), Some(Segment::AzureEdge));
+        assert!(found[2].contains(Segment::Transit));
+    }
+
+    #[test]
+    fn with_a_private_target_no_border_is_known() {
+        let found = assign(&["10.0.0.1", "10.1.0.1"], "10.9.0.4", Some(3), &[]);
+        assert!(found[0].contains(Segment::AzureEdge) && found[0].contains(Segment::Edge));
+        assert_eq!(found[1].likeliest(), Segment::AzureEdge);
+        assert!(found[1].contains(Segment::Edge));
+    }
+
+    #[test]
+    fn a_silent_first_hop_is_not_taken_for_transit() {
+        let found = assign(&["*", "203.0.113.1"], "20.1.2.3", None, &[]);
+        assert!(found[0].contains(Segment::Edge) && found[0].contains(Segment::Transit));
+        assert_eq!(found[0].likeliest(), Segment::Edge);
+    }
+}

@@ -1,0 +1,285 @@
+//! Probes and their replies: every packet with a hop limit is a question to the hop where it runs out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::attempt::{Attempt, What};
+use crate::packet::{HopLimit, Icmp, IcmpErrorKind, Packet, QuotedTransport, Transport};
+use crate::recording::{Event, KernelAnswer, KernelProbe, RecordNumber, Timestamp};
+
+/// What a probe was sent as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Via {
+    /// A SYN to this port.
+    Tcp(u16),
+    /// An ICMP echo request.
+    Echo,
+}
+
+impl std::fmt::Display for Via {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(port) => write!(f, "tcp/{port}"),
+            Self::Echo => f.write_str("icmp"),
+        }
+    }
+}
+
+/// A packet sent to the target, and what came back.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// What it was sent as.
+    pub via: Via,
+    /// TTL or hop limit it was sent with.
+    pub hop_limit: u8,
+    /// Which flow it belongs to: probes of one flow share ports and sequence number.
+    pub flow: usize,
+    /// The record that holds it.
+    pub record: RecordNumber,
+    /// When it was sent.
+    pub at: Timestamp,
+    /// What answered it, in order.
+    pub replies: Vec<Reply>,
+}
+
+/// An answer to a probe.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply {
+    /// The record that holds it.
+    pub record: RecordNumber,
+    /// When it came.
+    pub at: Timestamp,
+    /// Source address it bears.
+    pub from: IpAddr,
+    /// TTL or hop limit left on arrival, where it was captured.
+    pub hop_limit: Option<HopLimit>,
+    /// What it says.
+    pub kind: ReplyKind,
+    /// Whether it is sure that this very probe drew it, and not one of its flow with a smaller hop limit.
+    pub exact: bool,
+}
+
+/// What a reply says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// A router: the hop limit ran out here.
+    TimeExceeded,
+    /// An ICMP error other than time exceeded.
+    Unreachable {
+        /// What it says.
+        kind: IcmpErrorKind,
+        /// Type on the wire.
+        icmp_type: u8,
+        /// Code on the wire.
+        code: u8,
+        /// TTL or hop limit in the quote, where there is one.
+        quoted: Option<HopLimit>,
+    },
+    /// A reset that an RFC 9293 client would believe.
+    Rst,
+    /// A SYN/ACK.
+    SynAck,
+    /// An echo reply.
+    EchoReply,
+}
+
+impl ReplyKind {
+    /// Whether whoever sent it acts as the target itself.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Rst | Self::SynAck | Self::EchoReply)
+    }
+}
+
+impl Probe {
+    /// The time-exceeded that answered it.
+    pub fn time_exceeded(&self) -> Option<&Reply> {
+        self.replies.iter().find(|r| r.kind == ReplyKind::TimeExceeded)
+    }
+}
+
+/// Collects echo requests and the probes made with the kernel's own means.
+#[derive(Debug, Default)]
+pub struct Survey {
+    echoes: Vec<(IpAddr, u16, u16, Probe)>,
+    kernel: BTreeMap<u32, (KernelProbe, Probe)>,
+}
+
+/// Echo probes kept, at most: a trace sends a few hundred.
+const MAX_ECHOES: usize = 4096;
+
+impl Survey {
+    /// Takes the next packet; only echoes and errors about them matter here.
+    pub fn packet(&mut self, record: RecordNumber, at: Timestamp, packet: &Packet<'_>) {
+        let Transport::Icmp(icmp) = packet.transport else { return };
+        let reply = |kind| Reply {
+            record,
+            at,
+            from: packet.ip.source,
+            hop_limit: Some(packet.ip.hop_limit),
+            kind,
+            exact: true,
+        };
+        match icmp {
+            Icmp::EchoRequest { identifier, sequence } if self.echoes.len() < MAX_ECHOES => {
+                let probe = Probe {
+                    via: Via::Echo,
+                    hop_limit: packet.ip.hop_limit.0,
+                    flow: usize::from(identifier),
+                    record,
+                    at,
+                    replies: Vec::new(),
+                };
+                self.echoes.push((packet.ip.destination, identifier, sequence, probe));
+            }
+            Icmp::EchoReply { identifier, sequence } => {
+                let from = packet.ip.source;
+                if let Some(probe) = self.echo(from, identifier, sequence) {
+                    probe.replies.push(reply(ReplyKind::EchoReply));
+                }
+            }
+            Icmp::Error(error) => {
+                let Some(quoted) = error.quoted else { return };
+                let QuotedTransport::Echo { identifier, sequence } = quoted.transport else { return };
+                if let Some(probe) = self.echo(quoted.destination, identifier, sequence) {
+                    let kind = icmp_reply(error.kind, error.icmp_type, error.code, Some(quoted.hop_limit));
+                    probe.replies.push(reply(kind));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes the next event.
+    pub fn event(&mut self, record: RecordNumber, at: Timestamp, event: &Event) {
+        match event {
+            Event::KernelProbe { id, probe, hop_limit } => {
+                let via = match probe {
+                    KernelProbe::Connect(server) => Via::Tcp(server.port()),
+                    KernelProbe::Echo(_) => Via::Echo,
+                };
+                let flow = usize::MAX - *id as usize;
+                let sent = Probe { via, hop_limit: *hop_limit, flow, record, at, replies: Vec::new() };
+                self.kernel.insert(*id, (*probe, sent));
+            }
+            Event::KernelAnswer { id, answer } => {
+                let Some((asked, probe)) = self.kernel.get_mut(id) else { return };
+                let (from, kind) = match *answer {
+                    KernelAnswer::Icmp { from, icmp_type, code } => {
+                        let kind = crate::packet::IcmpErrorKind::of(from.is_ipv6(), icmp_type, code);
+                        (from, icmp_reply(kind, icmp_type, code, None))
+                    }
+                    KernelAnswer::Established => (target_of(*asked), ReplyKind::SynAck),
+                    KernelAnswer::Failed { errno } if errno == ECONNREFUSED => {
+                        (target_of(*asked), ReplyKind::Rst)
+                    }
+                    KernelAnswer::Failed { .. } => return,
+                    KernelAnswer::EchoReply { from } => (from, ReplyKind::EchoReply),
+                };
+                probe.replies.push(Reply { record, at, from, hop_limit: None, kind, exact: true });
+            }
+            _ => {}
+        }
+    }
+
+    /// Every probe to `target`: the echoes and kernel probes collected here and the SYNs of `attempts`, in order.
+    pub fn probes<'a>(&self, target: IpAddr, attempts: impl IntoIterator<Item = &'a Attempt>) -> Vec<Probe> {
+        let mut probes: Vec<Probe> = self
+            .echoes
+            .iter()
+            .filter(|(to, ..)| *to == target)
+            .map(|(.., probe)| probe.clone())
+            .chain(self.kernel.values().filter(|(p, _)| target_of(*p) == target).map(|(_, p)| p.clone()))
+            .collect();
+        for (flow, attempt) in attempts.into_iter().enumerate() {
+            if attempt.server.ip() == target {
+                probes.extend(syn_probes(flow, attempt));
+            }
+        }
+        probes.sort_by_key(|p| p.record);
+        probes
+    }
+
+    fn echo(&mut self, to: IpAddr, identifier: u16, sequence: u16) -> Option<&mut Probe> {
+        self.echoes
+            .iter_mut()
+            .rev()
+            .find(|(t, i, s, _)| (*t, *i, *s) == (to, identifier, sequence))
+            .map(|(.., probe)| probe)
+    }
+}
+
+/// ECONNREFUSED on Linux, the only system whose kernel is asked.
+const ECONNREFUSED: i32 = 111;
+
+fn target_of(probe: KernelProbe) -> IpAddr {
+    match probe {
+        KernelProbe::Connect(server) => server.ip(),
+        KernelProbe::Echo(address) => address,
+    }
+}
+
+fn icmp_reply(kind: IcmpErrorKind, icmp_type: u8, code: u8, quoted: Option<HopLimit>) -> ReplyKind {
+    match kind {
+        IcmpErrorKind::TimeExceeded => ReplyKind::TimeExceeded,
+        kind => ReplyKind::Unreachable { kind, icmp_type, code, quoted },
+    }
+}
+
+/// The SYNs of one attempt as probes.
+///
+/// A RST carries no tag, so it is put down to the largest hop limit sent before it came: its sender is no
+/// farther than that, and may be nearer.
+fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
+    let mut probes: Vec<(usize, Probe)> = Vec::new();
+    for (index, entry) in attempt.timeline.iter().enumerate() {
+        let (from, hop_limit, kind, about) = match &entry.what {
+            What::Syn(syn) => {
+                let probe = Probe {
+                    via: Via::Tcp(attempt.server.port()),
+                    hop_limit: syn.hop_limit.0,
+                    flow,
+                    record: entry.record,
+                    at: entry.at,
+                    replies: Vec::new(),
+                };
+                probes.push((index, probe));
+                continue;
+            }
+            What::Icmp(seen) => {
+                let kind = icmp_reply(seen.kind, seen.icmp_type, seen.code, Some(seen.quoted_hop_limit));
+                (seen.from, seen.hop_limit, kind, seen.about)
+            }
+            What::Rst { from_client: false, segment, acceptable: true } => {
+                (attempt.server.ip(), segment.hop_limit, ReplyKind::Rst, None)
+            }
+            What::SynAck(segment) => {
+                let about = segment.timestamps.and_then(|(_, echo)| syn_with_timestamp(attempt, echo));
+                (attempt.server.ip(), segment.hop_limit, ReplyKind::SynAck, about)
+            }
+            _ => continue,
+        };
+        let one_hop_limit = probes.windows(2).all(|w| w[0].1.hop_limit == w[1].1.hop_limit);
+        let drawn_by = match about {
+            Some(about) => probes.iter_mut().find(|(i, _)| *i == about),
+            None => probes.iter_mut().max_by_key(|(_, p)| p.hop_limit),
+        };
+        if let Some((_, probe)) = drawn_by {
+            let exact = about.is_some() || one_hop_limit;
+            let (record, at) = (entry.record, entry.at);
+            probe.replies.push(Reply { record, at, from, hop_limit: Some(hop_limit), kind, exact });
+        }
+    }
+    probes.into_iter().map(|(_, probe)| probe).collect()
+}
+
+/// Index of the one SYN that carried TSval `value`, if just one did.
+fn syn_with_timestamp(attempt: &Attempt, value: u32) -> Option<usize> {
+    let mut with = attempt.timeline.iter().enumerate().filter_map(|(i, e)| match &e.what {
+        What::Syn(syn) if syn.timestamps.is_some_and(|(sent, _)| sent == value) => Some(i),
+        _ => None,
+    });
+    match (with.next(), with.next()) {
+        (Some(index), None) => Some(index),
+        _ => None,
+    }
+}

@@ -1,0 +1,622 @@
+//! The state machine.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+use super::asked::{Flow, Flows, Random};
+use super::{Action, Plan, Step};
+use crate::attempt::{Attempt, Connection, Connections, Handshake, Tracker, What};
+use crate::packet::{Transport, decode};
+use crate::path::{Networks, Path, Probe, ReplyKind, Survey, Via};
+use crate::recording::{Body, KernelProbe, Record, Timestamp};
+
+const MS: i64 = 1_000_000;
+
+/// Between two SYNs to the failing port: below 50 a second, the kernel's own included.
+const SYN_GAP: i64 = 22 * MS;
+
+/// Between two controls. Each hop gets one of each kind, far below any router's budget for errors.
+const CONTROL_GAP: i64 = 4 * MS;
+
+/// The farthest hop asked.
+const MAX_HOPS: u8 = 30;
+
+/// Hops asked beyond the last that answered anything; the inside of Azure may be silent for that long.
+const SILENT_HOPS: u8 = 12;
+
+/// When what was left unanswered is asked again: routers earn one error a second (Linux icmp_ratelimit).
+const ASK_AGAIN: [i64; 2] = [1_150 * MS, 2_300 * MS];
+
+/// A silent trace ends here: the kernel's SYN was sent at 0, 1 and 3 s (RFC 6298), and a router whose ARP fails
+/// says so after 3 s.
+const SILENT_END: i64 = 3_400 * MS;
+
+/// The kernel sent its SYN again by then, if it sent one at all.
+const KERNEL_SYN_DUE: i64 = 1_250 * MS;
+
+/// Kernel connections at once: sshd's MaxStartups and its penalties count them.
+const CONNECTIONS_AT_ONCE: usize = 2;
+
+/// Decides what to send next.
+#[derive(Debug)]
+pub struct Planner {
+    plan: Plan,
+    started: Timestamp,
+    traced: usize,
+    tracker: Tracker,
+    survey: Survey,
+    connections: Connections,
+    next_connection: usize,
+    abandoned: Vec<u32>,
+    flows: Option<Flows>,
+    port_sweep: Sweep,
+    echo_sweep: Sweep,
+    closed_sweep: Sweep,
+    known_sweep: Sweep,
+    questions: VecDeque<u8>,
+    control_questions: VecDeque<u8>,
+    confirmed: BTreeMap<u8, u8>,
+    asked_again: usize,
+    next_syn: Timestamp,
+    next_control: Timestamp,
+    next_ask: u32,
+    last_sent: Timestamp,
+    resets: VecDeque<Flow>,
+    was_reset: Vec<SocketAddr>,
+    swept_up: bool,
+    known: Option<Known>,
+}
+
+/// One rising sweep of hop limits.
+#[derive(Clone, Copy, Debug)]
+struct Sweep {
+    via: Via,
+    flow: Option<Flow>,
+    next: u8,
+    enabled: bool,
+}
+
+impl Sweep {
+    fn new(via: Via, enabled: bool) -> Self {
+        Self { via, flow: None, next: 1, enabled }
+    }
+}
+
+/// What the replies so far tell.
+#[derive(Clone, Debug)]
+struct Known {
+    probes: Vec<Probe>,
+    path: Path,
+    /// Farthest router that answered anything.
+    last_router: u8,
+    /// Farthest router that answered a SYN to the port.
+    reached: u8,
+    /// Least hop limit that drew a refusal (RST or ICMP) of the port, and whether it is sure.
+    refused: Option<(u8, bool)>,
+    /// Least hop limit that drew a SYN/ACK on the port.
+    accepted: Option<u8>,
+    /// Largest round-trip time seen, ns.
+    rtt: i64,
+}
+
+impl Planner {
+    /// Starts at `now`.
+    pub fn new(plan: Plan, now: Timestamp) -> Self {
+        let traced = plan.sources.iter().position(Option::is_some).unwrap_or(0);
+        let mut random = Random::new(plan.seed);
+        let closed = random.between(61_001, 64_999);
+        let flows = match (plan.targets.get(traced), plan.sources.get(traced).copied().flatten()) {
+            (Some(target), Some(source)) => Some(Flows::new(source, *target, plan.mss, random)),
+            _ => None,
+        };
+        let (raw, echo) = (plan.means.raw, plan.means.raw || plan.means.datagram_icmp);
+        let sweeps = flows.is_some();
+        Self {
+            port_sweep: Sweep::new(Via::Tcp(plan.port), sweeps),
+            echo_sweep: Sweep::new(Via::Echo, sweeps && echo),
+            closed_sweep: Sweep::new(Via::Tcp(closed), sweeps && raw),
+            known_sweep: Sweep::new(Via::Tcp(if plan.port == 443 { 80 } else { 443 }), false),
+            plan,
+            started: now,
+            traced,
+            tracker: Tracker::default(),
+            survey: Survey::default(),
+            connections: Connections::default(),
+            next_connection: 0,
+            abandoned: Vec::new(),
+            flows,
+            questions: VecDeque::new(),
+            control_questions: VecDeque::new(),
+            confirmed: BTreeMap::new(),
+            asked_again: 0,
+            next_syn: now,
+            next_control: now,
+            next_ask: 0,
+            last_sent: now,
+            resets: VecDeque::new(),
+            was_reset: Vec::new(),
+            swept_up: false,
+            known: None,
+        }
+    }
+
+    /// Takes the next record of the trace in the making.
+    pub fn handle(&mut self, record: &Record<'_>) {
+        match &record.body {
+            Body::Frame(frame) => {
+                let Ok(packet) = decode(frame.link, frame.bytes) else { return };
+                self.tracker.push(record.number, record.at, &packet);
+                self.survey.packet(record.number, record.at, &packet);
+                let (Some(from), Some(to)) = (packet.tcp_source(), packet.tcp_destination()) else {
+                    self.known = None;
+                    return;
+                };
+                if let Transport::Tcp(tcp) = &packet.transport {
+                    if tcp.flags.is_syn_ack() {
+                        self.half_open(from, to);
+                    }
+                }
+            }
+            Body::Event(event) => {
+                self.connections.event(record.number, record.at, event);
+                self.survey.event(record.number, record.at, event);
+            }
+        }
+        self.known = None;
+    }
+
+    /// What to do at `now`. Asking again without need changes nothing.
+    pub fn step(&mut self, now: Timestamp) -> Step {
+        if let Some(action) = self.connect().or_else(|| self.abandon(now)) {
+            return Step::Do(action);
+        }
+        if let Some(action) = self.reset() {
+            return Step::Do(action);
+        }
+        self.ask_again(now);
+        self.confirm();
+        if now >= self.next_syn {
+            if let Some(action) = self.ask_port() {
+                self.next_syn = now.plus(SYN_GAP);
+                self.last_sent = now;
+                return Step::Do(action);
+            }
+        }
+        if now >= self.next_control {
+            if let Some(action) = self.ask_control(now) {
+                self.next_control = now.plus(CONTROL_GAP);
+                self.last_sent = now;
+                return Step::Do(action);
+            }
+        }
+        self.rest(now)
+    }
+
+    /// What is going on, in a few words, for a person who waits.
+    pub fn status(&self) -> String {
+        let Some(known) = &self.known else { return "tracing".to_owned() };
+        let seen = match known.path.hops.last().map(|h| (h.number, h.address)) {
+            Some((number, Some(address))) => format!("path seen to hop {number} ({address})"),
+            _ => "no hop has answered yet".to_owned(),
+        };
+        let connection = match self.traced_connection() {
+            Some(c) if c.established.is_some() && !c.is_over() => "connected, waiting for the banner",
+            Some(c) if !c.is_over() => "waiting for an answer to the SYN",
+            _ => "asking who answered",
+        };
+        format!("{connection}; {seen}")
+    }
+
+    fn target(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(*self.plan.targets.get(self.traced)?, self.plan.port))
+    }
+
+    fn traced_connection(&self) -> Option<&Connection> {
+        self.connections.get(self.traced as u32)
+    }
+
+    /// The kernel's own attempt as the wire shows it.
+    fn kernel_attempt(&self) -> Option<&Attempt> {
+        let client = self.traced_connection()?.client?;
+        let server = self.target()?;
+        self.tracker.attempts().find(|a| a.client == client && a.server == server)
+    }
+
+    fn connect(&mut self) -> Option<Action> {
+        let id = self.next_connection;
+        let address = *self.plan.targets.get(id)?;
+        let open = (0..id).filter(|id| self.connections.get(*id as u32).is_none_or(|c| !c.is_over())).count();
+        if open >= CONNECTIONS_AT_ONCE {
+            return None;
+        }
+        self.next_connection += 1;
+        Some(Action::Connect { id: id as u32, server: SocketAddr::new(address, self.plan.port) })
+    }
+
+    fn abandon(&mut self, now: Timestamp) -> Option<Action> {
+        let id = (0..self.next_connection as u32).find(|id| {
+            !self.abandoned.contains(id)
+                && self.connections.get(*id).is_some_and(|c| !c.is_over() && self.is_hopeless(*id, c, now))
+        })?;
+        self.abandoned.push(id);
+        Some(Action::Abandon { id })
+    }
+
+    /// Whether waiting longer for a kernel connection would teach nothing.
+    fn is_hopeless(&self, id: u32, connection: &Connection, now: Timestamp) -> bool {
+        if let Some(established) = connection.established {
+            return now >= established.plus(self.plan.banner_wait);
+        }
+        if now >= connection.started.plus(SILENT_END + self.rtt()) {
+            return true;
+        }
+        if id as usize != self.traced || !self.plan.means.raw {
+            return false;
+        }
+        match self.kernel_attempt() {
+            // The kernel asks again although the SYN/ACK is there: it will not take it.
+            Some(attempt) if attempt.handshake == Handshake::HalfOpen => syn_after_syn_ack(attempt),
+            Some(_) => false,
+            // Probes leave, the kernel's SYN does not, and not at its second try either.
+            None => now >= connection.started.plus(KERNEL_SYN_DUE) && self.last_router() > 0,
+        }
+    }
+
+    fn rtt(&self) -> i64 {
+        self.known.as_ref().map_or(0, |k| k.rtt)
+    }
+
+    fn last_router(&self) -> u8 {
+        self.known.as_ref().map_or(0, |k| k.last_router)
+    }
+
+    /// Notes that a SYN/ACK answered a flow of ours.
+    fn half_open(&mut self, server: SocketAddr, client: SocketAddr) {
+        let Some(flows) = &self.flows else { return };
+        let ours = flows.made().iter().find(|f| f.source == client && f.destination == server);
+        if let Some(flow) = ours {
+            if !self.was_reset.contains(&flow.source) {
+                self.was_reset.push(flow.source);
+                self.resets.push_back(*flow);
+            }
+        }
+    }
+
+    fn reset(&mut self) -> Option<Action> {
+        let flow = self.resets.pop_front()?;
+        Some(Action::SendReset(self.flows.as_mut()?.reset(flow)))
+    }
+
+    /// At the end, what may be half-open without our knowledge is reset too: its SYN/ACK may have been lost.
+    fn sweep_up(&mut self) {
+        if std::mem::replace(&mut self.swept_up, true) || !self.plan.means.raw {
+            return;
+        }
+        let Some(flows) = &self.flows else { return };
+        let refused = |flow: &Flow| {
+            self.tracker.attempts().any(|a| {
+                a.client == flow.source
+                    && a.server == flow.destination
+                    && matches!(a.handshake, Handshake::Reset | Handshake::Rejected)
+            })
+        };
+        let open = flows.made().iter().filter(|f| !self.was_reset.contains(&f.source) && !refused(f));
+        self.resets.extend(open.copied());
+    }
+
+    fn learn(&mut self) -> &Known {
+        if self.known.is_none() {
+            let target = self.plan.targets.get(self.traced).copied();
+            self.known = Some(match target {
+                Some(target) => Known::from(&self.survey, &self.tracker, target, self.plan.port),
+                None => Known::nothing(),
+            });
+        }
+        self.known.get_or_insert_with(Known::nothing)
+    }
+
+    /// Whether the kernel's connection got an answer of any kind.
+    fn answered(&self) -> bool {
+        let by_kernel =
+            self.traced_connection().is_some_and(|c| c.established.is_some() || c.failed.is_some());
+        by_kernel || self.kernel_attempt().is_some_and(|a| a.handshake != Handshake::Unanswered)
+    }
+
+    /// The last hop limit that the port sweep should ask.
+    fn last_port_hop(&mut self) -> u8 {
+        let established = self.traced_connection().is_some_and(|c| c.established.is_some());
+        let kernel_means = !self.plan.means.raw;
+        let known = self.learn();
+        if let Some(hop) = known.accepted {
+            return hop;
+        }
+        if let Some((hop, _)) = known.refused {
+            return hop.saturating_add(1).min(MAX_HOPS);
+        }
+        match known.path.target {
+            // A SYN that reaches a listener costs it a half-open connection and tells nothing new.
+            Some(end) if established || kernel_means => end - 1,
+            Some(end) => end.saturating_add(1).min(MAX_HOPS),
+            None => known.last_router.saturating_add(SILENT_HOPS).min(MAX_HOPS),
+        }
+    }
+
+    fn ask_port(&mut self) -> Option<Action> {
+        if let Some(hop) = self.questions.pop_front() {
+            return self.syn(self.plan.port, None, hop);
+        }
+        if !self.port_sweep.enabled || self.port_sweep.next > self.last_port_hop() {
+            return None;
+        }
+        let hop = self.port_sweep.next;
+        self.port_sweep.next += 1;
+        if !self.plan.means.raw {
+            return self.ask_kernel(KernelProbe::Connect(self.target()?), hop);
+        }
+        let flow = match self.port_sweep.flow {
+            Some(flow) => flow,
+            None => *self.port_sweep.flow.insert(self.flows.as_mut()?.fresh(self.plan.port)),
+        };
+        self.syn(self.plan.port, Some(flow), hop)
+    }
+
+    /// A SYN to `port`, on `flow` or a fresh one; without privilege the kernel's own.
+    fn syn(&mut self, port: u16, flow: Option<Flow>, hop: u8) -> Option<Action> {
+        if !self.plan.means.raw {
+            let server = SocketAddr::new(self.target()?.ip(), port);
+            return self.ask_kernel(KernelProbe::Connect(server), hop);
+        }
+        let flows = self.flows.as_mut()?;
+        let flow = flow.unwrap_or_else(|| flows.fresh(port));
+        Some(Action::SendSyn(flows.syn(flow, hop)))
+    }
+
+    fn ask_kernel(&mut self, probe: KernelProbe, hop_limit: u8) -> Option<Action> {
+        let id = self.next_ask;
+        self.next_ask += 1;
+        Some(Action::Ask { id, probe, hop_limit })
+    }
+
+    fn ask_control(&mut self, now: Timestamp) -> Option<Action> {
+        if let Some(hop) = self.control_questions.pop_front() {
+            let Via::Tcp(port) = self.tcp_control().via else { return None };
+            return self.syn(port, None, hop);
+        }
+        self.consider_known_port(now);
+        let mut sweeps = [self.echo_sweep, self.closed_sweep, self.known_sweep];
+        let last = |planner: &mut Self, via: Via| planner.last_control_hop(via);
+        let due = sweeps
+            .iter_mut()
+            .filter(|s| s.enabled)
+            .filter(|s| s.next <= last(self, s.via))
+            .min_by_key(|s| s.next)?;
+        let (via, hop) = (due.via, due.next);
+        let sweep = match via {
+            Via::Echo => &mut self.echo_sweep,
+            via if via == self.closed_sweep.via => &mut self.closed_sweep,
+            _ => &mut self.known_sweep,
+        };
+        sweep.next += 1;
+        match via {
+            Via::Echo if self.plan.means.raw => Some(Action::SendEcho(self.flows.as_mut()?.echo(hop))),
+            Via::Echo => self.ask_kernel(KernelProbe::Echo(self.target()?.ip()), hop),
+            Via::Tcp(port) => {
+                let flow = match sweep.flow {
+                    Some(flow) => flow,
+                    None => *sweep.flow.insert(self.flows.as_mut()?.fresh(port)),
+                };
+                self.syn(port, Some(flow), hop)
+            }
+        }
+    }
+
+    /// The last hop limit that a control should ask: one beyond the least that the target answered it at.
+    fn last_control_hop(&mut self, via: Via) -> u8 {
+        let known = self.learn();
+        let answered_at = known
+            .probes
+            .iter()
+            .filter(|p| p.via == via && p.replies.iter().any(|r| r.kind.is_terminal()))
+            .map(|p| p.hop_limit)
+            .min();
+        answered_at.unwrap_or_else(|| known.last_router.saturating_add(SILENT_HOPS).min(MAX_HOPS))
+    }
+
+    /// The TCP control that got farthest.
+    fn tcp_control(&self) -> Sweep {
+        let reach = |sweep: &Sweep| {
+            let probes = self.known.iter().flat_map(|k| &k.probes);
+            probes.filter(|p| p.via == sweep.via && !p.replies.is_empty()).map(|p| p.hop_limit).max()
+        };
+        if reach(&self.known_sweep) > reach(&self.closed_sweep) {
+            self.known_sweep
+        } else {
+            self.closed_sweep
+        }
+    }
+
+    /// A filter that lets only well-known ports out stops the closed port too: then a well-known one is asked,
+    /// beyond the hop where both stopped.
+    fn consider_known_port(&mut self, now: Timestamp) {
+        let settle = self.settle();
+        let closed = self.closed_sweep;
+        if self.known_sweep.enabled || !closed.enabled || now < self.last_sent.plus(settle) {
+            return;
+        }
+        let open = self.traced_connection().is_some_and(|c| c.banner().is_some());
+        let known = self.learn();
+        let got = |via: Via| {
+            known.probes.iter().filter(|p| p.via == via && !p.replies.is_empty()).map(|p| p.hop_limit).max()
+        };
+        let stopped_at = got(closed.via).unwrap_or(0);
+        let (refused, reached) = (known.refused.map_or(0, |(hop, _)| hop), known.reached);
+        let needed =
+            stopped_at <= reached.max(refused) && known.path.target.is_none_or(|end| stopped_at < end);
+        if needed && !open {
+            self.known_sweep.enabled = true;
+            self.known_sweep.next = reached.max(1);
+        }
+    }
+
+    /// Asks again what was left unanswered, once a second at most.
+    fn ask_again(&mut self, now: Timestamp) {
+        let Some(due) = ASK_AGAIN.get(self.asked_again) else { return };
+        if now < self.started.plus(*due) || self.flows.is_none() {
+            return;
+        }
+        self.asked_again += 1;
+        if self.answered() {
+            return;
+        }
+        let (last_hop, via) = (self.last_port_hop(), self.port_sweep.via);
+        let known = self.learn();
+        let last = known.path.target.map_or(known.last_router, |end| end - 1).min(last_hop);
+        let answered = |probe: &&Probe| probe.time_exceeded().is_some();
+        let holes: Vec<u8> = (1..=last)
+            .filter(|h| {
+                let here = |p: &&Probe| p.hop_limit == *h;
+                let any = known.probes.iter().filter(here).any(|p| answered(&p));
+                let port =
+                    known.probes.iter().filter(here).any(|p| p.via == via && answered(&p));
+                any && !port
+            })
+            .collect();
+        // A single hole must bear the whole weight of the silence.
+        let times = if holes.len() <= 2 { 2 } else { 1 };
+        for _ in 0..times {
+            self.questions.extend(&holes);
+        }
+        if self.plan.means.raw {
+            self.control_questions.extend(holes.first());
+        }
+    }
+
+    /// Asks again, on fresh ports and one hop limit each, where a refusal came from: a reset carries no tag.
+    fn confirm(&mut self) {
+        if !self.plan.means.raw || self.flows.is_none() || !self.questions.is_empty() {
+            return;
+        }
+        let port_sweep_done = self.port_sweep.next > self.last_port_hop();
+        let known = self.learn();
+        let Some((hop, _)) = known.refused.filter(|_| port_sweep_done) else { return };
+        let reached = known.reached.min(hop.saturating_sub(1));
+        let wanted: Vec<u8> = (reached.max(1)..=hop).collect();
+        for hop in wanted {
+            let asked = self.confirmed.entry(hop).or_default();
+            if *asked == 0 {
+                *asked = 1;
+                self.questions.push_back(hop);
+            }
+        }
+    }
+
+    /// How long an answer may take that is still worth waiting for.
+    fn settle(&mut self) -> i64 {
+        let rtt = self.learn().rtt;
+        (2 * rtt + 60 * MS).clamp(120 * MS, 1_000 * MS)
+    }
+
+    /// Nothing to send right now: wait, or finish.
+    fn rest(&mut self, now: Timestamp) -> Step {
+        let deadline = self.started.plus(self.plan.deadline);
+        let settled = self.last_sent.plus(self.settle());
+        let sweeping = self.sweeping();
+        let connecting: Vec<&Connection> = (0..self.next_connection as u32)
+            .filter_map(|id| self.connections.get(id))
+            .filter(|c| !c.is_over())
+            .collect();
+        let waiting_for_kernel = !connecting.is_empty() || self.next_connection < self.plan.targets.len();
+        if !waiting_for_kernel && !sweeping && now >= settled {
+            self.sweep_up();
+            return match self.reset() {
+                Some(action) => Step::Do(action),
+                None => Step::Finished,
+            };
+        }
+        let mut due = vec![(deadline, "the deadline")];
+        if sweeping {
+            due.push((self.next_syn.max(now.plus(MS)), "the next SYN is due"));
+            due.push((self.next_control.max(now.plus(MS)), "the next control is due"));
+        } else if now < settled {
+            due.push((settled, "late answers"));
+        }
+        for connection in connecting {
+            let until = match connection.established {
+                Some(at) => at.plus(self.plan.banner_wait),
+                None => connection.started.plus(SILENT_END + self.rtt()),
+            };
+            due.push((until, "the kernel's connection"));
+            due.push((connection.started.plus(KERNEL_SYN_DUE), "the kernel's second SYN"));
+        }
+        if let Some(again) = ASK_AGAIN.get(self.asked_again) {
+            due.push((self.started.plus(*again), "the time to ask again"));
+        }
+        let soonest = due.into_iter().filter(|(at, _)| *at > now).min_by_key(|(at, _)| *at);
+        match soonest {
+            Some((until, why)) => Step::Wait { until, why },
+            None if now >= deadline => Step::Finished,
+            None => Step::Wait { until: now.plus(10 * MS), why: "an event" },
+        }
+    }
+
+    fn sweeping(&mut self) -> bool {
+        if self.flows.is_none() {
+            return false;
+        }
+        if !self.questions.is_empty() || !self.control_questions.is_empty() {
+            return true;
+        }
+        let port = self.port_sweep.enabled && self.port_sweep.next <= self.last_port_hop();
+        let controls = [self.echo_sweep, self.closed_sweep, self.known_sweep];
+        port || controls.iter().any(|s| s.enabled && s.next <= self.last_control_hop(s.via))
+    }
+}
+
+/// Whether the client sent its SYN again after a SYN/ACK had come.
+fn syn_after_syn_ack(attempt: &Attempt) -> bool {
+    let answered = attempt.timeline.iter().position(|e| matches!(e.what, What::SynAck(_)));
+    answered.is_some_and(|at| attempt.timeline[at..].iter().any(|e| matches!(e.what, What::Syn(_))))
+}
+
+impl Known {
+    fn nothing() -> Self {
+        Self {
+            probes: Vec::new(),
+            path: Path::default(),
+            last_router: 0,
+            reached: 0,
+            refused: None,
+            accepted: None,
+            rtt: 0,
+        }
+    }
+
+    fn from(survey: &Survey, tracker: &Tracker, target: IpAddr, port: u16) -> Self {
+        let probes = survey.probes(target, tracker.attempts());
+        let path = Path::assemble(&probes, target, port, &Networks::default());
+        let via = Via::Tcp(port);
+        let swept = |p: &&Probe| p.hop_limit <= MAX_HOPS;
+        let routers = || probes.iter().filter(swept).filter(|p| p.time_exceeded().is_some());
+        let last_router = routers().map(|p| p.hop_limit).max().unwrap_or(0);
+        let reached = routers().filter(|p| p.via == via).map(|p| p.hop_limit).max().unwrap_or(0);
+        let answers = |wanted: fn(ReplyKind) -> bool| {
+            probes
+                .iter()
+                .filter(swept)
+                .filter(|p| p.via == via)
+                .flat_map(|p| p.replies.iter().map(move |r| (p.hop_limit, *r)))
+                .filter(move |(_, r)| wanted(r.kind))
+        };
+        let refused = answers(|k| matches!(k, ReplyKind::Rst | ReplyKind::Unreachable { .. }))
+            .map(|(hop, reply)| (hop, reply.exact))
+            .min_by_key(|(hop, exact)| (*hop, !exact));
+        let accepted = answers(|k| k == ReplyKind::SynAck).map(|(hop, _)| hop).min();
+        let rtt = probes
+            .iter()
+            .flat_map(|p| p.replies.first().map(|r| r.at.since(p.at)))
+            .filter(|rtt| (0..1_000 * MS).contains(rtt))
+            .max()
+            .unwrap_or(0);
+        Self { probes, path, last_router, reached, refused, accepted, rtt }
+    }
+}

@@ -1,0 +1,130 @@
+//! The next step: what would split those who still stand, as a command line where one does it.
+
+use std::collections::BTreeSet;
+
+use super::{Case, Standing};
+use crate::attempt::Outcome;
+use crate::evidence::{Strength, Suspect};
+use crate::path::Segment;
+
+/// One thing to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextStep {
+    /// What to do and what it would settle, in one sentence.
+    pub why: String,
+    /// The command line, where one does it.
+    pub command: Option<String>,
+}
+
+impl NextStep {
+    fn new(why: &str, command: impl Into<Option<String>>) -> Self {
+        Self { why: why.to_owned(), command: command.into() }
+    }
+}
+
+/// The steps that split `standing`, best first.
+///
+/// Command lines hold the address and the port, never a name from the network.
+pub(super) fn steps(case: &Case<'_>, standing: &[Standing]) -> Vec<NextStep> {
+    let segments: BTreeSet<Segment> = standing.iter().map(|s| s.suspect.segment()).collect();
+    let suspected: Vec<&Standing> = standing.iter().filter(|s| s.strength > Strength::Possible).collect();
+    let first = suspected.first().map(|s| s.suspect.segment()).or(segments.first().copied());
+    let mut steps = Vec::new();
+    if segments.contains(&Segment::Client) && (segments.len() == 1 || first == Some(Segment::Client)) {
+        steps.extend(on_the_client(case, standing));
+    }
+    let at_vm = segments.contains(&Segment::Vm);
+    let before_vm = segments.iter().any(|s| (Segment::Edge..=Segment::AzureEdge).contains(s));
+    if at_vm && before_vm {
+        steps.push(capture_at_vm(case));
+    }
+    if first == Some(Segment::Edge) || segments.contains(&Segment::Edge) && !at_vm {
+        steps.push(from_elsewhere(case));
+    }
+    if segments.contains(&Segment::AzureEdge) {
+        steps.push(azure_rules(case));
+    }
+    if at_vm {
+        steps.push(on_the_vm(case));
+    }
+    if segments.contains(&Segment::Transit) && !segments.contains(&Segment::Edge) {
+        steps.push(from_elsewhere(case));
+    }
+    if suspected.iter().any(|s| matches!(s.suspect, Suspect::VmDown | Suspect::AzurePublicIp)) {
+        steps.insert(0, vm_state());
+    }
+    steps.truncate(4);
+    steps
+}
+
+fn on_the_client(case: &Case<'_>, standing: &[Standing]) -> Vec<NextStep> {
+    let suspected = |s: Suspect| standing.iter().any(|x| x.suspect == s && x.strength > Strength::Possible);
+    let rules = "sudo nft list ruleset; sudo iptables-save".to_owned();
+    let mut steps = Vec::new();
+    if suspected(Suspect::ClientRoute) {
+        steps.push(NextStep::new(
+            "See how this machine would route to the address.",
+            format!("ip route get {}", case.target),
+        ));
+    }
+    if suspected(Suspect::ClientFirewallOut) || case.outcome == Outcome::LocalFailure {
+        let why = format!(
+            "Look for a rule of this machine's firewall that stops outgoing TCP to port {}.",
+            case.port
+        );
+        steps.push(NextStep { why, command: Some(rules.clone()) });
+    }
+    if suspected(Suspect::ClientFirewallIn) {
+        let why = format!(
+            "Look for a rule of this machine's firewall that stops incoming TCP from port {} (and for a strict rp_filter).",
+            case.port
+        );
+        steps.push(NextStep { why, command: Some(rules.clone()) });
+    }
+    if suspected(Suspect::ClientProxy) {
+        steps.push(NextStep::new("Look for a redirect to a local proxy.", rules));
+    }
+    steps
+}
+
+fn capture_at_vm(case: &Case<'_>) -> NextStep {
+    let port = case.port;
+    NextStep::new(
+        "Capture on the VM (serial console or run-command) while you trace again: a SYN that arrives there clears everything before the VM.",
+        format!("sudo tcpdump -ni any -c 40 'tcp port {port}'"),
+    )
+}
+
+fn from_elsewhere(case: &Case<'_>) -> NextStep {
+    NextStep::new(
+        "Trace again from a computer that is directly on the Internet (a phone's hotspot will do): if it gets through, the organisation's edge is what stops it.",
+        format!("sudo whichhop trace -p {} {}", case.port, case.target),
+    )
+}
+
+fn azure_rules(case: &Case<'_>) -> NextStep {
+    NextStep::new(
+        "Ask Azure whether its rules let your public address in.",
+        format!(
+            "az network watcher test-ip-flow --direction Inbound --protocol TCP --local VM_PRIVATE_IP:{} --remote YOUR_PUBLIC_IP:50000 --vm VM_NAME --resource-group GROUP",
+            case.port
+        ),
+    )
+}
+
+fn vm_state() -> NextStep {
+    NextStep::new(
+        "See whether the VM runs and still has this address.",
+        "az vm show --show-details --resource-group GROUP --name VM_NAME --query '{power:powerState, publicIps:publicIps, privateIps:privateIps}'".to_owned(),
+    )
+}
+
+fn on_the_vm(case: &Case<'_>) -> NextStep {
+    NextStep::new(
+        "See what listens on the VM and what its firewall does.",
+        format!(
+            "az vm run-command invoke --resource-group GROUP --name VM_NAME --command-id RunShellScript --scripts \"ss -ltnp 'sport = :{}'; systemctl status ssh sshd; nft list ruleset\"",
+            case.port
+        ),
+    )
+}
