@@ -1,8 +1,17 @@
 //! Probes, as bytes: a SYN as the operating system would send it, an ICMP echo, a reset.
+//!
+//! Every probe is a transport header first, with its checksum, then [`packet`] puts the IP header before it; a
+//! new kind of probe (a fragment of a SYN, a SYN with a bad checksum) works on the same two parts.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{HopLimit, Ip, MacAddr, SeqNumber};
+use etherparse::checksum::Sum16BitWords;
+use etherparse::{
+    EtherType, Ethernet2Header, IpDscp, IpEcn, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, TcpHeader,
+    TcpOptions, icmpv4, icmpv6, ip_number,
+};
+
+use super::{Fragment, HopLimit, Ip, MacAddr, SeqNumber};
 
 /// A SYN, with the options a Linux client sends (MSS, SACK permitted, timestamps, NOP, window scale).
 #[derive(Clone, Copy, Debug)]
@@ -59,33 +68,195 @@ pub struct Reset {
     pub identification: u16,
 }
 
-/// The IP packet of a SYN probe. Source and destination must be of one family.
+/// Window scale shift of a Linux client with the default receive buffer.
+const WINDOW_SCALE: u8 = 7;
+/// What Linux sends ordinary packets with.
+const DEFAULT_HOP_LIMIT: HopLimit = HopLimit(64);
+
+/// The IP packet of a SYN probe. Source and destination must be of one family; an IPv4 address beside an IPv6
+/// one becomes IPv4-mapped.
 pub fn syn(probe: &Syn) -> Vec<u8> {
-    let _ = probe;
-    todo!()
+    let [m0, m1] = probe.mss.to_be_bytes();
+    let [t0, t1, t2, t3] = probe.timestamp.to_be_bytes();
+    // MSS, SACK permitted, timestamps (no echo yet), NOP, window scale.
+    let options = [2, 4, m0, m1, 4, 2, 8, 10, t0, t1, t2, t3, 0, 0, 0, 0, 1, 3, 3, WINDOW_SCALE];
+    let header = TcpHeader {
+        source_port: probe.source.port(),
+        destination_port: probe.destination.port(),
+        sequence_number: probe.isn.0,
+        syn: true,
+        window_size: probe.window,
+        options: TcpOptions::from(options),
+        ..TcpHeader::default()
+    };
+    let headers = IpFields {
+        source: probe.source.ip(),
+        destination: probe.destination.ip(),
+        hop_limit: probe.hop_limit,
+        traffic_class: probe.traffic_class,
+        identification: probe.identification,
+        flow_label: probe.flow_label,
+    };
+    packet(&headers, ip_number::TCP, &tcp_segment(&headers, &header))
 }
 
 /// The IP packet of an echo request, with 8 bytes of data and an ICMP checksum that is the same for every
 /// `sequence` of one `identifier` (per-flow load balancers hash it: RFC 2992 practice, "Paris").
+/// Source and destination must be of one family, as for [`syn`].
 pub fn echo(probe: &Echo) -> Vec<u8> {
-    let _ = probe;
-    todo!()
+    let headers = IpFields {
+        source: probe.source,
+        destination: probe.destination,
+        hop_limit: probe.hop_limit,
+        traffic_class: 0,
+        identification: probe.identification,
+        flow_label: 0,
+    };
+    let (kind, protocol) = match headers.endpoints() {
+        Endpoints::V4(..) => (icmpv4::TYPE_ECHO_REQUEST, ip_number::ICMP),
+        Endpoints::V6(..) => (icmpv6::TYPE_ECHO_REQUEST, ip_number::IPV6_ICMP),
+    };
+    let [i0, i1] = probe.identifier.to_be_bytes();
+    let [s0, s1] = probe.sequence.to_be_bytes();
+    // A number and its complement add up to the same whatever the number.
+    let [c0, c1] = (!probe.sequence).to_be_bytes();
+    let mut message = [kind, 0, 0, 0, i0, i1, s0, s1, 0, 0, 0, 0, 0, 0, c0, c1];
+    let start = match protocol {
+        ip_number::ICMP => Sum16BitWords::new(),
+        _ => pseudo_header(headers.source, headers.destination, protocol, message.len()),
+    };
+    let checksum = start.add_slice(&message).ones_complement();
+    message[2..4].copy_from_slice(&checksum.to_ne_bytes());
+    packet(&headers, protocol, &message)
 }
 
-/// The IP packet of a reset, hop limit 64.
+/// The IP packet of a reset, hop limit 64. Source and destination must be of one family, as for [`syn`].
 pub fn reset(probe: &Reset) -> Vec<u8> {
-    let _ = probe;
-    todo!()
+    let header = TcpHeader {
+        source_port: probe.source.port(),
+        destination_port: probe.destination.port(),
+        sequence_number: probe.seq.0,
+        rst: true,
+        ..TcpHeader::default()
+    };
+    let headers = IpFields {
+        source: probe.source.ip(),
+        destination: probe.destination.ip(),
+        hop_limit: DEFAULT_HOP_LIMIT,
+        traffic_class: 0,
+        identification: probe.identification,
+        flow_label: 0,
+    };
+    packet(&headers, ip_number::TCP, &tcp_segment(&headers, &header))
 }
 
 /// An Ethernet frame around an IP packet; the EtherType follows the packet's version.
 pub fn ethernet(source: MacAddr, destination: MacAddr, ip_packet: &[u8]) -> Vec<u8> {
-    let _ = (source, destination, ip_packet);
-    todo!()
+    let is_v6 = ip_packet.first().is_some_and(|first| first >> 4 == 6);
+    let ether_type = if is_v6 { EtherType::IPV6 } else { EtherType::IPV4 };
+    let header = Ethernet2Header { source: source.0, destination: destination.0, ether_type };
+    [&header.to_bytes(), ip_packet].concat()
 }
 
 /// Whether the TCP checksum of `segment` is right; `None` where it is not captured whole.
 pub(super) fn tcp_checksum_ok(ip: &Ip, segment: &[u8]) -> Option<bool> {
-    let _ = (ip, segment);
-    todo!()
+    // A segment larger than IP can carry was never on a wire: offload made it.
+    let fits_ip = segment.len() <= usize::from(u16::MAX);
+    let is_whole = ip.fragment == Fragment::Whole && segment.len() as u64 >= u64::from(ip.payload_len);
+    (fits_ip && is_whole).then(|| {
+        let start = pseudo_header(ip.source, ip.destination, ip_number::TCP, segment.len());
+        start.add_slice(segment).ones_complement() == 0
+    })
+}
+
+/// What the probes say in the IP header.
+struct IpFields {
+    source: IpAddr,
+    destination: IpAddr,
+    hop_limit: HopLimit,
+    traffic_class: u8,
+    identification: u16,
+    flow_label: u32,
+}
+
+/// The two addresses of a packet, of one family.
+enum Endpoints {
+    V4([u8; 4], [u8; 4]),
+    V6([u8; 16], [u8; 16]),
+}
+
+impl IpFields {
+    fn endpoints(&self) -> Endpoints {
+        endpoints(self.source, self.destination)
+    }
+}
+
+fn endpoints(source: IpAddr, destination: IpAddr) -> Endpoints {
+    fn octets(address: IpAddr) -> [u8; 16] {
+        match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        }
+        .octets()
+    }
+    match (source, destination) {
+        (IpAddr::V4(source), IpAddr::V4(destination)) => Endpoints::V4(source.octets(), destination.octets()),
+        (source, destination) => Endpoints::V6(octets(source), octets(destination)),
+    }
+}
+
+/// The sum over the pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1), to add the transport's bytes to.
+fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: IpNumber, len: usize) -> Sum16BitWords {
+    let addresses = match endpoints(source, destination) {
+        Endpoints::V4(source, destination) => Sum16BitWords::new().add_4bytes(source).add_4bytes(destination),
+        Endpoints::V6(source, destination) => {
+            Sum16BitWords::new().add_16bytes(source).add_16bytes(destination)
+        }
+    };
+    // The 16-bit length of IPv4 and the 32-bit one of IPv6 give the same sum.
+    addresses.add_2bytes([0, protocol.0]).add_4bytes((len as u32).to_be_bytes())
+}
+
+/// A TCP segment without data, with its checksum.
+fn tcp_segment(ip: &IpFields, header: &TcpHeader) -> Vec<u8> {
+    let mut segment = header.to_bytes().to_vec();
+    let start = pseudo_header(ip.source, ip.destination, ip_number::TCP, segment.len());
+    let checksum = start.add_slice(&segment).ones_complement();
+    segment[16..18].copy_from_slice(&checksum.to_ne_bytes());
+    segment
+}
+
+/// An IP header before a transport that is much shorter than IP's limit of 65,535 bytes.
+fn packet(ip: &IpFields, protocol: IpNumber, transport: &[u8]) -> Vec<u8> {
+    match ip.endpoints() {
+        Endpoints::V4(source, destination) => {
+            let mut header = Ipv4Header {
+                dscp: IpDscp::try_new(ip.traffic_class >> 2).unwrap_or_default(),
+                ecn: IpEcn::try_new(ip.traffic_class & 3).unwrap_or_default(),
+                total_len: (Ipv4Header::MIN_LEN + transport.len()) as u16,
+                identification: ip.identification,
+                dont_fragment: true,
+                time_to_live: ip.hop_limit.0,
+                protocol,
+                source,
+                destination,
+                ..Ipv4Header::default()
+            };
+            header.header_checksum = header.calc_header_checksum();
+            [&header.to_bytes(), transport].concat()
+        }
+        Endpoints::V6(source, destination) => {
+            let header = Ipv6Header {
+                traffic_class: ip.traffic_class,
+                flow_label: Ipv6FlowLabel::try_new(ip.flow_label & Ipv6FlowLabel::MAX_U32)
+                    .unwrap_or_default(),
+                payload_length: transport.len() as u16,
+                next_header: protocol,
+                hop_limit: ip.hop_limit.0,
+                source,
+                destination,
+            };
+            [&header.to_bytes(), transport].concat()
+        }
+    }
 }

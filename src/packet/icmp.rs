@@ -2,12 +2,17 @@
 
 use std::net::IpAddr;
 
-use super::{HopLimit, OptionLayout, SeqNumber, TcpFlags};
+use etherparse::checksum::Sum16BitWords;
+use etherparse::{IpNumber, icmpv4, icmpv6, ip_number};
+
+use super::tcp::header_len;
+use super::{Fragment, HopLimit, Ip, OptionLayout, SeqNumber, TcpFlags, TcpOptions, Undecoded, ip};
 
 /// An ICMP or ICMPv6 message.
 #[derive(Clone, Copy, Debug)]
 pub enum Icmp<'a> {
-    /// An error about an earlier packet.
+    /// An error about an earlier packet: v4 destination unreachable, time exceeded and parameter problem; v6
+    /// types below 128. Not redirect and source quench: the packet they quote went on.
     Error(IcmpError<'a>),
     /// Echo request.
     EchoRequest {
@@ -51,7 +56,7 @@ pub enum IcmpErrorKind {
     Prohibited,
     /// Fragmentation needed or packet too big (v4 3/4; v6 2/0).
     TooBig,
-    /// Any other error (by its type and code).
+    /// Any other error (by its type and code): source routes, precedence, scope, parameter problems.
     Other,
 }
 
@@ -87,7 +92,7 @@ pub struct Quoted<'a> {
     pub traffic_class: u8,
     /// The transport header as far as it is quoted.
     pub transport: QuotedTransport,
-    /// The quoted bytes, from the IP header on.
+    /// The quoted bytes, from the IP header on; may end in padding (RFC 4884).
     pub bytes: &'a [u8],
 }
 
@@ -142,10 +147,223 @@ pub struct QuotedTcpRest {
     pub options: OptionLayout,
 }
 
+/// Bytes of the fixed part of every ICMP message.
+const HEADER_LEN: usize = 8;
+/// Where the extensions start in messages of the days before RFC 4884, which have no length field (section 5.5).
+const LEGACY_QUOTE_LEN: usize = 128;
+
 impl IcmpErrorKind {
-    /// Shim.
-    pub fn of(v6: bool, icmp_type: u8, code: u8) -> Self {
-        let _ = (v6, icmp_type, code);
-        Self::Other
+    /// What a type and code say, if they are an error's.
+    pub fn of(icmp_v6: bool, icmp_type: u8, code: u8) -> Option<Self> {
+        let header = [icmp_type, code, 0, 0, 0, 0, 0, 0];
+        match if icmp_v6 { Icmp::v6(header, &[], false) } else { Icmp::v4(header, &[], false) } {
+            Icmp::Error(error) => Some(error.kind),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Icmp<'a> {
+    /// Reads the message that `ip` carries; what an error quotes may be cut anywhere.
+    pub(super) fn read(ip: &Ip, message: &'a [u8]) -> Result<Self, Undecoded> {
+        let Some((header, body)) = message.split_first_chunk::<HEADER_LEN>() else {
+            let claimed = if ip.fragment == Fragment::Whole { ip.payload_len } else { u32::MAX };
+            return Err(Undecoded::cut_short(message.len(), claimed));
+        };
+        let captured_whole =
+            ip.fragment == Fragment::Whole && message.len() as u64 >= u64::from(ip.payload_len);
+        Ok(if ip.source.is_ipv4() {
+            Self::v4(*header, body, captured_whole)
+        } else {
+            Self::v6(*header, body, captured_whole)
+        })
+    }
+
+    fn v4(header: [u8; HEADER_LEN], body: &'a [u8], captured_whole: bool) -> Self {
+        use icmpv4 as v4;
+        let [kind, code, _, _, id0, id1, seq0, seq1] = header;
+        let (identifier, sequence) = (u16::from_be_bytes([id0, id1]), u16::from_be_bytes([seq0, seq1]));
+        let what = match (kind, code) {
+            (v4::TYPE_ECHO_REQUEST, 0) => return Self::EchoRequest { identifier, sequence },
+            (v4::TYPE_ECHO_REPLY, 0) => return Self::EchoReply { identifier, sequence },
+            (v4::TYPE_DEST_UNREACH, _) => unreachable_v4(code),
+            (v4::TYPE_TIME_EXCEEDED, v4::CODE_TIME_EXCEEDED_TTL_EXCEEDED_IN_TRANSIT) => {
+                IcmpErrorKind::TimeExceeded
+            }
+            (v4::TYPE_TIME_EXCEEDED, v4::CODE_TIME_EXCEEDED_FRAG_REASSEMBLY_TIME_EXCEEDED) => {
+                IcmpErrorKind::ReassemblyTimeExceeded
+            }
+            (v4::TYPE_TIME_EXCEEDED | v4::TYPE_PARAMETER_PROBLEM, _) => IcmpErrorKind::Other,
+            _ => return Self::Other { kind, code },
+        };
+        // RFC 1191: routers older than it leave the MTU 0.
+        let mtu = (what == IcmpErrorKind::TooBig && sequence != 0).then_some(sequence.into());
+        let (quote, extensions) = split_extensions(body, usize::from(id1) * 4, captured_whole);
+        let quoted = Quoted::read(quote);
+        Self::Error(IcmpError { kind: what, icmp_type: kind, code, mtu, quoted, extensions })
+    }
+
+    fn v6(header: [u8; HEADER_LEN], body: &'a [u8], captured_whole: bool) -> Self {
+        use icmpv6 as v6;
+        let [kind, code, _, _, id0, id1, seq0, seq1] = header;
+        let (identifier, sequence) = (u16::from_be_bytes([id0, id1]), u16::from_be_bytes([seq0, seq1]));
+        let what = match (kind, code) {
+            (v6::TYPE_ECHO_REQUEST, 0) => return Self::EchoRequest { identifier, sequence },
+            (v6::TYPE_ECHO_REPLY, 0) => return Self::EchoReply { identifier, sequence },
+            (v6::TYPE_DST_UNREACH, _) => unreachable_v6(code),
+            (v6::TYPE_PACKET_TOO_BIG, _) => IcmpErrorKind::TooBig,
+            (v6::TYPE_TIME_EXCEEDED, v6::CODE_TIME_EXCEEDED_HOP_LIMIT_EXCEEDED) => {
+                IcmpErrorKind::TimeExceeded
+            }
+            (v6::TYPE_TIME_EXCEEDED, v6::CODE_TIME_EXCEEDED_FRAGMENT_REASSEMBLY_TIME_EXCEEDED) => {
+                IcmpErrorKind::ReassemblyTimeExceeded
+            }
+            (v6::TYPE_PARAMETER_PROBLEM, v6::CODE_PARAM_PROBLEM_UNRECOG_NEXT_HEADER) => {
+                IcmpErrorKind::ProtocolUnreachable
+            }
+            (..128, _) => IcmpErrorKind::Other,
+            _ => return Self::Other { kind, code },
+        };
+        let mtu = (what == IcmpErrorKind::TooBig).then_some(u32::from_be_bytes([id0, id1, seq0, seq1]));
+        let (quote, extensions) = match kind {
+            v6::TYPE_DST_UNREACH | v6::TYPE_TIME_EXCEEDED => {
+                split_extensions(body, usize::from(id0) * 8, captured_whole)
+            }
+            _ => (body, &body[body.len()..]),
+        };
+        let quoted = Quoted::read(quote);
+        Self::Error(IcmpError { kind: what, icmp_type: kind, code, mtu, quoted, extensions })
+    }
+}
+
+fn unreachable_v4(code: u8) -> IcmpErrorKind {
+    match code {
+        icmpv4::CODE_DST_UNREACH_NET
+        | icmpv4::CODE_DST_UNREACH_NET_UNKNOWN
+        | icmpv4::CODE_DST_UNREACH_TOS_NET => IcmpErrorKind::NetUnreachable,
+        icmpv4::CODE_DST_UNREACH_HOST
+        | icmpv4::CODE_DST_UNREACH_HOST_UNKNOWN
+        | icmpv4::CODE_DST_UNREACH_TOS_HOST => IcmpErrorKind::HostUnreachable,
+        icmpv4::CODE_DST_UNREACH_PROTOCOL => IcmpErrorKind::ProtocolUnreachable,
+        icmpv4::CODE_DST_UNREACH_PORT => IcmpErrorKind::PortUnreachable,
+        icmpv4::CODE_DST_UNREACH_NEED_FRAG => IcmpErrorKind::TooBig,
+        icmpv4::CODE_DST_UNREACH_NET_PROHIB
+        | icmpv4::CODE_DST_UNREACH_HOST_PROHIB
+        | icmpv4::CODE_DST_UNREACH_FILTER_PROHIB => IcmpErrorKind::Prohibited,
+        _ => IcmpErrorKind::Other,
+    }
+}
+
+fn unreachable_v6(code: u8) -> IcmpErrorKind {
+    match code {
+        icmpv6::CODE_DST_UNREACH_NO_ROUTE => IcmpErrorKind::NetUnreachable,
+        icmpv6::CODE_DST_UNREACH_PROHIBITED
+        | icmpv6::CODE_DST_UNREACH_SOURCE_ADDRESS_FAILED_POLICY
+        | icmpv6::CODE_DST_UNREACH_REJECT_ROUTE_TO_DEST => IcmpErrorKind::Prohibited,
+        icmpv6::CODE_DST_UNREACH_ADDR => IcmpErrorKind::HostUnreachable,
+        icmpv6::CODE_DST_UNREACH_PORT => IcmpErrorKind::PortUnreachable,
+        _ => IcmpErrorKind::Other,
+    }
+}
+
+/// Parts an error's body into what it quotes and the extension structure (RFC 4884); `quote_len` is what the
+/// length field says, in bytes, 0 where there is none.
+///
+/// Where nothing credible stands after the quote, all of the body is quote: the length field's place was
+/// "unused" before RFC 4884, and not every router left it zero.
+fn split_extensions(body: &[u8], quote_len: usize, captured_whole: bool) -> (&[u8], &[u8]) {
+    let (at, credible) = if quote_len > 0 {
+        (quote_len, is_extension as fn(&[u8], bool) -> bool)
+    } else {
+        (LEGACY_QUOTE_LEN, is_checksummed_extension as fn(&[u8], bool) -> bool)
+    };
+    match body.split_at_checked(at) {
+        Some((quote, extensions)) if credible(extensions, captured_whole) => (quote, extensions),
+        _ => (body, &body[body.len()..]),
+    }
+}
+
+/// Whether an extension structure starts here: version 2, and a checksum that is right, absent or beyond telling.
+fn is_extension(bytes: &[u8], captured_whole: bool) -> bool {
+    match bytes {
+        [version, _, 0, 0, ..] => version >> 4 == 2,
+        [version, _, _, _, ..] => version >> 4 == 2 && (!captured_whole || sums_up(bytes)),
+        _ => false,
+    }
+}
+
+/// The same, with the proof that a place not announced by a length field needs: it may be quoted data.
+fn is_checksummed_extension(bytes: &[u8], captured_whole: bool) -> bool {
+    captured_whole && !matches!(bytes, [_, _, 0, 0, ..]) && is_extension(bytes, captured_whole)
+}
+
+fn sums_up(bytes: &[u8]) -> bool {
+    Sum16BitWords::new().add_slice(bytes).ones_complement() == 0
+}
+
+impl<'a> Quoted<'a> {
+    fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (ip, payload) = ip::read_quoted(bytes).ok()?;
+        Some(Self {
+            source: ip.source,
+            destination: ip.destination,
+            hop_limit: ip.hop_limit,
+            identification: ip.identification,
+            traffic_class: ip.traffic_class,
+            transport: payload.map_or(QuotedTransport::Other, |payload| QuotedTransport::read(&ip, payload)),
+            bytes,
+        })
+    }
+}
+
+impl QuotedTransport {
+    fn read(ip: &Ip, payload: &[u8]) -> Self {
+        if ip.fragment == Fragment::Later {
+            return Self::Other;
+        }
+        match (IpNumber(ip.protocol), payload) {
+            (ip_number::TCP, _) => QuotedTcp::read(payload).map_or(Self::Other, Self::Tcp),
+            (ip_number::UDP, &[s0, s1, d0, d1, ..]) => Self::Udp {
+                source_port: u16::from_be_bytes([s0, s1]),
+                destination_port: u16::from_be_bytes([d0, d1]),
+            },
+            (ip_number::ICMP, &[icmpv4::TYPE_ECHO_REQUEST, 0, _, _, id0, id1, seq0, seq1, ..])
+            | (ip_number::IPV6_ICMP, &[icmpv6::TYPE_ECHO_REQUEST, 0, _, _, id0, id1, seq0, seq1, ..]) => {
+                Self::Echo {
+                    identifier: u16::from_be_bytes([id0, id1]),
+                    sequence: u16::from_be_bytes([seq0, seq1]),
+                }
+            }
+            _ => Self::Other,
+        }
+    }
+}
+
+impl QuotedTcp {
+    fn read(segment: &[u8]) -> Option<Self> {
+        let (&[s0, s1, d0, d1, q0, q1, q2, q3], rest) = segment.split_first_chunk()?;
+        Some(Self {
+            source_port: u16::from_be_bytes([s0, s1]),
+            destination_port: u16::from_be_bytes([d0, d1]),
+            seq: SeqNumber(u32::from_be_bytes([q0, q1, q2, q3])),
+            rest: QuotedTcpRest::read(rest),
+        })
+    }
+}
+
+impl QuotedTcpRest {
+    /// Reads a TCP header from the acknowledgment number on. An impossible data offset is padding after a quote
+    /// of 8 bytes, not a header.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (&[_, _, _, _, offset, flags, w0, w1, _, _, _, _], after) = bytes.split_first_chunk()?;
+        let options_len = header_len(offset)? - 20;
+        let options = TcpOptions(after.get(..options_len).unwrap_or(after));
+        Some(Self {
+            flags: TcpFlags(flags),
+            window: u16::from_be_bytes([w0, w1]),
+            mss: options.mss(),
+            timestamp: options.timestamps().map(|(value, _)| value),
+            options: options.layout(),
+        })
     }
 }

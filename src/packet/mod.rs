@@ -8,7 +8,10 @@
 pub mod build;
 mod decode;
 mod icmp;
+mod ip;
 mod link;
+#[cfg(test)]
+mod samples;
 mod tcp;
 
 use std::fmt;

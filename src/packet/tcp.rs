@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Ip;
+use super::{Fragment, Ip, Undecoded};
 
 /// A TCP sequence number; its ordering is modulo 2³² (RFC 9293 section 3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,6 +82,15 @@ impl fmt::Debug for TcpFlags {
     }
 }
 
+/// Bytes of a TCP header without options.
+const FIXED_LEN: usize = 20;
+
+/// The header length, in bytes, that the byte with the data offset says; `None` if that is too small to be true.
+pub(super) fn header_len(offset_byte: u8) -> Option<usize> {
+    let len = usize::from(offset_byte >> 4) * 4;
+    (len >= FIXED_LEN).then_some(len)
+}
+
 /// A TCP segment, borrowed from the captured frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Tcp<'a> {
@@ -107,7 +116,35 @@ pub struct Tcp<'a> {
     pub(super) segment: &'a [u8],
 }
 
-impl Tcp<'_> {
+impl<'a> Tcp<'a> {
+    /// Reads a segment, of which the 20 bytes of the fixed header must be captured; options and data may be cut.
+    pub(super) fn read(ip: &Ip, segment: &'a [u8]) -> Result<Self, Undecoded> {
+        let whole = ip.fragment == Fragment::Whole;
+        let Some((fixed, rest)) = segment.split_first_chunk::<FIXED_LEN>() else {
+            let claimed = if whole { ip.payload_len } else { u32::MAX };
+            return Err(Undecoded::cut_short(segment.len(), claimed));
+        };
+        let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, w0, w1, ..] = *fixed;
+        let header_len = header_len(offset).ok_or(Undecoded::Malformed)?;
+        if whole && header_len as u32 > ip.payload_len {
+            return Err(Undecoded::Malformed);
+        }
+        let (options, payload) =
+            rest.split_at_checked(header_len - FIXED_LEN).unwrap_or((rest, &rest[rest.len()..]));
+        Ok(Self {
+            source_port: u16::from_be_bytes([s0, s1]),
+            destination_port: u16::from_be_bytes([d0, d1]),
+            seq: SeqNumber(u32::from_be_bytes([q0, q1, q2, q3])),
+            ack: SeqNumber(u32::from_be_bytes([a0, a1, a2, a3])),
+            flags: TcpFlags(flags),
+            window: u16::from_be_bytes([w0, w1]),
+            options: TcpOptions(options),
+            payload,
+            payload_len: ip.payload_len.saturating_sub(header_len as u32),
+            segment,
+        })
+    }
+
     /// Whether the checksum is right; `None` where the capture holds too little of the segment to tell.
     ///
     /// A segment sent by the capturing machine usually holds an unfinished checksum (offload).
@@ -239,5 +276,99 @@ impl fmt::Display for OptionLayout {
             }?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::samples::{SYN_ACK_V6, SYN_V4, patched};
+    use crate::packet::{LinkType, Packet, Transport, decode};
+
+    fn read(bytes: &[u8]) -> (Ip, Tcp<'_>) {
+        match decode(LinkType::RAW, bytes).unwrap() {
+            Packet { ip, transport: Transport::Tcp(tcp), .. } => (ip, tcp),
+            other => panic!("not TCP: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn fields_and_options_in_order() {
+        let (ip, tcp) = read(&SYN_V4);
+        assert_eq!((tcp.source_port, tcp.destination_port), (50022, 22));
+        assert_eq!((tcp.seq, tcp.ack, tcp.window), (SeqNumber(0x1234_5678), SeqNumber(0), 0xfaf1));
+        assert!(tcp.flags.is_syn() && !tcp.flags.is_syn_ack());
+        assert_eq!(tcp.options.layout().to_string(), "mss,sok,ts,nop,ws");
+        assert_eq!(tcp.options.mss(), Some(1460));
+        assert_eq!(tcp.options.timestamps(), Some((0x0102_0304, 0)));
+        assert_eq!(tcp.options.window_scale(), Some(7));
+        assert_eq!(tcp.payload_len, 0);
+        assert_eq!(tcp.checksum_ok(&ip), Some(true));
+
+        let (ip, tcp) = read(&SYN_ACK_V6);
+        assert!(tcp.flags.is_syn_ack());
+        assert_eq!((tcp.seq, tcp.ack), (SeqNumber(0x9abc_def0), SeqNumber(0x1234_5679)));
+        assert_eq!(tcp.options.iter().count(), 0);
+        assert_eq!(tcp.checksum_ok(&ip), Some(true));
+    }
+
+    #[test]
+    fn a_flipped_bit_spoils_the_checksum() {
+        for packet in [SYN_V4, SYN_ACK_V6] {
+            for at in 12..packet.len() {
+                let header = if packet[0] >> 4 == 4 { 20 } else { 40 };
+                // A larger data offset contradicts the length: not TCP at all.
+                if at == header + 12 {
+                    continue;
+                }
+                let spoilt = patched(&packet, at, &[packet[at] ^ 0x04]);
+                let (ip, tcp) = read(&spoilt);
+                assert_eq!(tcp.checksum_ok(&ip), Some(false), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn cut_in_the_options() {
+        for cut in 40..60 {
+            let (ip, tcp) = read(&SYN_V4[..cut]);
+            assert_eq!(tcp.options.0, &SYN_V4[40..cut]);
+            assert_eq!((tcp.payload, tcp.payload_len), (&b""[..], 0));
+            assert_eq!(tcp.options.mss(), (cut >= 44).then_some(1460));
+            assert_eq!(tcp.options.timestamps().is_some(), cut >= 56);
+            assert_eq!(tcp.checksum_ok(&ip), None);
+        }
+    }
+
+    #[test]
+    fn data_follows_the_options() {
+        let banner = b"SSH-2.0-OpenSSH_9.9\r\n";
+        let packet = [&patched(&SYN_V4, 3, &[60 + 21])[..], banner].concat();
+        let (_, tcp) = read(&packet);
+        assert_eq!((tcp.payload, tcp.payload_len), (&banner[..], 21));
+        let (_, tcp) = read(&packet[..64]);
+        assert_eq!((tcp.payload, tcp.payload_len), (&banner[..4], 21));
+    }
+
+    #[test]
+    fn contradictions() {
+        let undecoded = |at, bytes: &[u8]| decode(LinkType::RAW, &patched(&SYN_V4, at, bytes)).unwrap_err();
+        assert_eq!(undecoded(32, &[0x40]), Undecoded::Malformed, "header shorter than its fixed part");
+        assert_eq!(undecoded(32, &[0xb0]), Undecoded::Malformed, "header longer than the segment");
+        assert_eq!(undecoded(3, &[39]), Undecoded::Malformed, "segment shorter than a header");
+    }
+
+    #[test]
+    fn options_stop_at_the_first_malformed_one() {
+        for (bytes, layout) in [
+            (&[1, 1, 5, 10, 0, 0, 0, 0, 0, 0, 0, 0][..], "nop,nop,sack"),
+            (&[4, 2, 0, 4, 2], "sok"),
+            (&[4, 2, 2, 0], "sok"),
+            (&[4, 2, 2, 9], "sok"),
+            (&[2], ""),
+            (&[30, 2, 3, 3, 7], "?30,ws"),
+        ] {
+            assert_eq!(TcpOptions(bytes).layout().to_string(), layout, "{bytes:?}");
+        }
     }
 }

@@ -165,7 +165,7 @@ impl Survey {
                 let Some((asked, probe)) = self.kernel.get_mut(id) else { return };
                 let (from, kind) = match *answer {
                     KernelAnswer::Icmp { from, icmp_type, code } => {
-                        let kind = crate::packet::IcmpErrorKind::of(from.is_ipv6(), icmp_type, code);
+                        let Some(kind) = IcmpErrorKind::of(from.is_ipv6(), icmp_type, code) else { return };
                         (from, icmp_reply(kind, icmp_type, code, None))
                     }
                     KernelAnswer::Established => (target_of(*asked), ReplyKind::SynAck),

@@ -476,8 +476,7 @@ impl Planner {
             .filter(|h| {
                 let here = |p: &&Probe| p.hop_limit == *h;
                 let any = known.probes.iter().filter(here).any(|p| answered(&p));
-                let port =
-                    known.probes.iter().filter(here).any(|p| p.via == via && answered(&p));
+                let port = known.probes.iter().filter(here).any(|p| p.via == via && answered(&p));
                 any && !port
             })
             .collect();

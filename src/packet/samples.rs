@@ -1,0 +1,56 @@
+//! Packets written out by hand, so that the tests do not rest on our own builder.
+
+use std::net::IpAddr;
+
+/// A Linux SYN, 10.22.0.1:50022 to 198.19.0.4:22, ISN 0x12345678, TTL 64, identification 0x7701, window 0xfaf1.
+#[rustfmt::skip]
+pub(super) const SYN_V4: [u8; 60] = [
+    0x45, 0x00, 0x00, 0x3c, 0x77, 0x01, 0x40, 0x00, 0x40, 0x06, 0xf3, 0x8c, // IPv4
+    0x0a, 0x16, 0x00, 0x01, 0xc6, 0x13, 0x00, 0x04,
+    0xc3, 0x66, 0x00, 0x16, 0x12, 0x34, 0x56, 0x78, 0x00, 0x00, 0x00, 0x00, // TCP
+    0xa0, 0x02, 0xfa, 0xf1, 0x4c, 0xb1, 0x00, 0x00,
+    0x02, 0x04, 0x05, 0xb4, 0x04, 0x02, // MSS 1460, SACK permitted
+    0x08, 0x0a, 0x01, 0x02, 0x03, 0x04, 0x00, 0x00, 0x00, 0x00, // TSval 0x01020304
+    0x01, 0x03, 0x03, 0x07, // NOP, window scale 7
+];
+
+/// A SYN/ACK without options, [2001:db8::4]:22 to [fd22::1]:50022, hop limit 60, DSCP EF, flow label 0xabcde.
+#[rustfmt::skip]
+pub(super) const SYN_ACK_V6: [u8; 60] = [
+    0x6b, 0x8a, 0xbc, 0xde, 0x00, 0x14, 0x06, 0x3c, // IPv6
+    0x20, 0x01, 0x0d, 0xb8, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x04,
+    0xfd, 0x22, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01,
+    0x00, 0x16, 0xc3, 0x66, 0x9a, 0xbc, 0xde, 0xf0, 0x12, 0x34, 0x56, 0x79, // TCP
+    0x50, 0x12, 0xff, 0xff, 0xdf, 0x1a, 0x00, 0x00,
+];
+
+pub(super) fn address(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// [`SYN_V4`] or another IPv4 packet without options, with a field of its header overwritten.
+pub(super) fn patched(packet: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut patched = packet.to_vec();
+    patched[at..at + bytes.len()].copy_from_slice(bytes);
+    patched
+}
+
+/// An IPv6 packet, fd22::1 to 2001:db8::4, hop limit 7, of `next` and its bytes.
+pub(super) fn v6(next: u8, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+    packet.extend_from_slice(&[next, 7]);
+    packet.extend_from_slice(&SYN_ACK_V6[24..40]);
+    packet.extend_from_slice(&SYN_ACK_V6[8..24]);
+    packet.extend_from_slice(payload);
+    packet
+}
+
+/// An IPv4 packet, 10.22.1.1 to 10.22.0.1, TTL 254, of `protocol` and its bytes.
+pub(super) fn v4(protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x45, 0];
+    packet.extend_from_slice(&(20 + payload.len() as u16).to_be_bytes());
+    packet.extend_from_slice(&[0, 0, 0, 0, 254, protocol, 0, 0, 10, 22, 1, 1, 10, 22, 0, 1]);
+    packet.extend_from_slice(payload);
+    packet
+}
