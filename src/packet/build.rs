@@ -1,6 +1,6 @@
 //! Probes, as bytes: a SYN as the operating system would send it, an ICMP echo, a reset.
 //!
-//! Every probe is a transport header first, with its checksum, then [`packet`] puts the IP header before it; a
+//! Every probe is a transport header first, with its checksum, then `packet` puts the IP header before it; a
 //! new kind of probe (a fragment of a SYN, a SYN with a bad checksum) works on the same two parts.
 
 use std::net::{IpAddr, SocketAddr};
