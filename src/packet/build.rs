@@ -1,6 +1,6 @@
 //! Probes, as bytes: a SYN as the operating system would send it, an ICMP echo, a reset.
 //!
-//! Every probe is a transport header first, with its checksum, then [`packet`] puts the IP header before it; a
+//! Every probe is a transport header first, with its checksum, then `packet` puts the IP header before it; a
 //! new kind of probe (a fragment of a SYN, a SYN with a bad checksum) works on the same two parts.
 
 use std::net::{IpAddr, SocketAddr};
@@ -161,7 +161,7 @@ pub fn ethernet(source: MacAddr, destination: MacAddr, ip_packet: &[u8]) -> Vec<
 /// Whether the TCP checksum of `segment` is right; `None` where it is not captured whole.
 pub(super) fn tcp_checksum_ok(ip: &Ip, segment: &[u8]) -> Option<bool> {
     // A segment larger than IP can carry was never on a wire: offload made it.
-    let fits_ip = segment.len() <= usize::from(u16::MAX);
+    let fits_ip = u16::try_from(segment.len()).is_ok();
     let is_whole = ip.fragment == Fragment::Whole && segment.len() as u64 >= u64::from(ip.payload_len);
     (fits_ip && is_whole).then(|| {
         let start = pseudo_header(ip.source, ip.destination, ip_number::TCP, segment.len());
@@ -258,5 +258,122 @@ fn packet(ip: &IpFields, protocol: IpNumber, transport: &[u8]) -> Vec<u8> {
             };
             [&header.to_bytes(), transport].concat()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::samples::{SYN_V4, address};
+    use crate::packet::{Icmp, LinkType, Packet, Transport, decode};
+
+    const SYN: Syn = Syn {
+        source: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 22, 0, 1)), 50022),
+        destination: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(198, 19, 0, 4)), 22),
+        hop_limit: HopLimit(64),
+        isn: SeqNumber(0x1234_5678),
+        window: 0xfaf1,
+        identification: 0x7701,
+        flow_label: 0,
+        traffic_class: 0,
+        timestamp: 0x0102_0304,
+        mss: 1460,
+    };
+
+    fn read(packet: &[u8]) -> Packet<'_> {
+        decode(LinkType::RAW, packet).unwrap()
+    }
+
+    /// The sum over the IPv4 header, which is 0 where its checksum is right.
+    fn header_sum(packet: &[u8]) -> u16 {
+        Sum16BitWords::new().add_slice(&packet[..20]).ones_complement()
+    }
+
+    #[test]
+    fn a_syn_is_that_of_linux_to_the_byte() {
+        assert_eq!(syn(&SYN), SYN_V4);
+    }
+
+    #[test]
+    fn a_syn_over_v6() {
+        let packet = syn(&Syn {
+            source: "[fd22::1]:50022".parse().unwrap(),
+            destination: "[2001:db8::4]:22".parse().unwrap(),
+            flow_label: 0xfff_abcde,
+            traffic_class: 0xb8,
+            mss: 1440,
+            ..SYN
+        });
+        let Packet { ip, transport: Transport::Tcp(tcp), .. } = read(&packet) else { panic!("not TCP") };
+        assert_eq!((ip.flow_label, ip.traffic_class, ip.identification), (Some(0xabcde), 0xb8, None));
+        assert_eq!(ip.payload_len, 40);
+        assert_eq!(tcp.options.layout().to_string(), "mss,sok,ts,nop,ws");
+        assert_eq!(tcp.options.mss(), Some(1440));
+        assert_eq!(tcp.checksum_ok(&ip), Some(true));
+    }
+
+    #[test]
+    fn mixed_families_are_v6() {
+        let packet = syn(&Syn { destination: "[2001:db8::4]:22".parse().unwrap(), ..SYN });
+        assert_eq!(read(&packet).ip.source, address("::ffff:10.22.0.1"));
+    }
+
+    #[test]
+    fn a_reset_has_no_ack() {
+        for (source, destination) in
+            [("10.22.0.1:50022", "198.19.0.4:22"), ("[fd22::1]:50022", "[2001:db8::4]:22")]
+        {
+            let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+            let packet =
+                reset(&Reset { source, destination, seq: SeqNumber(0x1234_5679), identification: 5 });
+            let Packet { ip, transport: Transport::Tcp(tcp), .. } = read(&packet) else { panic!("not TCP") };
+            assert_eq!(tcp.flags, crate::packet::TcpFlags::RST);
+            assert_eq!((tcp.seq, tcp.ack, tcp.window), (SeqNumber(0x1234_5679), SeqNumber(0), 0));
+            assert_eq!((ip.hop_limit, ip.payload_len), (HopLimit(64), 20));
+            assert_eq!(tcp.checksum_ok(&ip), Some(true));
+            if ip.source.is_ipv4() {
+                assert_eq!((header_sum(&packet), ip.identification, ip.dont_fragment), (0, Some(5), true));
+            }
+        }
+    }
+
+    #[test]
+    fn an_echo_keeps_its_checksum_whatever_its_sequence() {
+        for (source, destination) in [("10.22.0.1", "198.19.0.4"), ("fd22::1", "2001:db8::4")] {
+            let (source, destination) = (address(source), address(destination));
+            let echo = |identifier, sequence| {
+                let hop_limit = HopLimit(3);
+                echo(&Echo { source, destination, hop_limit, identifier, sequence, identification: 9 })
+            };
+            let header = if source.is_ipv4() { 20 } else { 40 };
+            let checksum = |packet: &[u8]| [packet[header + 2], packet[header + 3]];
+            let first = checksum(&echo(0xbeef, 0));
+            for sequence in 0..=u16::MAX {
+                let packet = echo(0xbeef, sequence);
+                assert_eq!(checksum(&packet), first);
+                assert_eq!(packet.len(), header + 16);
+            }
+            assert_ne!(checksum(&echo(0xbeee, 0)), first, "the identifier makes the flow");
+
+            let packet = echo(0xbeef, 7);
+            let Packet { ip, transport: Transport::Icmp(icmp), .. } = read(&packet) else { panic!() };
+            assert!(matches!(icmp, Icmp::EchoRequest { identifier: 0xbeef, sequence: 7 }));
+            assert_eq!(ip.hop_limit, HopLimit(3));
+            let message = &packet[header..];
+            let sum = match source {
+                IpAddr::V4(_) => Sum16BitWords::new(),
+                IpAddr::V6(_) => pseudo_header(source, destination, ip_number::IPV6_ICMP, message.len()),
+            };
+            assert_eq!(sum.add_slice(message).ones_complement(), 0);
+        }
+    }
+
+    #[test]
+    fn ethernet_says_the_version() {
+        let (source, destination) = (MacAddr([2, 0, 0, 0, 0, 2]), MacAddr([2, 0, 0, 0, 0, 1]));
+        let frame = ethernet(source, destination, &SYN_V4);
+        assert_eq!(frame[..14], [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x08, 0x00]);
+        assert_eq!(frame[14..], SYN_V4);
+        assert_eq!(ethernet(source, destination, &[0x60])[12..], [0x86, 0xdd, 0x60]);
     }
 }

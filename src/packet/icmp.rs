@@ -367,3 +367,295 @@ impl QuotedTcpRest {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::samples::{SYN_V4, address, patched, v4, v6};
+    use crate::packet::{LinkType, Transport, decode};
+
+    const TCP: &[u8] = SYN_V4.split_at(20).1;
+    /// An MPLS label stack object, label 16004, in an extension structure with its checksum.
+    const MPLS: [u8; 12] = [0x20, 0, 0x9a, 0x0d, 0, 8, 1, 1, 0x03, 0xe8, 0x41, 0x01];
+
+    fn icmp(packet: &[u8]) -> Icmp<'_> {
+        match decode(LinkType::RAW, packet).unwrap().transport {
+            Transport::Icmp(icmp) => icmp,
+            other => panic!("not ICMP: {other:?}"),
+        }
+    }
+
+    fn error(packet: &[u8]) -> IcmpError<'_> {
+        match icmp(packet) {
+            Icmp::Error(error) => error,
+            other => panic!("no error: {other:?}"),
+        }
+    }
+
+    fn error_v4(kind: u8, code: u8, rest: [u8; 4], body: &[u8]) -> Vec<u8> {
+        v4(1, &[&[kind, code, 0, 0][..], &rest, body].concat())
+    }
+
+    fn error_v6(kind: u8, code: u8, rest: [u8; 4], body: &[u8]) -> Vec<u8> {
+        v6(58, &[&[kind, code, 0, 0][..], &rest, body].concat())
+    }
+
+    fn quoted_tcp(transport: QuotedTransport) -> QuotedTcp {
+        match transport {
+            QuotedTransport::Tcp(tcp) => tcp,
+            other => panic!("not TCP: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn echoes() {
+        let message = |kind| [kind, 0, 0, 0, 0x12, 0x34, 0, 7, 1, 2, 3];
+        for packet in [v4(1, &message(8)), v6(58, &message(128))] {
+            assert!(matches!(icmp(&packet), Icmp::EchoRequest { identifier: 0x1234, sequence: 7 }));
+        }
+        for packet in [v4(1, &message(0)), v6(58, &message(129))] {
+            assert!(matches!(icmp(&packet), Icmp::EchoReply { identifier: 0x1234, sequence: 7 }));
+        }
+    }
+
+    #[test]
+    fn each_version_has_its_own_icmp() {
+        for packet in [v4(58, &[128, 0, 0, 0, 0, 0, 0, 0]), v6(1, &[8, 0, 0, 0, 0, 0, 0, 0])] {
+            assert!(matches!(decode(LinkType::RAW, &packet).unwrap().transport, Transport::Other));
+        }
+    }
+
+    #[test]
+    fn kinds_v4() {
+        use IcmpErrorKind::*;
+        let unreachable = [
+            NetUnreachable,
+            HostUnreachable,
+            ProtocolUnreachable,
+            PortUnreachable,
+            TooBig,
+            Other,
+            NetUnreachable,
+            HostUnreachable,
+            Other,
+            Prohibited,
+            Prohibited,
+            NetUnreachable,
+            HostUnreachable,
+            Prohibited,
+            Other,
+            Other,
+        ];
+        for (code, kind) in (0..).zip(unreachable) {
+            assert_eq!(error(&error_v4(3, code, [0; 4], &SYN_V4)).kind, kind, "code {code}");
+        }
+        for (kind, code, expected) in
+            [(11, 0, TimeExceeded), (11, 1, ReassemblyTimeExceeded), (11, 2, Other), (12, 0, Other)]
+        {
+            let packet = error_v4(kind, code, [0; 4], &SYN_V4);
+            assert_eq!(error(&packet).kind, expected);
+            assert_eq!((error(&packet).icmp_type, error(&packet).code), (kind, code));
+        }
+        for kind in [4, 5, 13] {
+            let packet = error_v4(kind, 0, [0; 4], &SYN_V4);
+            assert!(matches!(icmp(&packet), Icmp::Other { kind: k, code: 0 } if k == kind));
+        }
+    }
+
+    #[test]
+    fn kinds_v6() {
+        use IcmpErrorKind::*;
+        for (kind, code, expected) in [
+            (1, 0, NetUnreachable),
+            (1, 1, Prohibited),
+            (1, 2, Other),
+            (1, 3, HostUnreachable),
+            (1, 4, PortUnreachable),
+            (1, 5, Prohibited),
+            (1, 6, Prohibited),
+            (1, 7, Other),
+            (2, 0, TooBig),
+            (3, 0, TimeExceeded),
+            (3, 1, ReassemblyTimeExceeded),
+            (4, 0, Other),
+            (4, 1, ProtocolUnreachable),
+            (100, 0, Other),
+        ] {
+            assert_eq!(error(&error_v6(kind, code, [0; 4], &v6(6, TCP))).kind, expected, "{kind}/{code}");
+        }
+        let redirect = error_v6(137, 0, [0; 4], &[0; 32]);
+        assert!(matches!(icmp(&redirect), Icmp::Other { kind: 137, code: 0 }));
+    }
+
+    #[test]
+    fn the_mtu_is_read_where_there_is_one() {
+        assert_eq!(error(&error_v4(3, 4, [0, 0, 5, 0x78], &SYN_V4)).mtu, Some(1400));
+        assert_eq!(error(&error_v4(3, 4, [0, 0, 0, 0], &SYN_V4)).mtu, None);
+        assert_eq!(error(&error_v4(3, 3, [0, 0, 5, 0x78], &SYN_V4)).mtu, None);
+        assert_eq!(error(&error_v6(2, 0, [0, 1, 0, 0], &v6(6, TCP))).mtu, Some(65536));
+    }
+
+    #[test]
+    fn a_whole_quote() {
+        let arrived = patched(&SYN_V4, 8, &[1]);
+        let packet = error_v4(11, 0, [0; 4], &patched(&arrived, 1, &[0x20]));
+        let quoted = error(&packet).quoted.unwrap();
+        assert_eq!((quoted.source, quoted.destination), (address("10.22.0.1"), address("198.19.0.4")));
+        assert_eq!((quoted.hop_limit, quoted.traffic_class), (HopLimit(1), 0x20));
+        assert_eq!(quoted.identification, Some(0x7701));
+        assert_eq!(quoted.bytes.len(), 60);
+        let tcp = quoted_tcp(quoted.transport);
+        assert_eq!((tcp.source_port, tcp.destination_port), (50022, 22));
+        assert_eq!(tcp.seq, SeqNumber(0x1234_5678));
+        let rest = tcp.rest.unwrap();
+        assert!(rest.flags.is_syn());
+        assert_eq!((rest.window, rest.mss, rest.timestamp), (0xfaf1, Some(1460), Some(0x0102_0304)));
+        assert_eq!(rest.options.to_string(), "mss,sok,ts,nop,ws");
+    }
+
+    #[test]
+    fn quotes_are_cut_anywhere() {
+        for cut in 0..=60 {
+            let packet = error_v4(11, 0, [0; 4], &SYN_V4[..cut]);
+            let quoted = error(&packet).quoted;
+            assert_eq!(quoted.is_some(), cut >= 20, "{cut}");
+            let Some(quoted) = quoted else { continue };
+            if cut < 28 {
+                assert_eq!(quoted.transport, QuotedTransport::Other, "{cut}");
+                continue;
+            }
+            let tcp = quoted_tcp(quoted.transport);
+            assert_eq!((tcp.destination_port, tcp.seq), (22, SeqNumber(0x1234_5678)));
+            assert_eq!(tcp.rest.is_some(), cut >= 40, "{cut}");
+            let Some(rest) = tcp.rest else { continue };
+            assert_eq!(rest.mss.is_some(), cut >= 44, "{cut}");
+            assert_eq!(rest.timestamp.is_some(), cut >= 56, "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_rewritten_length_in_the_quote_hides_nothing() {
+        // In host byte order, less the header's length, or less than the header: all seen in the wild.
+        for length in [[0x3c, 0], [0, 40], [0, 3]] {
+            let packet = error_v4(11, 0, [0; 4], &patched(&SYN_V4, 2, &length));
+            let tcp = quoted_tcp(error(&packet).quoted.unwrap().transport);
+            assert_eq!(tcp.rest.unwrap().timestamp, Some(0x0102_0304));
+        }
+    }
+
+    #[test]
+    fn quoted_udp_echo_and_others() {
+        let transport = |protocol, payload: &[u8]| {
+            error(&error_v4(11, 0, [0; 4], &v4(protocol, payload))).quoted.unwrap().transport
+        };
+        assert_eq!(
+            transport(17, &[0x82, 0x9a, 0x82, 0x9b, 0, 8, 0, 0]),
+            QuotedTransport::Udp { source_port: 33434, destination_port: 33435 }
+        );
+        let echo = QuotedTransport::Echo { identifier: 9, sequence: 2 };
+        assert_eq!(transport(1, &[8, 0, 0, 0, 0, 9, 0, 2]), echo);
+        assert_eq!(transport(1, &[0, 0, 0, 0, 0, 9, 0, 2]), QuotedTransport::Other);
+        assert_eq!(transport(47, &[0; 8]), QuotedTransport::Other);
+        let later = patched(&v4(6, &[0; 8]), 6, &[0, 5]);
+        let packet = error_v4(11, 1, [0; 4], &later);
+        assert_eq!(error(&packet).quoted.unwrap().transport, QuotedTransport::Other);
+        let packet = error_v6(3, 0, [0; 4], &v6(58, &[128, 0, 0, 0, 0, 9, 0, 2]));
+        assert_eq!(error(&packet).quoted.unwrap().transport, echo);
+    }
+
+    #[test]
+    fn quoted_v6_with_extension_headers() {
+        let chain = [&[44, 0, 1, 4, 0, 0, 0, 0][..], &[6, 0, 0, 1, 0, 0, 0, 77], TCP].concat();
+        let whole = v6(60, &chain);
+        let packet = error_v6(3, 1, [0; 4], &whole);
+        let quoted = error(&packet).quoted.unwrap();
+        assert_eq!((quoted.destination, quoted.hop_limit), (address("2001:db8::4"), HopLimit(7)));
+        assert_eq!(quoted.identification, Some(77));
+        assert_eq!(quoted_tcp(quoted.transport).rest.unwrap().mss, Some(1460));
+
+        let packet = error_v6(3, 0, [0; 4], &whole[..64]);
+        let quoted = error(&packet).quoted.unwrap();
+        assert!(quoted_tcp(quoted.transport).rest.is_none());
+        let packet = error_v6(3, 0, [0; 4], &whole[..50]);
+        assert_eq!(error(&packet).quoted.unwrap().transport, QuotedTransport::Other);
+    }
+
+    #[test]
+    fn what_is_not_ip_is_no_quote() {
+        for body in [&[][..], &[0; 60], &[0x45; 19], &[0x41; 60]] {
+            assert!(error(&error_v4(11, 0, [0; 4], body)).quoted.is_none());
+        }
+    }
+
+    #[test]
+    fn extensions_by_the_length_field() {
+        let padded = [&SYN_V4[..], &[0; 68], &MPLS].concat();
+        let packet = error_v4(11, 0, [0, 32, 0, 0], &padded);
+        assert_eq!(error(&packet).extensions, MPLS);
+        assert_eq!(error(&packet).quoted.unwrap().bytes.len(), 128);
+        assert_eq!(quoted_tcp(error(&packet).quoted.unwrap().transport).rest.unwrap().mss, Some(1460));
+
+        let padded = [&v6(6, TCP)[..], &[0; 48], &MPLS].concat();
+        let packet = error_v6(3, 0, [17, 0, 0, 0], &padded);
+        assert!(error(&packet).extensions.is_empty(), "17 words are past the structure");
+        let packet = error_v6(3, 0, [16, 0, 0, 0], &padded);
+        assert_eq!(error(&packet).extensions, MPLS);
+        // Packet too big has an MTU where the others have the length.
+        let packet = error_v6(2, 0, [16, 0, 0, 0], &padded);
+        assert!(error(&packet).extensions.is_empty());
+    }
+
+    #[test]
+    fn padding_after_eight_bytes_of_tcp_is_no_header() {
+        let padded = [&SYN_V4[..28], &[0; 100], &MPLS].concat();
+        for rest in [[0, 32, 0, 0], [0; 4]] {
+            let packet = error_v4(11, 0, rest, &padded);
+            assert_eq!(error(&packet).extensions, MPLS);
+            let tcp = quoted_tcp(error(&packet).quoted.unwrap().transport);
+            assert_eq!((tcp.destination_port, tcp.rest), (22, None));
+        }
+    }
+
+    #[test]
+    fn extensions_of_routers_older_than_the_length_field() {
+        let padded = [&SYN_V4[..], &[0; 68], &MPLS].concat();
+        let packet = error_v4(11, 0, [0; 4], &padded);
+        assert_eq!(error(&packet).extensions, MPLS);
+        let packet = error_v6(1, 0, [0; 4], &[&v6(6, TCP)[..], &[0; 48], &MPLS].concat());
+        assert_eq!(error(&packet).quoted.unwrap().bytes.len(), 128);
+        assert_eq!(error(&packet).extensions, MPLS);
+
+        // Quoted data that looks like a version 2 header must not pass for extensions.
+        for (at, byte) in [(129, 1), (130, 0x9b), (139, 0)] {
+            let packet = error_v4(11, 0, [0; 4], &patched(&padded, at, &[byte]));
+            assert!(error(&packet).extensions.is_empty());
+            assert_eq!(error(&packet).quoted.unwrap().bytes.len(), 140);
+        }
+        let unsummed = error_v4(11, 0, [0; 4], &patched(&padded, 130, &[0, 0]));
+        assert!(error(&unsummed).extensions.is_empty());
+    }
+
+    #[test]
+    fn a_length_field_full_of_rubbish_cuts_no_quote() {
+        let packet = error_v4(11, 0, [0, 1, 0, 0], &SYN_V4);
+        assert_eq!(error(&packet).quoted.unwrap().bytes.len(), 60);
+        let packet = error_v4(11, 0, [0, 0xff, 0, 0], &SYN_V4);
+        assert_eq!(error(&packet).quoted.unwrap().bytes.len(), 60);
+    }
+
+    #[test]
+    fn a_capture_cut_in_the_extensions_keeps_what_there_is() {
+        let padded = [&SYN_V4[..], &[0; 68], &MPLS].concat();
+        let packet = error_v4(11, 0, [0, 32, 0, 0], &padded);
+        let cut = &packet[..packet.len() - 4];
+        assert_eq!(error(cut).extensions, &MPLS[..8]);
+        assert_eq!(error(&packet[..packet.len() - 9]).extensions, [0; 0]);
+    }
+
+    #[test]
+    fn short_messages() {
+        let cut = |packet: &[u8]| decode(LinkType::RAW, packet).unwrap_err();
+        assert_eq!(cut(&v4(1, &[11, 0, 0, 0, 0, 0, 0])), Undecoded::Malformed);
+        assert_eq!(cut(&v4(1, &[11, 0, 0, 0, 0, 0, 0, 0])[..27]), Undecoded::Truncated);
+    }
+}

@@ -287,13 +287,13 @@ mod tests {
 
     #[test]
     fn length_zero_is_the_rest_of_the_frame() {
-        let large = [&patched(&SYN_V4, 2, &[0, 0])[..], &[0xab; 70_000]].concat();
+        let large = [&patched(&SYN_V4, 2, &[0, 0])[..], &vec![0xab; 70_000]].concat();
         let packet = raw(&large);
         assert_eq!((packet.ip.payload_len, tcp(&packet).payload_len), (70_040, 70_000));
         assert_eq!(tcp(&packet).payload.len(), 70_000);
         assert_eq!(tcp(&packet).checksum_ok(&packet.ip), None);
 
-        let large = [&patched(&SYN_ACK_V6, 4, &[0, 0])[..], &[0xab; 70_000]].concat();
+        let large = [&patched(&SYN_ACK_V6, 4, &[0, 0])[..], &vec![0xab; 70_000]].concat();
         assert_eq!(tcp(&raw(&large)).payload_len, 70_000);
         let empty = [&v6(59, &[])[..], &[0; 6]].concat();
         assert_eq!(raw(&empty).ip.payload_len, 0);
@@ -301,7 +301,7 @@ mod tests {
 
     #[test]
     fn jumbo_payloads_say_their_own_length() {
-        let jumbo = [&[6, 0, 0xc2, 4, 0, 1, 0x11, 0x94][..], TCP, &[0xab; 69_996], b"pad"].concat();
+        let jumbo = [&[6, 0, 0xc2, 4, 0, 1, 0x11, 0x94][..], TCP, &vec![0xab; 69_996], b"pad"].concat();
         let packet = patched(&v6(0, &jumbo), 4, &[0, 0]);
         let packet = raw(&packet);
         assert_eq!(packet.ip.payload_len, 0x0001_1194 - 8);

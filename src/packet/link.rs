@@ -17,9 +17,9 @@ impl LinkType {
     pub const NULL: Self = Self(0);
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
-    /// Raw IP as BSD/OS, FreeBSD, NetBSD, macOS and Linux number it when they leave the registry aside.
+    /// Raw IP by the number that most systems use internally and some tools write to files.
     pub const RAW_BSD: Self = Self(12);
-    /// Raw IP as OpenBSD numbers it.
+    /// The same, by OpenBSD's internal number.
     pub const RAW_OPENBSD: Self = Self(14);
     /// Raw IP, version by the first nibble.
     pub const RAW: Self = Self(101);
@@ -96,8 +96,8 @@ fn cooked_v2(frame: &[u8]) -> Result<(Link, &[u8]), Undecoded> {
 }
 
 /// Tunnel devices have 4- or 16-byte addresses, loopback and Ethernet 6-byte ones.
-fn cooked_address(length: u16, [a, b, c, d, e, f, ..]: [u8; 8]) -> Option<MacAddr> {
-    (length == 6).then_some(MacAddr([a, b, c, d, e, f]))
+fn cooked_address(length: u16, [m0, m1, m2, m3, m4, m5, ..]: [u8; 8]) -> Option<MacAddr> {
+    (length == 6).then_some(MacAddr([m0, m1, m2, m3, m4, m5]))
 }
 
 fn cooked_network(hardware: u16, protocol: u16, rest: &[u8]) -> Result<&[u8], Undecoded> {

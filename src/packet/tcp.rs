@@ -205,9 +205,9 @@ impl<'a> TcpOptions<'a> {
                 (3, &[shift]) => TcpOption::WindowScale(shift),
                 (4, []) => TcpOption::SackPermitted,
                 (5, _) => TcpOption::Sack,
-                (8, &[a, b, c, d, e, f, g, h]) => TcpOption::Timestamps {
-                    value: u32::from_be_bytes([a, b, c, d]),
-                    echo: u32::from_be_bytes([e, f, g, h]),
+                (8, &[v0, v1, v2, v3, e0, e1, e2, e3]) => TcpOption::Timestamps {
+                    value: u32::from_be_bytes([v0, v1, v2, v3]),
+                    echo: u32::from_be_bytes([e0, e1, e2, e3]),
                 },
                 _ => TcpOption::Other(kind),
             })
