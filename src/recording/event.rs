@@ -1,5 +1,6 @@
 //! What the tool did and what the kernel told it: everything a verdict may rest on that is not a frame.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -238,13 +239,170 @@ pub enum EndReason {
     Failed,
 }
 
+impl fmt::Display for Event {
+    /// One sentence, on one line: names and error texts come with their control characters escaped.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(start) => start.fmt(f),
+            Self::Route(route) => route.fmt(f),
+            Self::Connect { id, server, client, stage } => {
+                write!(f, "connection {id} to {server}")?;
+                if let Some(client) = client {
+                    write!(f, " from {client}")?;
+                }
+                write!(f, ": {stage}")
+            }
+            Self::KernelProbe { id, probe, hop_limit } => {
+                write!(f, "kernel probe {id}: {probe} with hop limit {hop_limit}")
+            }
+            Self::KernelAnswer { id, answer } => write!(f, "kernel probe {id}: {answer}"),
+            Self::SendFailed { interface, errno, error } => {
+                write!(
+                    f,
+                    "a probe could not be sent on {}: {} (errno {errno})",
+                    Plain(interface),
+                    Plain(error)
+                )
+            }
+            Self::Capture(counters) => counters.fmt(f),
+            Self::CaptureLost { interface, error } => {
+                write!(f, "the capture on {} broke off: {}", Plain(interface), Plain(error))
+            }
+            Self::Unprivileged { missing } => {
+                write!(f, "for want of privilege, done without {}", Plain(missing))
+            }
+            Self::Deadline { why } => write!(f, "a deadline passed: {}", Plain(why)),
+            Self::End { reason } => write!(f, "the trace ends: {reason}"),
+            Self::Unknown => f.write_str("something this version does not know"),
+        }
+    }
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "whichhop {} begins to trace ", Plain(&self.version))?;
+        if let Some(name) = &self.target.name {
+            write!(f, "{} at ", Plain(name))?;
+        }
+        for (i, address) in self.target.addresses.iter().enumerate() {
+            let comma = if i == 0 { "" } else { ", " };
+            write!(f, "{comma}{address}")?;
+        }
+        write!(f, " port {}", self.target.port)?;
+        if self.captured { Ok(()) } else { f.write_str(", without capturing frames") }
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "route to {}: ", self.destination)?;
+        match &self.interface {
+            Some(interface) => write!(f, "by {}", Plain(interface))?,
+            None => f.write_str("none")?,
+        }
+        if let Some(gateway) = self.gateway {
+            write!(f, ", next hop {gateway}")?;
+        }
+        if let Some(source) = self.source {
+            write!(f, ", from {source}")?;
+        }
+        if let Some(mac) = self.mac {
+            write!(f, " ({mac})")?;
+        }
+        if let Some(error) = &self.error {
+            write!(f, ": {}", Plain(error))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ConnectStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started => f.write_str("connect(2) called"),
+            Self::Established => f.write_str("connect(2) succeeded"),
+            Self::Failed { errno, error } => {
+                write!(f, "connect(2) failed: {} (errno {errno})", Plain(error))
+            }
+            Self::Received { data } => write!(f, "received {}", Plain(data)),
+            Self::Closed => f.write_str("closed by the server"),
+            Self::Broken { errno, error } => write!(f, "broken: {} (errno {errno})", Plain(error)),
+            Self::Abandoned { waited_ms } => write!(f, "given up after {waited_ms} ms"),
+        }
+    }
+}
+
+impl fmt::Display for KernelProbe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect(server) => write!(f, "connect(2) to {server}"),
+            Self::Echo(address) => write!(f, "echo request to {address}"),
+        }
+    }
+}
+
+impl fmt::Display for KernelAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Icmp { from, icmp_type, code } => {
+                write!(f, "ICMP type {icmp_type} code {code} from {from}")
+            }
+            Self::Established => f.write_str("connect(2) succeeded"),
+            Self::Failed { errno } => write!(f, "connect(2) failed (errno {errno})"),
+            Self::EchoReply { from } => write!(f, "echo reply from {from}"),
+        }
+    }
+}
+
+impl fmt::Display for CaptureCounters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { interface, received, dropped, interface_dropped } = self;
+        let interface = Plain(interface);
+        write!(
+            f,
+            "capture on {interface}: {received} frames seen, {dropped} lost for want of room in the buffer, "
+        )?;
+        write!(f, "{interface_dropped} lost by the interface")
+    }
+}
+
+impl fmt::Display for EndReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Settled => "everything asked was answered, or had time to be",
+            Self::Deadline => "its deadline passed",
+            Self::Interrupted => "it was interrupted",
+            Self::Failed => "it could not go on",
+        })
+    }
+}
+
+/// Text from elsewhere, with whatever could start a new line or steer a terminal escaped.
+struct Plain<'a>(&'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write as _;
+        for c in self.0.chars() {
+            let steers =
+                matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            if c.is_control() || steers {
+                write!(f, "{}", c.escape_unicode())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// MAC addresses as `aa:bb:cc:dd:ee:ff`.
 mod mac_text {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
     use crate::packet::MacAddr;
 
-    #[allow(clippy::ref_option, reason = "the signature serde calls")]
+    #[allow(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "the signature serde calls")]
     pub(super) fn serialize<S: Serializer>(mac: &Option<MacAddr>, s: S) -> Result<S::Ok, S::Error> {
         match mac {
             Some(mac) => s.collect_str(mac),
@@ -261,6 +419,9 @@ mod mac_text {
                 .next()
                 .and_then(|p| u8::from_str_radix(p, 16).ok())
                 .ok_or_else(|| D::Error::custom(format!("`{text}` is no link-layer address")))?;
+        }
+        if parts.next().is_some() {
+            return Err(D::Error::custom(format!("`{text}` is no link-layer address")));
         }
         Ok(Some(MacAddr(bytes)))
     }

@@ -3,16 +3,22 @@
 //! A [`Record`] is the only thing the core is ever fed, live or replayed. One pcapng file holds a whole
 //! recording and opens in Wireshark: frames are packet blocks, [`Event`]s are systemd journal blocks.
 
+mod buffer;
+mod cursor;
+mod escape;
 mod event;
 mod journal;
 mod pcap;
 mod pcapng;
 mod read;
+#[cfg(test)]
+mod tests;
 mod time;
 mod write;
 
 use std::fmt;
 
+pub use escape::{escape_bytes, unescape_bytes};
 pub use event::{
     CaptureCounters, ConnectStage, EndReason, Event, KernelAnswer, KernelProbe, Route, Start, Target,
 };

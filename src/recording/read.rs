@@ -1,8 +1,16 @@
 //! The one reader: whatever the file is, records come out.
 
+use std::fmt;
 use std::io::{self, Read};
 
-use super::Record;
+use super::buffer::Buffer;
+use super::pcapng::Section;
+use super::{Body, Direction, Event, Frame, Record, RecordNumber, Timestamp, pcap, pcapng};
+use crate::packet::LinkType;
+
+/// The longest block that may hold a record, in bytes: what the reader's buffer may grow to (rounded up to a
+/// power of two). Blocks that hold none are passed over, however long they are.
+pub(super) const LONGEST_BLOCK: usize = 16 << 20;
 
 /// Why a file cannot be read as a recording.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +25,13 @@ pub enum ReadError {
         /// The first bytes, in hexadecimal.
         start: String,
     },
-    /// A block or header contradicts itself.
+    /// Compressed, perhaps a capture.
+    #[error("not a capture: it is {format}-compressed: decompress it first")]
+    Compressed {
+        /// The name of the compression.
+        format: &'static str,
+    },
+    /// A block or header contradicts itself, and no record came before it.
     #[error("damaged at byte {offset}: {what}")]
     Damaged {
         /// Where, in bytes from the start.
@@ -39,26 +53,268 @@ pub struct Truncation {
     pub what: String,
 }
 
+impl fmt::Display for Truncation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it breaks off at byte {}: {}", self.offset, self.what)
+    }
+}
+
 /// Reads records from a pcap or pcapng stream.
+///
+/// Any source will do, seekable or not. Memory is bounded: 1 MiB of buffer, more (up to 16 MiB) only for a
+/// block that is longer. The frames handed out are borrowed from that buffer.
+///
+/// A record without a time of its own (simple packet blocks, custom blocks) has the time of the one before it.
 pub struct Reader<R> {
-    #[allow(dead_code)]
-    source: R,
+    buffer: Buffer<R>,
+    format: Format,
+    /// Offset up to which all blocks are whole.
+    whole: u64,
+    number: u64,
+    last: Timestamp,
+    truncation: Option<Truncation>,
+    ended: bool,
+}
+
+/// The format of the file, and what has been read of it so far.
+enum Format {
+    Pcap(pcap::Capture),
+    Pcapng(Section),
+}
+
+/// A record, while its bytes still lie in the buffer.
+pub(super) enum Found {
+    Frame(FrameFound),
+    Event { at: Option<Timestamp>, event: Box<Event> },
+}
+
+/// A frame as its header tells it; `start` and `len` place its bytes within the block.
+pub(super) struct FrameFound {
+    pub(super) at: Option<Timestamp>,
+    pub(super) interface: u32,
+    pub(super) link: LinkType,
+    pub(super) direction: Direction,
+    pub(super) original_len: u32,
+    pub(super) start: usize,
+    pub(super) len: usize,
+}
+
+/// Why there is no next block.
+enum Stop {
+    /// The file ends after a whole block.
+    End,
+    /// It ends within one.
+    Cut(String),
+    /// The block contradicts itself.
+    Damaged(String),
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 impl<R: Read> Reader<R> {
-    /// Starts to read; fails at once on what is not a capture.
+    /// Starts to read; fails at once on what is not a capture, and on one whose header is cut off or damaged.
     pub fn new(source: R) -> Result<Self, ReadError> {
-        Ok(Self { source })
+        let mut buffer = Buffer::new(source);
+        buffer.ensure(pcap::HEADER)?;
+        let start = buffer.unread();
+        if start.is_empty() {
+            return Err(ReadError::Empty);
+        }
+        let format = identify(start)?;
+        let mut reader = Self {
+            buffer,
+            format,
+            whole: 0,
+            number: 0,
+            last: Timestamp::from_nanos(0),
+            truncation: None,
+            ended: false,
+        };
+        if let Format::Pcapng(section) = &mut reader.format {
+            // Its magic number has shown that the first block is a section header: no record.
+            next_block(&mut reader.buffer, section).map_err(|stop| match stop {
+                Stop::Io(error) => error.into(),
+                Stop::Cut(what) | Stop::Damaged(what) => ReadError::Damaged { offset: 0, what },
+                Stop::End => ReadError::Empty,
+            })?;
+        } else {
+            reader.buffer.consume(pcap::HEADER);
+        }
+        Ok(reader)
     }
 
     /// The next record; `None` at the end. A capture that breaks off ends here too: ask [`Reader::truncation`].
+    ///
+    /// After damage nothing more is read, since no later block can be told from noise. It is an error only
+    /// where no record came before it.
     #[allow(clippy::should_implement_trait, reason = "a record borrows the reader's buffer")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, ReadError> {
-        Ok(None)
+        if self.ended {
+            return Ok(None);
+        }
+        let (found, block_start) = match self.advance() {
+            Ok(found) => found,
+            Err(stop) => return self.stop(stop).map(|()| None),
+        };
+        self.number += 1;
+        let (at, body) = match found {
+            Found::Event { at, event } => (at, Body::Event(event)),
+            Found::Frame(frame) => {
+                let start = block_start + frame.start;
+                let bytes = self.buffer.slice(start..start + frame.len);
+                let FrameFound { interface, link, direction, original_len, .. } = frame;
+                (frame.at, Body::Frame(Frame { interface, link, direction, original_len, bytes }))
+            }
+        };
+        self.last = at.unwrap_or(self.last);
+        Ok(Some(Record { number: RecordNumber(self.number), at: self.last, body }))
     }
 
-    /// Whether, and where, the capture broke off before its end.
+    /// Whether, and where, the capture broke off before its end. Known once [`Reader::next`] has returned `None`.
     pub fn truncation(&self) -> Option<&Truncation> {
-        None
+        self.truncation.as_ref()
     }
+
+    /// Reads blocks up to the next record, and says where in the buffer its block begins.
+    fn advance(&mut self) -> Result<(Found, usize), Stop> {
+        match &mut self.format {
+            Format::Pcap(capture) => {
+                self.whole = self.buffer.offset();
+                next_frame(&mut self.buffer, capture)
+            }
+            Format::Pcapng(section) => loop {
+                self.whole = self.buffer.offset();
+                if let Some(found) = next_block(&mut self.buffer, section)? {
+                    return Ok(found);
+                }
+            },
+        }
+    }
+
+    /// Takes note of why there is no next record.
+    #[cold]
+    fn stop(&mut self, stop: Stop) -> Result<(), ReadError> {
+        let offset = self.whole;
+        let (what, damaged) = match stop {
+            // The source may be asked again.
+            Stop::Io(error) => return Err(error.into()),
+            Stop::End => {
+                self.ended = true;
+                return Ok(());
+            }
+            Stop::Cut(what) => (what, false),
+            Stop::Damaged(what) => (what, true),
+        };
+        self.ended = true;
+        self.truncation = Some(Truncation { offset, what: what.clone() });
+        if damaged && self.number == 0 { Err(ReadError::Damaged { offset, what }) } else { Ok(()) }
+    }
+}
+
+/// The format of a file that starts so.
+fn identify(start: &[u8]) -> Result<Format, ReadError> {
+    const PCAPNG: [u8; 4] = pcapng::SECTION_HEADER.to_le_bytes();
+    const COMPRESSIONS: [(&[u8], &str); 5] = [
+        (b"\x1f\x8b", "gzip"),
+        (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"\xfd7zXZ\0", "xz"),
+        (b"BZh", "bzip2"),
+        (b"\x04\x22\x4d\x18", "lz4"),
+    ];
+    let damaged = |what| ReadError::Damaged { offset: 0, what };
+    let magic = start.first_chunk().copied();
+    if magic == Some(PCAPNG) {
+        return Ok(Format::Pcapng(Section::none()));
+    }
+    if magic.is_some_and(pcap::is_magic) {
+        if start.len() < pcap::HEADER {
+            return Err(damaged(cut("the pcap header", start.len(), pcap::HEADER as u64)));
+        }
+        return pcap::Capture::open(start, LONGEST_BLOCK as u32).map(Format::Pcap).map_err(damaged);
+    }
+    if let Some((_, format)) = COMPRESSIONS.iter().find(|(magic, _)| start.starts_with(magic)) {
+        return Err(ReadError::Compressed { format });
+    }
+    let start = start.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ");
+    Err(ReadError::NotACapture { start })
+}
+
+/// Says that the file ends within something.
+fn cut(within: &str, have: usize, of: u64) -> String {
+    format!("the file ends within {within}: {have} of {of} bytes are there")
+}
+
+/// The next frame of a classic pcap, and where its header begins in the buffer.
+fn next_frame<R: Read>(buffer: &mut Buffer<R>, capture: &pcap::Capture) -> Result<(Found, usize), Stop> {
+    if !buffer.ensure(pcap::FRAME_HEADER)? {
+        return Err(match buffer.unread().len() {
+            0 => Stop::End,
+            have => Stop::Cut(cut("the header of a frame", have, pcap::FRAME_HEADER as u64)),
+        });
+    }
+    let frame = capture.frame(buffer.unread()).map_err(Stop::Damaged)?;
+    let len = pcap::FRAME_HEADER + frame.len;
+    if !buffer.ensure(len)? {
+        return Err(Stop::Cut(cut("a frame", buffer.unread().len(), len as u64)));
+    }
+    let block = buffer.consume(len);
+    Ok((Found::Frame(frame), block.start))
+}
+
+/// Reads one block of a pcapng; the record it holds, if any, and where the block begins in the buffer.
+fn next_block<R: Read>(
+    buffer: &mut Buffer<R>,
+    section: &mut Section,
+) -> Result<Option<(Found, usize)>, Stop> {
+    buffer.ensure(pcapng::BLOCK_MIN)?;
+    let Some(start) = buffer.unread().first_chunk().copied() else {
+        return Err(match buffer.unread().len() {
+            0 => Stop::End,
+            have => Stop::Cut(cut("the header of a block", have, pcapng::BLOCK_MIN as u64)),
+        });
+    };
+    let head = section.head(start).map_err(Stop::Damaged)?;
+    let len = match usize::try_from(head.len) {
+        Ok(len) if len <= LONGEST_BLOCK => len,
+        _ => return skip_long_block(buffer, section, &head).map(|()| None),
+    };
+    if !buffer.ensure(len)? {
+        let within = format!("a {}", pcapng::describe(head.kind));
+        return Err(Stop::Cut(cut(&within, buffer.unread().len(), head.len)));
+    }
+    let block = buffer.unread().get(..len).unwrap_or_default();
+    let end = block.last_chunk().copied().unwrap_or_default();
+    section.check_end(&head, end).map_err(Stop::Damaged)?;
+    let found = section.block(&head, block).map_err(Stop::Damaged)?;
+    let block = buffer.consume(len);
+    Ok(found.map(|found| (found, block.start)))
+}
+
+/// Passes over a block that is too long to be looked at, if it holds no record.
+#[cold]
+fn skip_long_block<R: Read>(
+    buffer: &mut Buffer<R>,
+    section: &Section,
+    head: &pcapng::BlockHead,
+) -> Result<(), Stop> {
+    let name = pcapng::describe(head.kind);
+    if !pcapng::is_skipped(head.kind) {
+        let len = head.len;
+        return Err(Stop::Damaged(format!(
+            "a {name} says it has {len} bytes, where {LONGEST_BLOCK} are the most"
+        )));
+    }
+    let skipped = buffer.skip(head.len - 4)?;
+    let Some(end) = (if buffer.ensure(4)? { buffer.unread().first_chunk().copied() } else { None }) else {
+        let have = skipped as usize + buffer.unread().len();
+        return Err(Stop::Cut(cut(&format!("a {name}"), have, head.len)));
+    };
+    section.check_end(head, end).map_err(Stop::Damaged)?;
+    buffer.consume(4);
+    Ok(())
 }

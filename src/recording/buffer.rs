@@ -1,0 +1,125 @@
+//! A window on a byte stream: bytes are read into it in large pieces and looked at in place.
+
+use std::io::{self, Read};
+use std::ops::Range;
+
+/// Bytes first made room for; large enough that reading a file costs few system calls.
+const ROOM: usize = 1 << 20;
+
+/// Unread bytes of a stream, and where they lie in it.
+pub(super) struct Buffer<R> {
+    source: R,
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Offset in the stream of `bytes[0]`.
+    base: u64,
+}
+
+impl<R: Read> Buffer<R> {
+    pub(super) fn new(source: R) -> Self {
+        Self { source, bytes: vec![0; ROOM], start: 0, end: 0, base: 0 }
+    }
+
+    /// What has been read from the source and not yet consumed.
+    pub(super) fn unread(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Offset in the stream of the first unread byte.
+    pub(super) fn offset(&self) -> u64 {
+        self.base + self.start as u64
+    }
+
+    /// Reads until `len` bytes are unread; says whether there are so many before the end of the stream.
+    pub(super) fn ensure(&mut self, len: usize) -> io::Result<bool> {
+        if self.end - self.start >= len {
+            return Ok(true);
+        }
+        self.fill(len)
+    }
+
+    #[cold]
+    fn fill(&mut self, len: usize) -> io::Result<bool> {
+        if self.bytes.len() - self.start < len {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.base += self.start as u64;
+            self.end -= self.start;
+            self.start = 0;
+        }
+        while self.end - self.start < len {
+            if self.end == self.bytes.len() {
+                // Grown only as bytes arrive: a length that lies costs no memory.
+                self.bytes.resize(self.bytes.len() * 2, 0);
+            }
+            match self.source.read(&mut self.bytes[self.end..]) {
+                Ok(0) => return Ok(false),
+                Ok(n) => self.end += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Marks up to `len` unread bytes as read, and says where they lie until the next [`Buffer::ensure`].
+    pub(super) fn consume(&mut self, len: usize) -> Range<usize> {
+        let from = self.start;
+        self.start = self.end.min(from + len);
+        from..self.start
+    }
+
+    /// Passes over `len` bytes without keeping them; the number of bytes that were there to pass over.
+    pub(super) fn skip(&mut self, len: u64) -> io::Result<u64> {
+        let mut skipped = 0;
+        while skipped < len && self.ensure(1)? {
+            let step = usize::try_from(len - skipped).unwrap_or(usize::MAX).min(self.unread().len());
+            skipped += self.consume(step).len() as u64;
+        }
+        Ok(skipped)
+    }
+
+    /// Bytes consumed last.
+    pub(super) fn slice(&self, range: Range<usize>) -> &[u8] {
+        self.bytes.get(range).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands out its bytes in pieces of three.
+    struct Trickle<'a>(&'a [u8]);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let n = self.0.len().min(3).min(into.len());
+            self.0.read(&mut into[..n])
+        }
+    }
+
+    #[test]
+    fn it_grows_compacts_and_keeps_count() {
+        let all: Vec<u8> = (0..3 * ROOM).map(|i| (i % 251) as u8).collect();
+        let mut buffer = Buffer::new(&all[..]);
+        assert!(buffer.ensure(10).unwrap());
+        assert_eq!(buffer.consume(10), 0..10);
+        assert!(buffer.ensure(2 * ROOM).unwrap());
+        assert_eq!(buffer.offset(), 10);
+        assert_eq!(buffer.unread()[..2 * ROOM], all[10..2 * ROOM + 10]);
+        assert_eq!(buffer.skip(2 * ROOM as u64 + 7).unwrap(), 2 * ROOM as u64 + 7);
+        assert_eq!(buffer.offset(), 2 * ROOM as u64 + 17);
+        assert!(!buffer.ensure(ROOM).unwrap());
+        assert_eq!(buffer.unread(), &all[2 * ROOM + 17..]);
+        assert_eq!(buffer.skip(u64::MAX).unwrap(), (ROOM - 17) as u64);
+    }
+
+    #[test]
+    fn a_source_that_trickles_is_waited_for() {
+        let mut buffer = Buffer::new(Trickle(b"abcdefgh"));
+        assert!(buffer.ensure(7).unwrap());
+        assert!(!buffer.ensure(9).unwrap());
+        assert_eq!(buffer.unread(), b"abcdefgh");
+    }
+}
