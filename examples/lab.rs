@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -42,17 +42,21 @@ struct Arguments {
     command: Vec<OsString>,
 }
 
-fn main() -> Result<ExitCode> {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.list {
         list();
-        return Ok(ExitCode::SUCCESS);
+        return ExitCode::SUCCESS;
     }
-    if let Some(why) = lab::obstacle() {
-        bail!("the lab cannot be made: {why}");
-    }
+    make_and_run(&arguments).unwrap_or_else(|error| {
+        eprintln!("lab: {error:#}");
+        ExitCode::from(2)
+    })
+}
+
+fn make_and_run(arguments: &Arguments) -> Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(run(&arguments))
+    runtime.block_on(run(arguments))
 }
 
 fn list() {

@@ -53,7 +53,7 @@ faults! {
     EdgeAdminProhibited = "edge-admin-prohibited", "edge: answers port 22 with ICMP administratively prohibited";
     EdgeResetBehindNat = "edge-reset-behind-nat", "edge: answers port 22 with a reset, and translates IPv4 sources";
     ClientDropOut = "client-drop-out", "client: firewall drops port 22 on output";
-    ClientRejectOut = "client-reject-out", "client: firewall rejects port 22 on output";
+    ClientRejectOut = "client-reject-out", "client: firewall rejects port 22 on output with a reset";
     ClientDropIn = "client-drop-in", "client: firewall drops the SYN/ACK on input";
     ClientRedirect = "client-redirect", "client: port 22 is redirected to a local proxy that says nothing";
     ClientNoRoute = "client-no-route", "client: no default route";
@@ -218,7 +218,7 @@ impl Fault {
             }],
             Self::ClientDropOut => vec![rules(Role::Client, "output", "tcp dport 22 drop")],
             Self::ClientRejectOut => {
-                vec![rules(Role::Client, "output", "tcp dport 22 reject with icmpx type port-unreachable")]
+                vec![rules(Role::Client, "output", "tcp dport 22 reject with tcp reset")]
             }
             Self::ClientDropIn => vec![rules(Role::Client, "input", "tcp sport 22 drop")],
             Self::ClientRedirect => vec![Change::RedirectToSilence],

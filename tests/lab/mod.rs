@@ -225,6 +225,7 @@ impl Lab {
         // From here on, an error drops `lab`, which removes what there is of it.
         lab.make_namespaces()?;
         lab.join_them()?;
+        lab.let_answers_take_time()?;
         if let Some(node) = &lab.wire_node {
             lab.wire = Some(Wire::start(node, options)?);
         }
@@ -434,6 +435,18 @@ impl Lab {
             self.fit_for_the_wire()?;
         }
         Ok(())
+    }
+
+    /// Has the client receive in a kernel thread, as from a network card, where the kernel can (Linux 5.14). Otherwise a
+    /// frame passes all veths, and the answer comes back, inside the very connect(2) that sent it; the kernel then
+    /// ignores an ICMP error because the socket is busy, and connect(2) learns of it only from the next SYN, 1 s later.
+    fn let_answers_take_time(&self) -> io::Result<()> {
+        // Only frames from a device that leaves segmentation to software reach the receiver's NAPI.
+        self.node(Role::Edge).run("ethtool", &["-K", "eth0", "tso", "off"], "")?;
+        self.client().run("ethtool", &["-K", "eth0", "gro", "on"], "")?;
+        // sysfs shows the devices of the namespace it was mounted in.
+        let threaded = "[ ! -w /sys/class/net/eth0/threaded ] || echo 1 >/sys/class/net/eth0/threaded";
+        namespace::succeed(self.client().command("sh").args(["-c", threaded]), "")
     }
 
     /// Frames that a program carries must be whole: no checksum left for hardware to fill in, none larger than the

@@ -239,14 +239,17 @@ fn sysctl_path(key: &str) -> PathBuf {
 
 /// Runs a program in the namespace of the calling thread.
 pub(super) fn run(name: &str, args: &[&str], input: &str) -> io::Result<()> {
-    let what = || format!("{name} {}", args.join(" "));
-    let mut child = Command::new(tool(name))
-        .args(args)
+    succeed(Command::new(tool(name)).args(args), input)
+}
+
+/// Runs a command with `input` as its standard input; an error holds what it said.
+pub(super) fn succeed(command: &mut Command, input: &str) -> io::Result<()> {
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", what())))?;
+        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", command.get_program().display())))?;
     if let Some(mut stdin) = child.stdin.take() {
         // A program that gives up early says why on its standard error.
         let _ = stdin.write_all(input.as_bytes());
@@ -256,5 +259,5 @@ pub(super) fn run(name: &str, args: &[&str], input: &str) -> io::Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!("{}: {}: {}\n{input}", what(), output.status, said.trim())))
+    Err(io::Error::other(format!("{command:?}: {}: {}\n{input}", output.status, said.trim())))
 }
