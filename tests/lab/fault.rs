@@ -177,14 +177,7 @@ impl Fault {
             }
             Self::VmDropIn => vec![rules(Role::Vm, "input", "tcp dport 22 drop")],
             Self::VmDropOut => vec![rules(Role::Vm, "output", "tcp sport 22 drop")],
-            Self::VmOff => vec![Change::Ip {
-                at: Role::Vm,
-                lines: "link set eth0 down\n",
-                undo: "link set eth0 up\n\
-                       addr replace 2001:db8:19::4/64 dev eth0 nodad\n\
-                       route replace default via 198.19.0.1\n\
-                       route replace default via 2001:db8:19::1\n",
-            }],
+            Self::VmOff => vec![Change::PowerOff],
             Self::VmInitialTtl255 => vec![
                 Change::SshdPort(None),
                 Change::Sysctl { at: Role::Vm, key: "net/ipv4/ip_default_ttl", value: "255" },
@@ -254,6 +247,8 @@ pub(super) enum Change {
     Ip { at: Role, lines: &'static str, undo: &'static str },
     /// A setting below `/proc/sys`.
     Sysctl { at: Role, key: &'static str, value: &'static str },
+    /// The VM's link goes down.
+    PowerOff,
     /// sshd listens there, or does not run.
     SshdPort(Option<u16>),
     /// The client's port 22 leads to a listener of its own that says nothing.
@@ -264,7 +259,7 @@ impl Change {
     const fn at(&self) -> Role {
         match self {
             Self::Rules { at, .. } | Self::Ip { at, .. } | Self::Sysctl { at, .. } => *at,
-            Self::SshdPort(_) => Role::Vm,
+            Self::PowerOff | Self::SshdPort(_) => Role::Vm,
             Self::RedirectToSilence => Role::Client,
         }
     }
@@ -278,6 +273,8 @@ pub(super) enum Undo {
     Ip { at: Role, lines: &'static str },
     /// The setting's former value.
     Sysctl { at: Role, key: &'static str, value: String },
+    /// The VM's link comes up again.
+    PowerOn,
     /// sshd on its port again.
     Sshd,
     /// End the silent listener.

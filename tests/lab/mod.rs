@@ -286,7 +286,7 @@ impl Lab {
     }
 
     /// Makes the lab healthy again. What its kernels remember stays: spent ICMP budgets (6 s until they are full
-    /// again), failed neighbours, tracked connections.
+    /// again) and tracked connections.
     pub(crate) fn clear_fault(&mut self) -> io::Result<()> {
         while let Some(undo) = self.undo.pop() {
             self.take_back(&undo)?;
@@ -312,6 +312,11 @@ impl Lab {
                 let before = node.sysctl(key)?;
                 node.set_sysctl(key, value)?;
                 self.undo.push(Undo::Sysctl { at: *at, key, value: before });
+                Ok(())
+            }
+            Change::PowerOff => {
+                self.node(Role::Vm).ip("link set eth0 down\n")?;
+                self.undo.push(Undo::PowerOn);
                 Ok(())
             }
             Change::SshdPort(port) => {
@@ -340,6 +345,15 @@ impl Lab {
             Undo::Rules { at } => self.node(*at).nft("delete table inet fault\n"),
             Undo::Ip { at, lines } => self.node(*at).ip(lines),
             Undo::Sysctl { at, key, value } => self.node(*at).set_sysctl(key, value),
+            Undo::PowerOn => {
+                // The kernel forgot all but the IPv4 address with the link.
+                self.node(Role::Vm).ip("link set eth0 up\n\
+                     addr replace 2001:db8:19::4/64 dev eth0 nodad\n\
+                     route replace default via 198.19.0.1\n\
+                     route replace default via 2001:db8:19::1\n")?;
+                // It may be asking for the VM still, and would ask again only after a second.
+                self.node(Role::AzureEdge).ip("neigh flush dev eth1\n")
+            }
             Undo::Sshd => {
                 self.sshd = None;
                 self.sshd = Some(Sshd::start(self.node(Role::Vm), &self.directory, SSH_PORT)?);
