@@ -1,0 +1,240 @@
+//! A TCP listener as far as a trace meets it: SYN/ACKs that are sent again unasked, and a service behind.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::rng::Rng;
+use super::scenario::Service;
+use super::wire::{ACK, Body, FIN, PSH, Packet, RST, SYN, Tcp, linux_options};
+
+const MS: i64 = 1_000_000;
+/// When Linux sends a SYN/ACK again, ns after the first.
+const SYN_ACK_RETRIES: [i64; 5] = [1_000 * MS, 3_000 * MS, 7_000 * MS, 15_000 * MS, 31_000 * MS];
+
+/// A connection by its two ends: client, server.
+pub(crate) type FlowKey = (SocketAddr, SocketAddr);
+
+/// What a listener wants done.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    Send { at: i64, packet: Packet },
+    Wake { at: i64, flow: FlowKey },
+}
+
+/// A listener.
+#[derive(Debug)]
+pub(crate) struct Server {
+    service: Service,
+    ttl: u8,
+    flows: BTreeMap<FlowKey, Flow>,
+}
+
+#[derive(Clone, Debug)]
+struct Flow {
+    client_isn: u32,
+    isn: u32,
+    /// What the client is acknowledged up to.
+    received: u32,
+    /// What the client has acknowledged.
+    acknowledged: u32,
+    state: State,
+    began: i64,
+    /// The timer that counts; others have been overtaken.
+    alarm: i64,
+    tsval: Option<u32>,
+    template: Packet,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    SynReceived { retries: usize },
+    Accepted,
+    Sent { retries: u32 },
+    Closed,
+}
+
+impl Server {
+    pub(crate) fn new(service: Service, ttl: u8) -> Self {
+        Self { service, ttl, flows: BTreeMap::new() }
+    }
+
+    /// A segment arrives.
+    pub(crate) fn receive(&mut self, at: i64, packet: &Packet, rng: &mut Rng) -> Vec<Act> {
+        let (Some(tcp), Some(client), Some(server)) =
+            (packet.tcp(), packet.tcp_source(), packet.tcp_destination())
+        else {
+            return vec![];
+        };
+        let key = (client, server);
+        if tcp.is_syn() {
+            return self.syn(at, key, packet, tcp, rng);
+        }
+        let (service, ttl) = (self.service, self.ttl);
+        let Some(flow) = self.flows.get_mut(&key).filter(|f| f.state != State::Closed) else {
+            if tcp.has(RST) {
+                return vec![];
+            }
+            let reset = segment(tcp.destination_port, tcp.source_port, tcp.ack, 0, RST);
+            return vec![Act::Send { at, packet: packet.answer(server.ip(), ttl, Body::Tcp(reset)) }];
+        };
+        if tcp.has(RST) {
+            if tcp.seq == flow.received {
+                flow.state = State::Closed;
+            }
+            return vec![];
+        }
+        if !tcp.has(ACK) {
+            return vec![];
+        }
+        let mut acts = vec![];
+        match flow.state {
+            State::SynReceived { .. } if tcp.ack == flow.isn.wrapping_add(1) => {
+                flow.state = State::Accepted;
+                flow.acknowledged = tcp.ack;
+                flow.alarm = at + rng.between(1, 15) as i64 * MS;
+                acts.push(Act::Wake { at: flow.alarm, flow: key });
+            }
+            _ if tcp.ack.wrapping_sub(flow.acknowledged) as i32 > 0 => flow.acknowledged = tcp.ack,
+            _ => {}
+        }
+        if tcp.seq == flow.received && tcp.len() > 0 {
+            flow.received = flow.received.wrapping_add(tcp.len());
+            let closing = tcp.has(FIN);
+            let flags = if closing { FIN | ACK } else { ACK };
+            let next = flow.isn.wrapping_add(1).wrapping_add(sent_len(service, flow.state));
+            acts.push(flow.send(at, ttl, next, flags, &[]));
+            if closing {
+                flow.state = State::Closed;
+            }
+        }
+        acts
+    }
+
+    fn syn(&mut self, at: i64, key: FlowKey, packet: &Packet, tcp: &Tcp, rng: &mut Rng) -> Vec<Act> {
+        if let Some(flow) = self.flows.get(&key) {
+            let next = flow.isn.wrapping_add(1);
+            match flow.state {
+                State::SynReceived { .. } if flow.client_isn == tcp.seq => {
+                    return vec![flow.syn_ack(at, self.ttl)];
+                }
+                State::Closed => {}
+                // RFC 5961: a SYN on a connection that stands, or a new ISN on a half-open one.
+                _ => return vec![flow.send(at, self.ttl, next, ACK, &[])],
+            }
+        }
+        let isn = rng.next() as u32;
+        let flow = Flow {
+            client_isn: tcp.seq,
+            isn,
+            received: tcp.seq.wrapping_add(1),
+            acknowledged: isn,
+            state: State::SynReceived { retries: 0 },
+            began: at,
+            alarm: at + SYN_ACK_RETRIES[0],
+            tsval: tcp.tsval(),
+            template: Packet { body: Body::Tcp(Tcp { options: vec![], ..tcp.clone() }), ..packet.clone() },
+        };
+        let acts = vec![flow.syn_ack(at, self.ttl), Act::Wake { at: flow.alarm, flow: key }];
+        self.flows.insert(key, flow);
+        acts
+    }
+
+    /// A timer runs out.
+    pub(crate) fn wake(&mut self, at: i64, key: FlowKey) -> Vec<Act> {
+        let (service, ttl) = (self.service, self.ttl);
+        let Some(flow) = self.flows.get_mut(&key).filter(|f| f.alarm == at) else { return vec![] };
+        let first = flow.isn.wrapping_add(1);
+        let (mut acts, alarm) = match flow.state {
+            State::SynReceived { retries } => {
+                flow.state = State::SynReceived { retries: retries + 1 };
+                let next = SYN_ACK_RETRIES.get(retries + 1).map(|after| flow.began + after);
+                (vec![flow.syn_ack(at, ttl)], next)
+            }
+            State::Accepted => {
+                flow.state = State::Sent { retries: 0 };
+                (flow.say(at, ttl, service), Some(at + 250 * MS))
+            }
+            State::Sent { retries } => {
+                let end = first.wrapping_add(script(service).0.len() as u32 + u32::from(script(service).1));
+                if flow.acknowledged == end || retries == 5 || service == Service::Resets {
+                    return vec![];
+                }
+                flow.state = State::Sent { retries: retries + 1 };
+                (flow.say(at, ttl, service), Some(at + (250 << (retries + 1)) * MS))
+            }
+            State::Closed => return vec![],
+        };
+        if let Some(alarm) = alarm {
+            flow.alarm = alarm;
+            acts.push(Act::Wake { at: alarm, flow: key });
+        }
+        acts
+    }
+}
+
+impl Flow {
+    fn syn_ack(&self, at: i64, ttl: u8) -> Act {
+        let Some(tcp) = self.template.tcp() else { unreachable!("made of a SYN") };
+        let mut reply = segment(
+            tcp.destination_port,
+            tcp.source_port,
+            self.isn,
+            self.client_isn.wrapping_add(1),
+            SYN | ACK,
+        );
+        reply.window = 65160;
+        // Linux answers with the options it was offered.
+        reply.options = match self.tsval {
+            Some(tsval) => linux_options(1460, (at / MS) as u32, tsval),
+            None => vec![2, 4, 5, 180],
+        };
+        Act::Send { at, packet: self.template.answer(self.template.destination, ttl, Body::Tcp(reply)) }
+    }
+
+    fn say(&self, at: i64, ttl: u8, service: Service) -> Vec<Act> {
+        let first = self.isn.wrapping_add(1);
+        if service == Service::Resets {
+            return vec![self.send(at, ttl, first, RST | ACK, &[])];
+        }
+        let (words, closes) = script(service);
+        let mut acts = vec![];
+        if !words.is_empty() {
+            acts.push(self.send(at, ttl, first, PSH | ACK, words));
+        }
+        if closes {
+            let after = first.wrapping_add(words.len() as u32);
+            acts.push(self.send(at + MS / 10, ttl, after, FIN | ACK, &[]));
+        }
+        acts
+    }
+
+    fn send(&self, at: i64, ttl: u8, seq: u32, flags: u8, data: &[u8]) -> Act {
+        let Some(tcp) = self.template.tcp() else { unreachable!("made of a SYN") };
+        let mut reply = segment(tcp.destination_port, tcp.source_port, seq, self.received, flags);
+        reply.window = 509;
+        reply.data = data.to_vec();
+        Act::Send { at, packet: self.template.answer(self.template.destination, ttl, Body::Tcp(reply)) }
+    }
+}
+
+fn segment(source_port: u16, destination_port: u16, seq: u32, ack: u32, flags: u8) -> Tcp {
+    Tcp { source_port, destination_port, seq, ack, flags, window: 0, options: vec![], data: vec![] }
+}
+
+/// What a service says first, and whether it closes then.
+pub(crate) const fn script(service: Service) -> (&'static [u8], bool) {
+    match service {
+        Service::Ssh => (b"SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13.5\r\n", false),
+        Service::Closes => (b"", true),
+        Service::ClosesWithWords => (b"Exceeded MaxStartups\r\n", true),
+        Service::Foreign => (b"220 mail.example.net ESMTP\r\n", false),
+        Service::Silent | Service::Resets => (b"", false),
+    }
+}
+
+fn sent_len(service: Service, state: State) -> u32 {
+    match state {
+        State::Sent { .. } => script(service).0.len() as u32 + u32::from(script(service).1),
+        _ => 0,
+    }
+}

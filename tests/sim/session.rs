@@ -1,0 +1,477 @@
+//! The live loop in virtual time: asks the planner what to do, does it to the simulated world, and makes
+//! records of what a real machine would have seen, in the order in which it would have.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use whichhop::diagnose::{Diagnosis, Findings, NothingToDiagnose, Question};
+use whichhop::packet::{LinkType, MacAddr, build};
+use whichhop::probe::{Action, Means, Plan, Planner, Step};
+use whichhop::recording::{
+    Body, CaptureCounters, ConnectStage, Direction, EndReason, Event, Frame, Record, RecordNumber, Route,
+    Start, Target, Timestamp,
+};
+
+use super::kernel::{self, ENETUNREACH, Kernel, errno_name};
+use super::network::{Later, Network};
+use super::rng::Rng;
+use super::scenario::{ClientFault, Culprit, Scenario};
+use super::wire::{self, Packet};
+
+/// When every trace begins: ns since the epoch.
+pub(crate) const BEGIN: i64 = 1_760_000_000_000_000_000;
+pub(crate) const DEADLINE: i64 = 10_000_000_000;
+const BANNER_WAIT: i64 = 5_000_000_000;
+const CLIENT_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x0c]);
+const GATEWAY_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x01]);
+/// More steps than any honest planner takes at one moment.
+const STUCK: u32 = 5_000;
+
+/// A record that owns what it holds.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) at: i64,
+    pub(crate) body: EntryBody,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum EntryBody {
+    /// A frame, and the packet it was made of (none for noise below IP).
+    Frame {
+        direction: Direction,
+        bytes: Vec<u8>,
+        packet: Option<Packet>,
+    },
+    Event(Event),
+}
+
+impl Entry {
+    /// The record with its number.
+    pub(crate) fn record(&self, number: usize) -> Record<'_> {
+        let body = match &self.body {
+            EntryBody::Frame { direction, bytes, .. } => Body::Frame(Frame {
+                interface: 0,
+                link: LinkType::ETHERNET,
+                direction: *direction,
+                original_len: bytes.len() as u32,
+                bytes,
+            }),
+            EntryBody::Event(event) => Body::Event(Box::new(event.clone())),
+        };
+        Record { number: RecordNumber(number as u64), at: Timestamp::from_nanos(self.at), body }
+    }
+}
+
+/// Something the tool put on the wire itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Crafted {
+    pub(crate) at: i64,
+    pub(crate) packet: Packet,
+}
+
+/// A trace that is over.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Every record, in order; the first is number 1.
+    pub(crate) log: Vec<Entry>,
+    pub(crate) findings: Result<Findings, NothingToDiagnose>,
+    /// What the tool crafted.
+    pub(crate) crafted: Vec<Crafted>,
+    /// When it ended, ns since it began.
+    pub(crate) took: i64,
+    /// Whether the kernel read an SSH banner that came by the wire.
+    pub(crate) read_banner: bool,
+    /// SYNs that reached a listening sshd.
+    pub(crate) reached_listener: u32,
+    /// What the live loop itself would have had to complain about.
+    pub(crate) complaints: Vec<String>,
+}
+
+#[derive(Debug)]
+enum Happening {
+    Network(Later),
+    Kernel(u32),
+    Captured(Entry),
+    /// A kernel's word reaches the tool.
+    Told(Event),
+}
+
+struct Session<'a> {
+    scenario: &'a Scenario,
+    now: i64,
+    agenda: BTreeMap<(i64, u64), Happening>,
+    serial: u64,
+    network: Network,
+    kernel: Kernel,
+    rng: Rng,
+    /// When the last captured frame is read.
+    capture_read: i64,
+    planner: Planner,
+    diagnosis: Diagnosis,
+    log: Vec<Entry>,
+    crafted: Vec<Crafted>,
+    complaints: Vec<String>,
+}
+
+/// Runs one trace from start to end.
+pub(crate) fn run(scenario: &Scenario) -> Run {
+    let mut rng = Rng::new(scenario.seed ^ 0x7ace);
+    let plan = Plan {
+        targets: vec![scenario.vm.address],
+        port: scenario.port,
+        sources: vec![routed(scenario).then_some(scenario.client)],
+        seed: scenario.seed,
+        deadline: DEADLINE,
+        banner_wait: BANNER_WAIT,
+        means: Means { raw: scenario.machine.raw, datagram_icmp: true },
+        mss: if scenario.client.is_ipv6() { 1440 } else { 1460 },
+    };
+    let session = Session {
+        scenario,
+        now: BEGIN,
+        agenda: BTreeMap::new(),
+        serial: 0,
+        network: Network::new(scenario, rng.fork()),
+        kernel: Kernel::new(scenario, rng.fork()),
+        rng,
+        capture_read: BEGIN,
+        planner: Planner::new(plan, Timestamp::from_nanos(BEGIN)),
+        diagnosis: Diagnosis::new(Question::default()),
+        log: Vec::new(),
+        crafted: Vec::new(),
+        complaints: Vec::new(),
+    };
+    session.run()
+}
+
+fn routed(scenario: &Scenario) -> bool {
+    !matches!(scenario.culprit, Culprit::Client(ClientFault::NoRoute { .. }))
+}
+
+impl Session<'_> {
+    fn run(mut self) -> Run {
+        self.open();
+        let mut at_this_moment = 0;
+        loop {
+            match self.planner.step(Timestamp::from_nanos(self.now)) {
+                Step::Do(action) => {
+                    // A system call takes its time.
+                    self.now += 1_000 * self.rng.between(5, 40) as i64;
+                    self.act(action);
+                    at_this_moment += 1;
+                }
+                Step::Wait { until, why } => {
+                    let before = self.now;
+                    self.wait(until.nanos(), why);
+                    at_this_moment = if self.now > before { 0 } else { at_this_moment + 1 };
+                }
+                Step::Finished => break,
+            }
+            if at_this_moment > STUCK {
+                self.complaints.push(format!("{STUCK} steps without time passing"));
+                break;
+            }
+            if self.now - BEGIN > 3 * DEADLINE {
+                self.complaints.push("still not finished at three times the deadline".to_owned());
+                break;
+            }
+        }
+        self.close()
+    }
+
+    /// What every recording begins with.
+    fn open(&mut self) {
+        let scenario = self.scenario;
+        let start = Start {
+            version: "0.1.0".to_owned(),
+            seed: scenario.seed,
+            target: Target { name: None, addresses: vec![scenario.vm.address], port: scenario.port },
+            captured: scenario.machine.raw,
+            edge_nets: scenario.edge_nets.clone(),
+            azure_nets: scenario.azure_nets.clone(),
+            deadline_ms: (DEADLINE / 1_000_000) as u64,
+            banner_wait_ms: (BANNER_WAIT / 1_000_000) as u64,
+            uid: 1000,
+            contained: false,
+        };
+        self.event(Event::Start(Box::new(start)));
+        let route = match scenario.culprit {
+            Culprit::Client(ClientFault::NoRoute { errno }) => Route {
+                destination: scenario.vm.address,
+                interface: None,
+                gateway: None,
+                source: None,
+                mac: None,
+                error: Some(errno_name(errno).to_owned()),
+            },
+            _ => Route {
+                destination: scenario.vm.address,
+                interface: Some("eth0".to_owned()),
+                gateway: Some(gateway(scenario)),
+                source: Some(scenario.client),
+                mac: Some(CLIENT_MAC),
+                error: None,
+            },
+        };
+        self.event(Event::Route(route));
+        if !scenario.machine.raw {
+            self.event(Event::Unprivileged { missing: "CAP_NET_RAW".to_owned() });
+        } else if scenario.machine.noise {
+            self.make_noise();
+        }
+    }
+
+    /// The end: what is captured is read to the end, what is open is closed, and the record says so.
+    fn close(mut self) -> Run {
+        let took = self.now - BEGIN;
+        for happening in std::mem::take(&mut self.agenda).into_values() {
+            match happening {
+                Happening::Captured(entry) if entry.at <= self.now => self.record(entry),
+                _ => {}
+            }
+        }
+        for id in self.kernel.open_connections() {
+            for act in self.kernel.abandon(self.now, id) {
+                if let kernel::Act::Tell(event) = act {
+                    self.event(event);
+                }
+            }
+        }
+        if self.scenario.machine.raw && routed(self.scenario) {
+            let received =
+                self.log.iter().filter(|e| matches!(e.body, EntryBody::Frame { .. })).count() as u64;
+            let counters =
+                CaptureCounters { interface: "eth0".to_owned(), received, dropped: 0, interface_dropped: 0 };
+            self.event(Event::Capture(counters));
+        }
+        let reason = if took >= DEADLINE { EndReason::Deadline } else { EndReason::Settled };
+        self.event(Event::End { reason });
+        Run {
+            log: self.log,
+            findings: self.diagnosis.finish(),
+            crafted: self.crafted,
+            took,
+            read_banner: self.kernel.read_banner,
+            reached_listener: self.network.reached_listener,
+            complaints: self.complaints,
+        }
+    }
+
+    /// Waits until something is recorded, or until the planner's moment, which is a record itself.
+    fn wait(&mut self, until: i64, why: &str) {
+        let recorded = self.log.len();
+        while let Some(entry) = self.agenda.first_entry() {
+            let at = entry.key().0;
+            if at > until.max(self.now) {
+                break;
+            }
+            let happening = entry.remove();
+            self.now = self.now.max(at);
+            self.happen(at, happening);
+            if self.log.len() > recorded {
+                return;
+            }
+        }
+        self.now = self.now.max(until);
+        self.event(Event::Deadline { why: why.to_owned() });
+    }
+
+    fn happen(&mut self, at: i64, happening: Happening) {
+        match happening {
+            Happening::Network(Later::Arrive { place: 0, packet, .. }) => self.arrive(at, &packet),
+            Happening::Network(later) => self.network.happen(at, later),
+            Happening::Kernel(socket) => {
+                let acts = self.kernel.wake(at, socket);
+                self.kernel_acts(at, acts);
+            }
+            Happening::Captured(entry) => self.record(entry),
+            Happening::Told(event) => self.event(event),
+        }
+        for (at, later) in self.network.take_later() {
+            self.schedule(at, Happening::Network(later));
+        }
+    }
+
+    fn schedule(&mut self, at: i64, happening: Happening) {
+        self.serial += 1;
+        self.agenda.insert((at, self.serial), happening);
+    }
+
+    /// Does what the planner asks.
+    fn act(&mut self, action: Action) {
+        let at = self.now;
+        match action {
+            Action::Connect { id, server } => {
+                let acts = self.kernel.connect(at, id, server);
+                self.kernel_acts(at, acts);
+            }
+            Action::Abandon { id } => {
+                let acts = self.kernel.abandon(at, id);
+                self.kernel_acts(at, acts);
+            }
+            Action::Ask { id, probe, hop_limit } => {
+                let acts = self.kernel.ask(at, id, probe, hop_limit);
+                self.kernel_acts(at, acts);
+            }
+            Action::SendSyn(syn) => self.craft(&build::syn(&syn)),
+            Action::SendEcho(echo) => self.craft(&build::echo(&echo)),
+            Action::SendReset(reset) => self.craft(&build::reset(&reset)),
+        }
+    }
+
+    /// Sends a crafted packet below the local firewall.
+    fn craft(&mut self, packet: &[u8]) {
+        if !self.scenario.machine.raw {
+            self.complaints.push("a crafted packet without the privilege".to_owned());
+            return;
+        }
+        if !routed(self.scenario) {
+            let error = errno_name(ENETUNREACH).to_owned();
+            self.event(Event::SendFailed { interface: "eth0".to_owned(), errno: ENETUNREACH, error });
+            return;
+        }
+        let frame = build::ethernet(CLIENT_MAC, GATEWAY_MAC, packet);
+        match Packet::from_frame(&frame) {
+            Ok(packet) if packet.source == self.scenario.client => {
+                self.crafted.push(Crafted { at: self.now, packet: packet.clone() });
+                self.put_on_wire(self.now, packet, frame);
+            }
+            Ok(packet) => self.complaints.push(format!("crafted with a source that is not ours: {packet}")),
+            Err(why) => self.complaints.push(format!("crafted a bad packet: {why}")),
+        }
+    }
+
+    fn kernel_acts(&mut self, at: i64, acts: Vec<kernel::Act>) {
+        for act in acts {
+            match act {
+                kernel::Act::Send(packet) => {
+                    let frame = packet.to_frame(CLIENT_MAC, GATEWAY_MAC);
+                    self.put_on_wire(at, packet, frame);
+                }
+                kernel::Act::Wake { at, socket } => self.schedule(at, Happening::Kernel(socket)),
+                // What is told while the tool is in a system call is read after it.
+                kernel::Act::Tell(event) if at == self.now => self.event(event),
+                kernel::Act::Tell(event) => self.schedule(self.now, Happening::Told(event)),
+            }
+        }
+    }
+
+    fn put_on_wire(&mut self, at: i64, packet: Packet, frame: Vec<u8>) {
+        self.capture(at, Direction::Outbound, frame, &packet);
+        self.network.enter(at, packet);
+        for (at, later) in self.network.take_later() {
+            self.schedule(at, Happening::Network(later));
+        }
+    }
+
+    /// A packet comes in by the wire: the capture sees it, then the local firewall, then the kernel.
+    fn arrive(&mut self, at: i64, packet: &Packet) {
+        self.capture(at, Direction::Inbound, packet.to_frame(GATEWAY_MAC, CLIENT_MAC), packet);
+        let acts = self.kernel.receive(packet);
+        self.kernel_acts(at, acts);
+    }
+
+    fn capture(&mut self, at: i64, direction: Direction, bytes: Vec<u8>, packet: &Packet) {
+        if !self.scenario.machine.raw {
+            return;
+        }
+        let lag = self.rng.between(0, self.scenario.machine.capture_lag as u64) as i64;
+        // One ring buffer: frames are read in the order of capture.
+        self.capture_read = self.capture_read.max(at + lag);
+        let packet = Some(packet.clone());
+        let entry = Entry { at, body: EntryBody::Frame { direction, bytes, packet } };
+        self.schedule(self.capture_read, Happening::Captured(entry));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.record(Entry { at: self.now, body: EntryBody::Event(event) });
+    }
+
+    fn record(&mut self, entry: Entry) {
+        let record = entry.record(self.log.len() + 1);
+        self.diagnosis.push(&record);
+        self.planner.handle(&record);
+        self.log.push(entry);
+    }
+
+    /// Frames that mean nothing: ARP, and others' connections.
+    fn make_noise(&mut self) {
+        let mut arp = vec![0xff; 6];
+        arp.extend(GATEWAY_MAC.0);
+        arp.extend([0x08, 0x06]);
+        arp.extend([0; 46]);
+        let stranger = IpAddr::from([198, 18, 77, 7]);
+        for i in 0..8 {
+            let at = BEGIN + i * 700_000_000 + 1_000_000;
+            let frame = if i % 2 == 0 || self.scenario.client.is_ipv6() {
+                arp.clone()
+            } else {
+                let tcp = wire::Tcp {
+                    source_port: self.scenario.port,
+                    destination_port: 50_000,
+                    seq: 0,
+                    ack: 77,
+                    flags: wire::RST | wire::ACK,
+                    window: 0,
+                    options: vec![],
+                    data: vec![],
+                };
+                let packet = Packet {
+                    source: stranger,
+                    destination: self.scenario.client,
+                    ttl: 50,
+                    tos: 0,
+                    identification: 0,
+                    dont_fragment: true,
+                    flow_label: 0,
+                    body: wire::Body::Tcp(tcp),
+                };
+                packet.to_frame(GATEWAY_MAC, CLIENT_MAC)
+            };
+            let direction = Direction::Inbound;
+            let entry = Entry { at, body: EntryBody::Frame { direction, bytes: frame, packet: None } };
+            self.schedule(at, Happening::Captured(entry));
+        }
+    }
+}
+
+fn gateway(scenario: &Scenario) -> IpAddr {
+    scenario.routers.first().map_or(scenario.vm.address, |r| r.address)
+}
+
+/// The connections a log says were open at once, at most.
+pub(crate) fn most_open_connections(log: &[Entry]) -> usize {
+    let mut open = std::collections::BTreeSet::new();
+    let mut most = 0;
+    for entry in log {
+        let EntryBody::Event(Event::Connect { id, stage, .. }) = &entry.body else { continue };
+        match stage {
+            ConnectStage::Started => {
+                open.insert(*id);
+            }
+            ConnectStage::Established | ConnectStage::Received { .. } => {}
+            ConnectStage::Failed { .. }
+            | ConnectStage::Closed
+            | ConnectStage::Broken { .. }
+            | ConnectStage::Abandoned { .. } => {
+                open.remove(id);
+            }
+        }
+        most = most.max(open.len());
+    }
+    most
+}
+
+/// SYN/ACKs in a log: where to, and what they acknowledge.
+pub(crate) fn syn_acks(log: &[Entry]) -> Vec<(SocketAddr, u32)> {
+    let inbound = log.iter().filter_map(|e| match &e.body {
+        EntryBody::Frame { direction: Direction::Inbound, packet, .. } => packet.as_ref(),
+        _ => None,
+    });
+    inbound
+        .filter_map(|packet| {
+            let tcp = packet.tcp().filter(|t| t.is_syn_ack())?;
+            Some((packet.tcp_destination()?, tcp.ack))
+        })
+        .collect()
+}
