@@ -1,0 +1,328 @@
+//! What may be typed. Parsing checks form only: it resolves no names and opens no files.
+
+use std::ffi::{OsStr, OsString};
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Parser, Subcommand};
+use ipnet::IpNet;
+
+const STATUS: &str = "\
+Exit status:
+  0  SSH is reachable
+  1  it is not, and all suspects that stand lie in one segment of the path
+  2  wrong usage, unreadable input, missing permission or unknown host
+  3  it is not, and suspects in several segments stand";
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo whichhop trace vm1.example.com
+  sudo whichhop trace -p 2222 -w run.pcapng azureuser@198.19.0.4
+  whichhop replay run.pcapng
+  whichhop replay --json run.pcapng";
+
+const TRACE_EXAMPLES: &str = "\
+Examples:
+  sudo whichhop trace vm1.example.com
+  sudo whichhop trace -p 2222 -w run.pcapng azureuser@198.19.0.4
+  sudo whichhop trace --azure-net 10.40.0.0/16 --json 10.40.1.4
+
+Without CAP_NET_RAW the trace does what an unprivileged program can, and says what is missing.";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  whichhop replay run.pcapng
+  whichhop replay -p 2222 --json tcpdump.pcap
+  zcat run.pcapng.gz | whichhop replay -";
+
+/// Which hop drops my SSH?
+///
+/// Finds out which part of the path to an Azure VM stops SSH (this computer, the organisation's edge, a network
+/// in transit, Azure's edge or the VM itself) and shows the packets that prove it.
+#[derive(Debug, Parser)]
+#[command(name = "whichhop", version, max_term_width = 80, arg_required_else_help = true)]
+#[command(after_help = format!("{EXAMPLES}\n\n{STATUS}"))]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Try SSH to a host, probe the path to it, and say what stops it
+    #[command(after_help = format!("{TRACE_EXAMPLES}\n\n{STATUS}"))]
+    Trace(Trace),
+    /// Say the same of a recorded trace, or of any pcap or pcapng capture
+    #[command(after_help = format!("{REPLAY_EXAMPLES}\n\n{STATUS}"))]
+    Replay(Replay),
+}
+
+#[derive(Debug, clap::Args)]
+#[cfg_attr(not(all(feature = "live", target_os = "linux")), allow(dead_code))]
+pub(super) struct Trace {
+    /// Port that sshd should listen on [default: 22]
+    #[arg(short, long, value_name = "PORT", value_parser = port)]
+    pub(super) port: Option<u16>,
+
+    /// Use IPv4 only
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
+    pub(super) ipv4: bool,
+
+    /// Use IPv6 only
+    #[arg(short = '6', long)]
+    pub(super) ipv6: bool,
+
+    /// Local address to connect from, as in ssh
+    #[arg(short, long, value_name = "BIND_ADDRESS")]
+    pub(super) bind: Option<IpAddr>,
+
+    #[command(flatten)]
+    pub(super) nets: Nets,
+
+    /// Longest time the whole trace may take
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub(super) deadline: Duration,
+
+    /// How long to wait for sshd's banner
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub(super) banner_wait: Duration,
+
+    /// Keep a recording of the trace, for `whichhop replay` and Wireshark
+    #[arg(short, long, value_name = "FILE.pcapng", value_parser = OsStringValueParser::new().try_map(recording))]
+    pub(super) write: Option<PathBuf>,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Name or address of the VM: HOST, USER@HOST or ssh://[USER@]HOST[:PORT]
+    #[arg(value_name = "HOST", value_parser = host)]
+    pub(super) host: Host,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Replay {
+    /// Port that sshd should listen on [default: that of the recorded trace, else 22]
+    #[arg(short, long, value_name = "PORT", value_parser = port)]
+    pub(super) port: Option<u16>,
+
+    #[command(flatten)]
+    pub(super) nets: Nets,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Recording of a trace, or capture taken on the client (`client=FILE` says so); `-` reads standard input
+    #[arg(value_name = "FILE", value_parser = OsStringValueParser::new().try_map(|text| input(&text)))]
+    pub(super) file: Input,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Nets {
+    /// Network to count as the organisation's edge, beside private addresses before the first public hop; may
+    /// be repeated
+    #[arg(long = "edge-net", value_name = "CIDR", value_parser = network)]
+    pub(super) edge: Vec<IpNet>,
+
+    /// Network to count as Azure, beside the built-in ones; may be repeated
+    #[arg(long = "azure-net", value_name = "CIDR", value_parser = network)]
+    pub(super) azure: Vec<IpNet>,
+}
+
+/// A host as typed, without the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(not(all(feature = "live", target_os = "linux")), allow(dead_code))]
+pub(super) struct Host {
+    /// Name or address.
+    pub(super) name: String,
+    /// The port of an `ssh://` URI.
+    pub(super) port: Option<u16>,
+}
+
+/// Where a recording is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    Stdin,
+    File(PathBuf),
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(0) => Err("nothing can listen on port 0; ports go from 1 to 65535".to_owned()),
+        Ok(port) => Ok(port),
+        Err(_) => Err("a port is a number from 1 to 65535".to_owned()),
+    }
+}
+
+/// Decimal seconds, more than none and up to an hour.
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse::<f64>()
+        .ok()
+        .and_then(|s| Duration::try_from_secs_f64(s).ok())
+        .filter(|d| *d >= Duration::from_millis(1) && *d <= Duration::from_secs(3600))
+        .ok_or_else(|| "a number of seconds from 0.001 to 3600".to_owned())
+}
+
+/// A network, or a bare address for the network of that address alone.
+fn network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.into());
+    }
+    match text.parse::<IpNet>() {
+        Ok(net) => Ok(net.trunc()),
+        Err(_) => Err("a network is written as 10.22.0.0/16, fd22::/16 or a single address".to_owned()),
+    }
+}
+
+/// Takes a host the ways ssh does.
+fn host(text: &str) -> Result<Host, String> {
+    let (rest, port) = match text.strip_prefix("ssh://") {
+        Some(uri) => uri_authority(uri)?,
+        None => (text, None),
+    };
+    // Like ssh, take the last @: user names may hold one.
+    let name = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
+    if name.is_empty() {
+        return Err("there is no host in it".to_owned());
+    }
+    if name.starts_with('-') {
+        return Err("a host name cannot begin with `-`".to_owned());
+    }
+    if name.parse::<IpAddr>().is_err() {
+        if let Some((before, after)) = name.rsplit_once(':')
+            && !before.contains(':')
+            && after.parse::<u16>().is_ok()
+        {
+            return Err(format!("give the port with -p: `-p {after} {before}`"));
+        }
+        if let Some(c) =
+            name.chars().find(|c| c.is_control() || c.is_whitespace() || "/@[]\\'\"`".contains(*c))
+        {
+            return Err(format!("a host name cannot contain {c:?}"));
+        }
+        if name.len() > 253 {
+            return Err("a host name has at most 253 bytes".to_owned());
+        }
+    }
+    Ok(Host { name: name.to_owned(), port })
+}
+
+/// `[user@]host` and the port of what follows `ssh://`.
+fn uri_authority(uri: &str) -> Result<(&str, Option<u16>), String> {
+    let uri = uri.strip_suffix('/').unwrap_or(uri);
+    match uri.rsplit_once(':') {
+        Some((rest, digits)) if !digits.contains(']') && !digits.contains('@') => {
+            Ok((rest, Some(port(digits)?)))
+        }
+        _ => Ok((uri, None)),
+    }
+}
+
+fn recording(path: OsString) -> Result<PathBuf, String> {
+    if path.is_empty() || path == "-" {
+        return Err("a recording needs a file of its own: standard output carries the report".to_owned());
+    }
+    Ok(path.into())
+}
+
+fn input(text: &OsStr) -> Result<Input, String> {
+    let bytes = text.as_encoded_bytes();
+    for role in ["edge", "azure-edge", "vm"] {
+        if bytes.strip_prefix(role.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")) {
+            return Err(format!(
+                "captures taken elsewhere than on the client (here: {role}) are not supported yet"
+            ));
+        }
+    }
+    let file = text.to_str().map_or(text, |t| t.strip_prefix("client=").unwrap_or(t).as_ref());
+    if file.is_empty() {
+        return Err("there is no file name in it".to_owned());
+    }
+    Ok(if file == "-" { Input::Stdin } else { Input::File(file.into()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn named(name: &str) -> Host {
+        Host { name: name.to_owned(), port: None }
+    }
+
+    #[test]
+    fn the_arguments_do_not_contradict_themselves() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn hosts_are_taken_as_ssh_takes_them() {
+        assert_eq!(host("vm1"), Ok(named("vm1")));
+        assert_eq!(host("azureuser@vm1.example.com"), Ok(named("vm1.example.com")));
+        assert_eq!(host("user@example.com@vm1"), Ok(named("vm1")));
+        assert_eq!(host("fd22::4"), Ok(named("fd22::4")));
+        assert_eq!(host("[fd22::4]"), Ok(named("fd22::4")));
+        assert_eq!(host("fe80::1%eth0"), Ok(named("fe80::1%eth0")));
+        assert_eq!(host("ssh://vm1"), Ok(named("vm1")));
+        assert_eq!(host("ssh://u@vm1:2222/"), Ok(Host { name: "vm1".to_owned(), port: Some(2222) }));
+        assert_eq!(host("ssh://u@[fd22::4]:2222"), Ok(Host { name: "fd22::4".to_owned(), port: Some(2222) }));
+        assert_eq!(host("ssh://u@[fd22::4]"), Ok(named("fd22::4")));
+        assert_eq!(host("ssh://u:p@vm1"), Ok(named("vm1")));
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused() {
+        for text in ["", "user@", "ssh://", "-oProxyCommand=x", "u@-x", "a b", "a\nb", "vm1:22", "http://vm1"]
+        {
+            assert!(host(text).is_err(), "{text:?}");
+        }
+        assert!(host("ssh://vm1:0").unwrap_err().contains("port 0"));
+        assert!(host("ssh://vm1:ssh").is_err());
+        assert!(host("vm1:2222").unwrap_err().contains("-p 2222 vm1"));
+        assert!(host(&"x".repeat(254)).is_err());
+    }
+
+    #[test]
+    fn networks_may_be_single_addresses() {
+        assert_eq!(network("10.22.1.9/16").unwrap().to_string(), "10.22.0.0/16");
+        assert_eq!(network("10.22.1.9").unwrap().to_string(), "10.22.1.9/32");
+        assert_eq!(network("fd22::1").unwrap().to_string(), "fd22::1/128");
+        for text in ["", "10.22.0.0/33", "10.22/16", "vm1"] {
+            assert!(network(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn seconds_have_bounds() {
+        assert_eq!(seconds("10"), Ok(Duration::from_secs(10)));
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        for text in ["0", "-1", "NaN", "inf", "1e9", "ten", ""] {
+            assert!(seconds(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_capture_may_name_its_role() {
+        let input = |text: &str| input(text.as_ref());
+        assert_eq!(input("run.pcap"), Ok(Input::File("run.pcap".into())));
+        assert_eq!(input("client=run.pcap"), Ok(Input::File("run.pcap".into())));
+        assert_eq!(input("a=b.pcap"), Ok(Input::File("a=b.pcap".into())));
+        assert_eq!(input("vm.pcap"), Ok(Input::File("vm.pcap".into())));
+        assert_eq!(input("-"), Ok(Input::Stdin));
+        assert_eq!(input("client=-"), Ok(Input::Stdin));
+        for text in ["", "client=", "vm=x", "edge=x", "azure-edge=x"] {
+            assert!(input(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_recording_needs_a_file() {
+        assert!(recording("-".into()).is_err());
+        assert_eq!(recording("run.pcapng".into()), Ok("run.pcapng".into()));
+    }
+}
