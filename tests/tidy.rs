@@ -17,7 +17,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("live", &["packet", "recording", "diagnose", "probe"]),
     (
         "cli",
-        &["packet", "recording", "attempt", "path", "evidence", "verdict", "diagnose", "report", "probe", "live"],
+        &[
+            "packet",
+            "recording",
+            "attempt",
+            "path",
+            "evidence",
+            "verdict",
+            "diagnose",
+            "report",
+            "probe",
+            "live",
+        ],
     ),
 ];
 
@@ -48,7 +59,8 @@ fn room(file: &Path) -> String {
 /// The rooms named after `crate::` (or, in the binary, `whichhop::`) in a file, tests left out.
 fn uses(text: &str) -> Vec<String> {
     let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
-    let code: String = code.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
+    let code: String =
+        code.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
     let mut rooms = Vec::new();
     for root in ["crate::", "whichhop::"] {
         for (at, _) in code.match_indices(root) {
@@ -73,8 +85,10 @@ fn imports_point_one_way() {
         if here == "lib" || here == "main" {
             continue;
         }
-        let (_, allowed) =
-            ROOMS.iter().find(|(name, _)| *name == here).unwrap_or_else(|| panic!("a room without a rule: {here}"));
+        let (_, allowed) = ROOMS
+            .iter()
+            .find(|(name, _)| *name == here)
+            .unwrap_or_else(|| panic!("a room without a rule: {here}"));
         for used in uses(&fs::read_to_string(&file).unwrap()) {
             let is_room = ROOMS.iter().any(|(name, _)| *name == used);
             if is_room && used != here && !allowed.contains(&used.as_str()) {
@@ -87,8 +101,10 @@ fn imports_point_one_way() {
 
 #[test]
 fn the_core_reads_no_clock_and_opens_nothing() {
-    let banned = ["SystemTime", "Instant::now", "std::fs", "std::net::Tcp", "std::net::Udp", "tokio::", "pcap::"];
-    let core = ["packet", "recording", "attempt", "path", "evidence", "verdict", "diagnose", "report", "probe"];
+    let banned =
+        ["SystemTime", "Instant::now", "std::fs", "std::net::Tcp", "std::net::Udp", "tokio::", "pcap::"];
+    let core =
+        ["packet", "recording", "attempt", "path", "evidence", "verdict", "diagnose", "report", "probe"];
     let mut wrong = Vec::new();
     for file in sources(&src()).into_iter().filter(|f| core.contains(&room(f).as_str())) {
         let text = fs::read_to_string(&file).unwrap();

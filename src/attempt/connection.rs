@@ -73,7 +73,9 @@ impl Connections {
             ConnectStage::Started => {}
             ConnectStage::Established => connection.established = Some(at),
             ConnectStage::Failed { errno, error } => connection.failed = Some((*errno, error.clone())),
-            ConnectStage::Received { data } => connection.received.extend(unescape_bytes(data)),
+            ConnectStage::Received { data } => {
+                connection.received.extend(unescape_bytes(data).unwrap_or_else(|| data.clone().into_bytes()));
+            }
             ConnectStage::Closed => connection.closed = true,
             ConnectStage::Broken { errno, error } => connection.broken = Some((*errno, error.clone())),
             ConnectStage::Abandoned { waited_ms } => connection.abandoned = Some(*waited_ms),

@@ -83,8 +83,3 @@ pub enum Direction {
     /// It was sent.
     Outbound,
 }
-
-/// Shim.
-pub fn unescape_bytes(text: &str) -> Vec<u8> {
-    text.as_bytes().to_vec()
-}

@@ -10,7 +10,6 @@ use super::layout::{is_hostile, milliseconds};
 use crate::attempt::{Attempt, Outcome, ResetBy};
 use crate::diagnose::Findings;
 use crate::evidence::Evidence;
-use crate::packet::Undecoded;
 use crate::path::{Hop, Segment};
 use crate::verdict::{Cleared, NextStep, Standing, Verdict};
 
@@ -301,9 +300,7 @@ struct CaptureView {
 
 #[derive(Serialize)]
 struct UndecodedView {
-    reason: &'static str,
-    /// The link type or protocol number.
-    number: Option<u16>,
+    reason: String,
     frames: u64,
 }
 
@@ -312,15 +309,10 @@ impl CaptureView {
         if findings.undecoded.is_empty() && findings.evicted == 0 {
             return None;
         }
-        let undecoded = findings.undecoded.iter().map(|(why, frames)| {
-            let (reason, number) = match *why {
-                Undecoded::LinkType(number) => ("link-type", Some(number)),
-                Undecoded::NotIp(number) => ("not-ip", Some(number)),
-                Undecoded::Truncated => ("truncated", None),
-                Undecoded::Malformed => ("malformed", None),
-            };
-            UndecodedView { reason, number, frames: *frames }
-        });
+        let undecoded = findings
+            .undecoded
+            .iter()
+            .map(|(why, frames)| UndecodedView { reason: why.to_string(), frames: *frames });
         Some(Self { undecoded: undecoded.collect(), evicted_attempts: findings.evicted })
     }
 }

@@ -351,15 +351,9 @@ fn other_addresses(page: &mut Page, findings: &Findings) {
 /// What limits the findings.
 fn notes(page: &mut Page, findings: &Findings) {
     let mut notes: Vec<String> = findings.caveats.iter().map(|c| printable(c).into_owned()).collect();
-    let mut unread: BTreeMap<String, u64> = BTreeMap::new();
-    for (why, frames) in &findings.undecoded {
-        if let Some(words) = words::undecoded(*why) {
-            *unread.entry(words).or_default() += frames;
-        }
-    }
-    for (words, frames) in unread {
-        let (frames, verb) = count(frames, "frame", "was", "were");
-        notes.push(format!("{frames} {words} {verb} skipped."));
+    for (why, frames) in findings.undecoded.iter().filter(|(why, _)| words::worth_telling(**why)) {
+        let (frames, verb) = count(*frames, "frame", "was", "were");
+        notes.push(format!("{frames} {verb} skipped: {why}."));
     }
     if findings.evicted > 0 {
         let (attempts, verb) = count(findings.evicted, "attempt", "was", "were");

@@ -97,14 +97,9 @@ pub(super) const fn outcome(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Why frames could not be read; `None` for what is merely not IP, such as ARP.
-pub(super) fn undecoded(why: Undecoded) -> Option<String> {
-    match why {
-        Undecoded::LinkType(number) => Some(format!("of unknown link type {number}")),
-        Undecoded::NotIp(_) => None,
-        Undecoded::Truncated => Some("cut off within their headers".to_owned()),
-        Undecoded::Malformed => Some("with headers that contradict themselves".to_owned()),
-    }
+/// Whether frames that could not be read are worth a word: not what is merely not IP, such as ARP.
+pub(super) fn worth_telling(why: Undecoded) -> bool {
+    !matches!(why, Undecoded::NotIp(_) | Undecoded::Llc | Undecoded::AddressFamily(_))
 }
 
 #[cfg(test)]
