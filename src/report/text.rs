@@ -1,6 +1,6 @@
 //! Findings as text, for 80 columns: the answer, the path, why, who is ruled out, and what to do next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style as Ansi};
