@@ -1,4 +1,23 @@
-//! Everything that touches the world: sockets, libpcap, the clock, privileges.
+//! Everything that touches the world: sockets, libpcap, the clock, the kernel's tables (feature `live`, Linux).
+//!
+//! A trace is a recording being made. [`trace`] writes each record first, and only then shows it to the
+//! diagnosis and to the planner, so that a replay of the recording sees what the trace saw. What this room
+//! does not know: what any of it means.
+
+mod capture;
+mod clock;
+mod connect;
+mod errno;
+mod file;
+mod interface;
+mod kernel_probe;
+mod privilege;
+mod readiness;
+mod resolve;
+mod route;
+mod send;
+mod session;
+mod tee;
 
 use std::fmt;
 use std::io;
@@ -61,6 +80,12 @@ pub enum Family {
     V4,
     /// IPv6.
     V6,
+}
+
+impl Family {
+    fn fits(self, address: IpAddr) -> bool {
+        address.is_ipv4() == (self == Self::V4)
+    }
 }
 
 impl fmt::Display for Family {
@@ -166,16 +191,26 @@ pub enum LiveError {
     },
 }
 
+impl LiveError {
+    fn system(operation: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { operation, source }
+    }
+}
+
 /// Makes a whole trace: resolves, probes, records, and says what was found.
+///
+/// Ends by itself, at the deadline, or on SIGINT or SIGTERM, and each time with the verdict so far. Runs on
+/// the calling thread; not to be called from within a tokio runtime.
 pub fn trace(request: &Request, progress: impl FnMut(Progress<'_>)) -> Result<Traced, LiveError> {
-    let _ = progress;
     if request.port == 0 {
         return Err(LiveError::PortZero);
     }
-    Ok(Traced {
-        findings: Err(NothingToDiagnose::NoSyn { port: request.port, ports: vec![] }),
-        end: EndReason::Failed,
-        recording_failed: None,
-        notices: vec![],
-    })
+    let caller = privilege::Caller::find();
+    let targets = resolve::addresses(&request.host, request.family, request.bind)?;
+    let tee = tee::Sink::open(request.recording.as_deref(), caller)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(LiveError::system("start the event loop"))?;
+    runtime.block_on(session::run(request, caller, targets, tee, progress))
 }

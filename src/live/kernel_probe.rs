@@ -1,0 +1,179 @@
+//! Probes that any user may send: connect(2) with a small TTL, an echo by a datagram ICMP socket.
+//! The answers come from the socket's error queue.
+
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use nix::sys::socket::{
+    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt,
+    sockopt::{Ipv4RecvErr, Ipv6RecvErr},
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::timeout;
+
+use super::connect::{self, Told};
+use super::privilege::Caller;
+use super::readiness::watch;
+use super::{clock, errno};
+use crate::recording::{Event, KernelAnswer, KernelProbe};
+
+/// How long an answer is waited for: past the kernel's first retransmission of a SYN (1 s), which asks
+/// again where a router's rate limit kept the first answer back.
+const PATIENCE: Duration = Duration::from_millis(2500);
+
+/// Origins of an error in the queue, from linux/errqueue.h.
+const SO_EE_ORIGIN_ICMP: u8 = 2;
+const SO_EE_ORIGIN_ICMP6: u8 = 3;
+
+/// Sends `probe`; its answer, if one comes, is told later by [`follow`].
+pub(super) fn begin(
+    probe: KernelProbe,
+    hop_limit: u8,
+    bind: Option<IpAddr>,
+    caller: Caller,
+) -> io::Result<Socket> {
+    match probe {
+        KernelProbe::Connect(server) => {
+            let socket = connect::open(server, bind, caller)?;
+            limit(&socket, server.ip(), hop_limit)?;
+            connect::start(&socket, server)?;
+            Ok(socket)
+        }
+        KernelProbe::Echo(target) => {
+            let (domain, protocol, kind) = match target {
+                IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8),
+                IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128),
+            };
+            let socket = caller.own(|| Socket::new(domain, Type::DGRAM, Some(protocol)))?;
+            socket.set_nonblocking(true)?;
+            if let Some(bind) = bind {
+                socket.bind(&SocketAddr::new(bind, 0).into())?;
+            }
+            limit(&socket, target, hop_limit)?;
+            socket.connect(&SocketAddr::new(target, 0).into())?;
+            // The kernel fills in identifier and checksum.
+            socket.send(&[kind, 0, 0, 0, 0, 0, 0, hop_limit, 0, 0, 0, 0, 0, 0, 0, 0])?;
+            Ok(socket)
+        }
+    }
+}
+
+fn limit(socket: &Socket, target: IpAddr, hop_limit: u8) -> io::Result<()> {
+    match target {
+        IpAddr::V4(_) => {
+            socket.set_ttl_v4(hop_limit.into())?;
+            setsockopt(socket, Ipv4RecvErr, &true)?;
+        }
+        IpAddr::V6(_) => {
+            socket.set_unicast_hops_v6(hop_limit.into())?;
+            setsockopt(socket, Ipv6RecvErr, &true)?;
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the answer and tells it; silence tells nothing.
+pub(super) async fn follow(socket: Socket, id: u32, probe: KernelProbe, to: UnboundedSender<Told>) {
+    if let Ok(Some(answer)) = timeout(PATIENCE, answer(socket, probe)).await {
+        let _ = to.send(Told::Event(clock::now(), Event::KernelAnswer { id, answer }));
+    }
+}
+
+async fn answer(socket: Socket, probe: KernelProbe) -> Option<KernelAnswer> {
+    let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
+    let socket = watch(socket, interest).ok()?;
+    let awaited = match probe {
+        KernelProbe::Connect(_) => Interest::WRITABLE | Interest::ERROR,
+        KernelProbe::Echo(_) => Interest::READABLE | Interest::ERROR,
+    };
+    loop {
+        let mut guard = socket.ready(awaited).await.ok()?;
+        // The queue says who sent the error; the socket's own error is only its shadow.
+        if let Some(icmp) = queued_icmp(socket.get_ref()) {
+            return Some(icmp);
+        }
+        let settled = match probe {
+            KernelProbe::Connect(_) => connected(socket.get_ref()),
+            KernelProbe::Echo(target) => replied(socket.get_ref(), target),
+        };
+        if settled.is_some() {
+            return settled;
+        }
+        guard.clear_ready();
+    }
+}
+
+fn connected(socket: &Socket) -> Option<KernelAnswer> {
+    match socket.take_error() {
+        Ok(None) => socket.peer_addr().is_ok().then_some(KernelAnswer::Established),
+        Ok(Some(e)) | Err(e) => Some(KernelAnswer::Failed { errno: errno::number(&e) }),
+    }
+}
+
+fn replied(socket: &Socket, target: IpAddr) -> Option<KernelAnswer> {
+    use std::io::Read;
+    let mut reply = [0; 64];
+    let mut source = socket;
+    match source.read(&mut reply) {
+        // A connected socket hears its peer alone.
+        Ok(n) => (n > 0 && matches!(reply[0], 0 | 129)).then_some(KernelAnswer::EchoReply { from: target }),
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => None,
+        Err(e) => Some(KernelAnswer::Failed { errno: errno::number(&e) }),
+    }
+}
+
+/// The next ICMP error in the socket's error queue.
+fn queued_icmp(socket: &Socket) -> Option<KernelAnswer> {
+    let mut data = [0; 256];
+    let mut control = nix::cmsg_space!([u8; 128]);
+    let mut parts = [IoSliceMut::new(&mut data)];
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    let message =
+        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags).ok()?;
+    message.cmsgs().ok()?.find_map(|control| match control {
+        ControlMessageOwned::Ipv4RecvErr(error, from) if error.ee_origin == SO_EE_ORIGIN_ICMP => {
+            let from = Ipv4Addr::from(u32::from_be(from?.sin_addr.s_addr));
+            Some(KernelAnswer::Icmp { from: from.into(), icmp_type: error.ee_type, code: error.ee_code })
+        }
+        ControlMessageOwned::Ipv6RecvErr(error, from) if error.ee_origin == SO_EE_ORIGIN_ICMP6 => {
+            let from = Ipv6Addr::from(from?.sin6_addr.s6_addr);
+            Some(KernelAnswer::Icmp { from: from.into(), icmp_type: error.ee_type, code: error.ee_code })
+        }
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use tokio::sync::mpsc::unbounded_channel;
+
+    use super::*;
+
+    fn ask(probe: KernelProbe) -> Option<KernelAnswer> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (to, mut told) = unbounded_channel();
+            let socket = begin(probe, 5, None, Caller::find()).unwrap();
+            follow(socket, 7, probe, to).await;
+            match told.recv().await {
+                Some(Told::Event(_, Event::KernelAnswer { id: 7, answer })) => Some(answer),
+                _ => None,
+            }
+        })
+    }
+
+    #[test]
+    fn a_listener_answers_and_a_closed_port_refuses() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        assert_eq!(ask(KernelProbe::Connect(address)), Some(KernelAnswer::Established));
+        drop(listener);
+        assert_eq!(ask(KernelProbe::Connect(address)), Some(KernelAnswer::Failed { errno: 111 }));
+    }
+}

@@ -1,0 +1,132 @@
+//! Who runs this, on whose behalf, and what they may do.
+
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::Path;
+
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use nix::unistd::{Gid, Uid, getegid, geteuid, getgid, getuid, setfsgid, setfsuid};
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// The user on whose behalf the trace runs: under sudo the one who called it, since `ssh` would run as them
+/// and firewalls and routing rules can tell users apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub(super) uid: Uid,
+    pub(super) gid: Gid,
+}
+
+impl Caller {
+    /// Reads it from the process and, for root only, from the environment sudo sets.
+    pub(super) fn find() -> Self {
+        Self::decide(getuid(), getgid(), |name| std::env::var_os(name))
+    }
+
+    fn decide(uid: Uid, gid: Gid, variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let number = |name| variable(name)?.to_str()?.parse::<u32>().ok().filter(|n| *n != u32::MAX);
+        match (uid.is_root(), number("SUDO_UID"), number("SUDO_GID")) {
+            (true, Some(uid), Some(gid)) => Self { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid) },
+            _ => Self { uid, gid },
+        }
+    }
+
+    /// Whether the process acts as someone else than the caller.
+    pub(super) fn is_other(self) -> bool {
+        self.uid != geteuid()
+    }
+
+    /// Runs `make`, which opens a socket, so that the socket belongs to the caller.
+    ///
+    /// A socket takes its owner (netfilter's `skuid`, `ip rule uidrange`) from the thread's filesystem user
+    /// id; that changes for this thread alone and keeps CAP_NET_RAW.
+    pub(super) fn own<T>(self, make: impl FnOnce() -> T) -> T {
+        if !self.is_other() {
+            return make();
+        }
+        setfsgid(self.gid);
+        setfsuid(self.uid);
+        let result = make();
+        setfsuid(geteuid());
+        setfsgid(getegid());
+        result
+    }
+}
+
+/// Whether frames can be captured and crafted: asked of the kernel, not guessed from ids.
+pub(super) fn can_use_raw() -> bool {
+    socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None).is_ok()
+}
+
+/// Whether datagram ICMP sockets towards `target` are open to this user (`net.ipv4.ping_group_range`).
+pub(super) fn can_ping(target: IpAddr) -> bool {
+    let (domain, protocol) = match target {
+        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4),
+        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6),
+    };
+    Socket::new(domain, Type::DGRAM, Some(protocol)).is_ok()
+}
+
+/// The capability that capturing needs.
+pub(super) const CAPABILITY: &str = "CAP_NET_RAW";
+
+/// What to tell a user who lacks it.
+pub(super) fn remedy() -> String {
+    let program = std::env::current_exe().unwrap_or_else(|_| "whichhop".into());
+    format!(
+        "without {CAPABILITY} no packet can be captured or crafted; going on with what the kernel tells any \
+         user. Run it with sudo, or grant it once: sudo setcap cap_net_raw+ep {}",
+        quote(&program)
+    )
+}
+
+/// A path as one word of a shell.
+fn quote(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b)) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// Whether this is a container or WSL, whose host is a hop of its own.
+pub(super) fn contained() -> bool {
+    let wsl = std::fs::read_to_string("/proc/version").is_ok_and(|v| v.to_lowercase().contains("microsoft"));
+    let marked = ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists());
+    wsl || marked || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decide(uid: u32, sudo: &[(&str, &str)]) -> (u32, u32) {
+        let caller = Caller::decide(Uid::from_raw(uid), Gid::from_raw(uid), |name| {
+            sudo.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v))
+        });
+        (caller.uid.as_raw(), caller.gid.as_raw())
+    }
+
+    #[test]
+    fn sudo_names_the_caller() {
+        assert_eq!(decide(0, &[("SUDO_UID", "1000"), ("SUDO_GID", "1001")]), (1000, 1001));
+    }
+
+    #[test]
+    fn only_root_may_be_told_who_called() {
+        assert_eq!(decide(33, &[("SUDO_UID", "0"), ("SUDO_GID", "0")]), (33, 33));
+    }
+
+    #[test]
+    fn nonsense_from_sudo_is_ignored() {
+        assert_eq!(decide(0, &[]), (0, 0));
+        assert_eq!(decide(0, &[("SUDO_UID", "1000")]), (0, 0));
+        assert_eq!(decide(0, &[("SUDO_UID", "-1"), ("SUDO_GID", "1")]), (0, 0));
+        assert_eq!(decide(0, &[("SUDO_UID", "4294967295"), ("SUDO_GID", "1")]), (0, 0));
+    }
+
+    #[test]
+    fn a_path_is_one_word() {
+        assert_eq!(quote(Path::new("/usr/bin/whichhop")), "/usr/bin/whichhop");
+        assert_eq!(quote(Path::new("/my tools/it's")), r"'/my tools/it'\''s'");
+    }
+}

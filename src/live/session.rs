@@ -1,0 +1,533 @@
+//! One trace from its first record to its last.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::capture::{Captures, Lost, Seen};
+use super::connect::{self, Reporter, Told};
+use super::interface::{self, Interface};
+use super::privilege::{self, Caller};
+use super::route::{self, Netlink};
+use super::send::{self, Sender};
+use super::tee::{Sink, Tee};
+use super::{LiveError, Progress, Request, Traced, clock, errno, kernel_probe};
+use crate::packet::{build, decode};
+use crate::probe::{Action, Means, Plan, Planner, Step};
+use crate::recording::{
+    ConnectStage, Direction, EndReason, Event, KernelAnswer, KernelProbe, Route, Start, Target, Timestamp,
+};
+
+/// The longest sleep: how late a lost interface may be noticed, and how often progress is told.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A silence of this length, in ns, is put down in the recording when a deadline passes in it.
+const SILENCE: i64 = 250_000_000;
+
+/// Rounds of emptying the rings before the planner is asked again, should a flood never end.
+const ROUNDS: usize = 16;
+
+/// Resets that may still be owed when a trace ends.
+const MOST_RESETS: usize = 64;
+
+/// Makes the trace.
+pub(super) async fn run(
+    request: &Request,
+    caller: Caller,
+    targets: Vec<IpAddr>,
+    sink: Sink,
+    mut progress: impl FnMut(Progress<'_>),
+) -> Result<Traced, LiveError> {
+    let mut signals = Signals::install().map_err(LiveError::system("wait for signals"))?;
+    let netlink = Netlink::open().map_err(LiveError::system("ask the kernel for routes"))?;
+    let interfaces = interface::all(&netlink.links());
+    let routes: Vec<_> = targets
+        .iter()
+        .map(|&destination| {
+            let question =
+                route::Question { destination, port: request.port, bind: request.bind, uid: caller.uid };
+            (destination, netlink.route(question))
+        })
+        .collect();
+
+    let route_indices: Vec<u32> = routes.iter().filter_map(|(_, r)| r.interface).collect();
+    let permitted = privilege::can_use_raw();
+    let (captures, lost) = if permitted {
+        Captures::open(&interface::to_capture(&interfaces, &route_indices), &targets)
+    } else {
+        (Captures::default(), Vec::new())
+    };
+    let sees = !captures.is_empty();
+    let mut notices = Notices::default();
+    if !permitted {
+        notices.add(privilege::remedy());
+    } else if !sees {
+        let why = lost.first().map_or_else(|| "no interface is up".to_owned(), |l| l.error.clone());
+        notices.add(format!("nothing can be captured ({why}); going on with what the kernel tells any user"));
+    }
+
+    let start = start_event(request, caller, &targets, sees);
+    let now = clock::now();
+    let plan = Plan {
+        port: request.port,
+        sources: routes.iter().map(|(_, r)| r.source.filter(|_| r.error.is_none())).collect(),
+        seed: start.seed,
+        deadline: nanos(request.deadline),
+        banner_wait: nanos(request.banner_wait),
+        means: Means { raw: sees, datagram_icmp: privilege::can_ping(targets[0]) },
+        mss: mss(&interfaces, &routes),
+        targets,
+    };
+    let planner = Planner::new(plan, now);
+    let tee = Tee::begin(sink, captures.interfaces(), planner, now)?;
+
+    let mut sender = Sender::new();
+    for (target, answer) in &routes {
+        if let Some(interface) = interfaces.iter().find(|i| Some(i.index) == answer.interface) {
+            sender.add(*target, interface.clone(), answer.gateway);
+        }
+    }
+    let (told_to, told) = unbounded_channel();
+    let route_interfaces =
+        interfaces.iter().filter(|i| route_indices.contains(&i.index)).map(|i| i.name.clone()).collect();
+    let mut session = Session {
+        bind: request.bind,
+        caller,
+        netlink,
+        captures,
+        route_interfaces,
+        sender,
+        connections: BTreeMap::new(),
+        told_to,
+        told,
+        heard: VecDeque::new(),
+        notices,
+        began: now,
+        tee,
+    };
+
+    let opened = session.open(start, &routes, &interfaces, lost, permitted);
+    let ended = match opened {
+        Ok(()) => session.until_end(&mut signals, request.deadline, &mut progress).await,
+        Err(e) => Err(e),
+    };
+    Ok(session.close(ended, &mut progress))
+}
+
+/// A running trace.
+struct Session {
+    bind: Option<IpAddr>,
+    caller: Caller,
+    netlink: Netlink,
+    captures: Captures,
+    /// Interfaces of the routes whose captures still run.
+    route_interfaces: Vec<String>,
+    sender: Sender,
+    connections: BTreeMap<u32, Connection>,
+    told_to: UnboundedSender<Told>,
+    told: UnboundedReceiver<Told>,
+    /// Told, but not recorded yet.
+    heard: VecDeque<Told>,
+    notices: Notices,
+    began: Timestamp,
+    tee: Tee,
+}
+
+/// A kernel connection that is not over.
+struct Connection {
+    server: SocketAddr,
+    client: Option<SocketAddr>,
+    began: Timestamp,
+    task: Option<JoinHandle<()>>,
+    over: bool,
+}
+
+impl Session {
+    /// Records what is known before anything is sent.
+    fn open(
+        &mut self,
+        start: Start,
+        routes: &[(IpAddr, route::Answer)],
+        interfaces: &[Interface],
+        lost: Vec<Lost>,
+        permitted: bool,
+    ) -> io::Result<()> {
+        self.tee.event_at(self.began, Event::Start(Box::new(start)))?;
+        for (destination, answer) in routes {
+            self.tee.event(Event::Route(route_event(*destination, answer, interfaces)))?;
+        }
+        if !permitted {
+            self.tee.event(Event::Unprivileged { missing: privilege::CAPABILITY.to_owned() })?;
+        }
+        for Lost { interface, error } in lost {
+            self.tee.event(Event::CaptureLost { interface, error })?;
+        }
+        Ok(())
+    }
+
+    /// Probes and records until there is a reason to end.
+    ///
+    /// The only errors are those of writing the recording.
+    async fn until_end(
+        &mut self,
+        signals: &mut Signals,
+        deadline: Duration,
+        progress: &mut impl FnMut(Progress<'_>),
+    ) -> io::Result<EndReason> {
+        // By the monotonic clock: whatever happens to the wall clock, the trace ends.
+        let deadline = sleep(deadline);
+        tokio::pin!(deadline);
+        let seeing = !self.route_interfaces.is_empty() && !self.captures.is_empty();
+        loop {
+            self.notices.tell(progress);
+            self.take_in()?;
+            if seeing && self.route_interfaces.is_empty() {
+                return Ok(EndReason::Failed);
+            }
+            for event in self.sender.retry(&self.netlink, clock::now()) {
+                self.tee.event(event)?;
+            }
+            let now = clock::now();
+            let (until, why) = match self.tee.planner.step(now) {
+                Step::Do(action) => {
+                    self.perform(&action)?;
+                    if deadline.is_elapsed() {
+                        return Ok(EndReason::Deadline);
+                    }
+                    continue;
+                }
+                Step::Finished => return Ok(EndReason::Settled),
+                Step::Wait { until, why } => (until, why),
+            };
+            self.status(progress, now);
+            let left = Duration::from_nanos(u64::try_from(until.since(now)).unwrap_or(0));
+            let nap = left.min(if self.sender.is_waiting() { send::RETRY } else { TICK });
+            tokio::select! {
+                biased;
+                () = signals.any() => return Ok(EndReason::Interrupted),
+                () = &mut deadline => return Ok(EndReason::Deadline),
+                () = self.captures.ready() => {}
+                Some(told) = self.told.recv() => self.heard.push_back(told),
+                () = sleep(nap) => self.note_silence(until, why)?,
+            }
+        }
+    }
+
+    /// Moves the recording's clock where a deadline passed and nothing else was there to move it.
+    fn note_silence(&mut self, until: Timestamp, why: &str) -> io::Result<()> {
+        let now = clock::now();
+        if now >= until && now.since(self.tee.latest) >= SILENCE {
+            self.tee.event_at(now, Event::Deadline { why: why.to_owned() })?;
+        }
+        Ok(())
+    }
+
+    /// Records all that came: frames first, since what the kernel tells follows from them.
+    fn take_in(&mut self) -> io::Result<()> {
+        while let Ok(told) = self.told.try_recv() {
+            self.heard.push_back(told);
+        }
+        for _ in 0..ROUNDS {
+            let mut lost = Vec::new();
+            let Self { captures, tee, sender, connections, .. } = self;
+            let names: Vec<String> = captures.interfaces().map(|(name, _)| name.to_owned()).collect();
+            let more = captures.drain(&mut lost, |seen| {
+                learn(sender, connections, &names, seen);
+                tee.frame(seen)
+            })?;
+            for Lost { interface, error } in lost {
+                self.route_interfaces.retain(|name| *name != interface);
+                self.notices.add(format!("the capture on {interface} broke off: {error}"));
+                self.tee.event(Event::CaptureLost { interface, error })?;
+            }
+            if !more {
+                break;
+            }
+        }
+        while let Some(told) = self.heard.pop_front() {
+            match told {
+                Told::Event(at, event) => self.record_told(at, event)?,
+                Told::Over(id) => {
+                    if let Some(connection) = self.connections.get_mut(&id) {
+                        connection.over = true;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records what a connection told, unless it was given up meanwhile: then its end is on record already.
+    fn record_told(&mut self, at: Timestamp, event: Event) -> io::Result<()> {
+        match event {
+            Event::Connect { id, .. } if self.connections.get(&id).is_none_or(|c| c.over) => Ok(()),
+            event => self.tee.event_at(at, event),
+        }
+    }
+
+    fn perform(&mut self, action: &Action) -> io::Result<()> {
+        match action {
+            Action::Connect { id, server } => self.connect(*id, *server),
+            Action::Abandon { id } => self.abandon(*id),
+            Action::SendSyn(syn) => self.send(syn.destination.ip(), build::syn(syn)),
+            Action::SendEcho(echo) => self.send(echo.destination, build::echo(echo)),
+            Action::SendReset(reset) => self.send(reset.destination.ip(), build::reset(reset)),
+            Action::Ask { id, probe, hop_limit } => self.ask(*id, *probe, *hop_limit),
+        }
+    }
+
+    /// connect(2): on record before its SYN can be on the wire, and again as soon as its port is known.
+    fn connect(&mut self, id: u32, server: SocketAddr) -> io::Result<()> {
+        let event = |client, stage| Event::Connect { id, server, client, stage };
+        let began = clock::now();
+        self.tee.event_at(began, event(None, ConnectStage::Started))?;
+        match connect::begin(server, self.bind, self.caller) {
+            Ok(connect::Begun { socket, client }) => {
+                self.tee.event(event(client, ConnectStage::Started))?;
+                let reporter = Reporter { id, server, client, to: self.told_to.clone() };
+                let task = Some(tokio::spawn(connect::follow(socket, reporter)));
+                self.connections.insert(id, Connection { server, client, began, task, over: false });
+            }
+            Err(e) => {
+                let stage = ConnectStage::Failed { errno: errno::number(&e), error: errno::describe(&e) };
+                self.tee.event(event(None, stage))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn abandon(&mut self, id: u32) -> io::Result<()> {
+        let now = clock::now();
+        let Some(connection) = self.connections.get_mut(&id).filter(|c| !c.over) else { return Ok(()) };
+        connection.over = true;
+        if let Some(task) = connection.task.take() {
+            task.abort();
+        }
+        let waited_ms = u64::try_from(now.since(connection.began)).unwrap_or(0) / 1_000_000;
+        let Connection { server, client, .. } = *connection;
+        let stage = ConnectStage::Abandoned { waited_ms };
+        self.tee.event_at(now, Event::Connect { id, server, client, stage })
+    }
+
+    fn send(&mut self, target: IpAddr, packet: Vec<u8>) -> io::Result<()> {
+        match self.sender.send(&self.netlink, target, packet, clock::now()) {
+            Some(event) => self.tee.event(event),
+            None => Ok(()),
+        }
+    }
+
+    fn ask(&mut self, id: u32, probe: KernelProbe, hop_limit: u8) -> io::Result<()> {
+        self.tee.event(Event::KernelProbe { id, probe, hop_limit })?;
+        match kernel_probe::begin(probe, hop_limit, self.bind, self.caller) {
+            Ok(socket) => {
+                tokio::spawn(kernel_probe::follow(socket, id, probe, self.told_to.clone()));
+                Ok(())
+            }
+            Err(e) => {
+                let answer = KernelAnswer::Failed { errno: errno::number(&e) };
+                self.tee.event(Event::KernelAnswer { id, answer })
+            }
+        }
+    }
+
+    fn status(&mut self, progress: &mut impl FnMut(Progress<'_>), now: Timestamp) {
+        let elapsed = Duration::from_nanos(u64::try_from(now.since(self.began)).unwrap_or(0));
+        let text = self.tee.planner.status();
+        progress(Progress::Status { text: &text, elapsed, frames: self.tee.frames, events: self.tee.events });
+    }
+
+    /// Brings the recording to its end and asks what was found.
+    fn close(mut self, ended: io::Result<EndReason>, progress: &mut impl FnMut(Progress<'_>)) -> Traced {
+        let wound_up = ended.and_then(|reason| self.wind_up(reason).map(|()| reason));
+        let (end, mut recording_failed) = match wound_up {
+            Ok(reason) => (reason, None),
+            Err(e) => {
+                let end = Event::End { reason: EndReason::Failed };
+                (EndReason::Failed, Some(self.tee.salvage(end, e)))
+            }
+        };
+        self.notices.tell(progress);
+        let (findings, failed) = self.tee.finish();
+        if recording_failed.is_none() {
+            recording_failed = failed;
+        }
+        Traced { findings, end, recording_failed, notices: self.notices.all }
+    }
+
+    fn wind_up(&mut self, reason: EndReason) -> io::Result<()> {
+        self.take_in()?;
+        self.pay_resets()?;
+        let pending: Vec<u32> = self.connections.iter().filter(|(_, c)| !c.over).map(|(id, _)| *id).collect();
+        for id in pending {
+            self.abandon(id)?;
+        }
+        // Whatever the kernel has put into a ring by now is still part of the trace.
+        self.take_in()?;
+        for counters in self.captures.counters() {
+            self.tee.event(Event::Capture(counters))?;
+        }
+        self.tee.event(Event::End { reason })
+    }
+
+    /// Resets the half-open connections that probes made, however the trace ended.
+    fn pay_resets(&mut self) -> io::Result<()> {
+        for _ in 0..MOST_RESETS {
+            match self.tee.planner.step(clock::now()) {
+                Step::Do(Action::SendReset(reset)) => {
+                    self.send(reset.destination.ip(), build::reset(&reset))?;
+                }
+                Step::Do(_) => {}
+                Step::Wait { .. } | Step::Finished => break,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes the link-layer addresses from the kernel's own frames, for the crafted ones to copy.
+fn learn(sender: &mut Sender, connections: &BTreeMap<u32, Connection>, names: &[String], seen: Seen<'_>) {
+    if seen.direction != Direction::Outbound {
+        return;
+    }
+    let Ok(packet) = decode(seen.link, seen.bytes) else { return };
+    let (Some(source), Some(destination)) = (packet.link.source, packet.link.destination) else { return };
+    let client = packet.tcp_source();
+    let from_kernel = client.is_some() && connections.values().any(|c| c.client == client);
+    if let (true, Some(name)) = (from_kernel, names.get(seen.interface as usize)) {
+        sender.learn(packet.ip.destination, name, source, destination);
+    }
+}
+
+fn start_event(request: &Request, caller: Caller, targets: &[IpAddr], captured: bool) -> Start {
+    let name = request.host.parse::<IpAddr>().is_err().then(|| request.host.clone());
+    Start {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        // The standard library's hasher is keyed by the system's randomness.
+        seed: request.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish()),
+        target: Target { name, addresses: targets.to_vec(), port: request.port },
+        captured,
+        edge_nets: request.edge_nets.clone(),
+        azure_nets: request.azure_nets.clone(),
+        deadline_ms: millis(request.deadline),
+        banner_wait_ms: millis(request.banner_wait),
+        uid: caller.uid.as_raw(),
+        contained: privilege::contained(),
+    }
+}
+
+fn route_event(destination: IpAddr, answer: &route::Answer, interfaces: &[Interface]) -> Route {
+    let interface = interfaces.iter().find(|i| Some(i.index) == answer.interface);
+    Route {
+        destination,
+        interface: interface.map(|i| i.name.clone()),
+        gateway: answer.gateway,
+        source: answer.source,
+        mac: interface.and_then(|i| i.mac),
+        error: answer.error.clone(),
+    }
+}
+
+/// The MSS the kernel would announce: what the first route's MTU leaves after IP and TCP headers, in bytes.
+fn mss(interfaces: &[Interface], routes: &[(IpAddr, route::Answer)]) -> u16 {
+    let (mtu, headers) = routes
+        .iter()
+        .find_map(|(target, route)| {
+            let interface = interfaces.iter().find(|i| Some(i.index) == route.interface)?;
+            Some((route.mtu.unwrap_or(interface.mtu), if target.is_ipv4() { 40 } else { 60 }))
+        })
+        .unwrap_or((1500, 40));
+    // 536 is what every host takes (RFC 9293 3.7.1); 65495 is what Linux announces on its loopback.
+    mtu.saturating_sub(headers).clamp(536, 65495) as u16
+}
+
+fn nanos(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What the user should know, each told once.
+#[derive(Default)]
+struct Notices {
+    all: Vec<String>,
+    told: usize,
+}
+
+impl Notices {
+    fn add(&mut self, notice: String) {
+        self.all.push(notice);
+    }
+
+    fn tell(&mut self, progress: &mut impl FnMut(Progress<'_>)) {
+        for notice in &self.all[self.told..] {
+            progress(Progress::Notice(notice));
+        }
+        self.told = self.all.len();
+    }
+}
+
+/// Ctrl-C and its like.
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::interface::sample;
+
+    #[test]
+    fn the_mss_follows_the_routes_mtu() {
+        let v4 = IpAddr::from([198, 19, 0, 4]);
+        let v6: IpAddr = "2001:db8::4".parse().unwrap();
+        let interfaces = [sample("eth0", 2, None, &[])];
+        let route = |mtu| route::Answer { interface: Some(2), mtu, ..route::Answer::default() };
+        assert_eq!(mss(&interfaces, &[(v4, route(None))]), 1460);
+        assert_eq!(mss(&interfaces, &[(v6, route(None))]), 1440);
+        assert_eq!(mss(&interfaces, &[(v4, route(Some(1400)))]), 1360);
+        assert_eq!(mss(&interfaces, &[(v4, route(Some(68)))]), 536);
+        assert_eq!(mss(&interfaces, &[]), 1460);
+    }
+
+    #[test]
+    fn notices_are_told_once() {
+        let mut notices = Notices::default();
+        let mut told = Vec::new();
+        notices.add("one".to_owned());
+        notices.tell(&mut |p| {
+            if let Progress::Notice(n) = p {
+                told.push(n.to_owned());
+            }
+        });
+        notices.add("two".to_owned());
+        notices.tell(&mut |p| {
+            if let Progress::Notice(n) = p {
+                told.push(n.to_owned());
+            }
+        });
+        assert_eq!(told, ["one", "two"]);
+    }
+}
