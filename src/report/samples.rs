@@ -130,6 +130,7 @@ fn lab_path() -> Path {
             hop(5, VM, Segments::one(Segment::Vm), 13_000, &["icmp", "tcp/41022"]),
         ],
         target: Some(5),
+        beyond: None,
     }
 }
 
@@ -326,6 +327,7 @@ pub(super) fn ipv6() -> Findings {
             ),
         ],
         target: Some(3),
+        beyond: None,
     };
     findings.evidence = vec![evidence(
         "rejected",
