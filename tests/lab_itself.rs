@@ -1,5 +1,6 @@
 //! The lab is what it says: its path, its names, each of its faults, its delay, its example, and nothing of it left behind.
 
+#![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "the lab lives in real time")]
 
 mod lab;
