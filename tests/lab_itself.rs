@@ -1,5 +1,6 @@
-//! The lab is what it says: its path, its names, each of its faults, its delay, and nothing of it left behind.
+//! The lab is what it says: its path, its names, each of its faults, its delay, its example, and nothing of it left behind.
 
+#![cfg(target_os = "linux")]
 #![allow(clippy::disallowed_methods, reason = "the lab lives in real time")]
 
 mod lab;
@@ -444,7 +445,7 @@ fn delay_is_what_was_asked_for() {
     let Some(lab) = Lab::for_test("delay_is_what_was_asked_for", options) else { return };
     for target in VM {
         // Where no neighbour is known yet, a packet takes longer; and the machine may be busy.
-        let answer = ping(lab.client(), &["-c12", "-i0.1", "-W2"], target);
+        let answer = ping(lab.client(), &["-c30", "-i0.05", "-W2"], target);
         let fastest = answer
             .lines()
             .filter_map(|line| line.split_once("time=")?.1.strip_suffix(" ms")?.parse::<f64>().ok())
@@ -551,6 +552,45 @@ fn leftovers_of_the_dead_are_removed() {
     assert_eq!(remains(&name), [] as [PathBuf; 0]);
     assert!(!orphan.wait().unwrap().success(), "what ran inside was ended");
     assert!(!remains(lab.name()).is_empty(), "the living keep theirs");
+}
+
+/// The example, as cargo built it beside this test; `cargo test --test` alone builds no examples.
+fn example() -> Command {
+    let this = std::env::current_exe().expect("this test is a file");
+    let file = this.ancestors().nth(2).expect("target/<profile>/deps").join("examples/lab");
+    if !file.exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--quiet", "--example", "lab"]).status();
+        assert!(built.expect("cargo starts").success());
+    }
+    Command::new(file)
+}
+
+#[test]
+fn example_passes_the_exit_status_on() {
+    let Some(_lab) = Lab::for_test("example_passes_the_exit_status_on", Options::default()) else { return };
+    let mut refused = example();
+    refused.args(["edge-reset", "--", "sh", "-c", "ping -qc1 vm1 >/dev/null && exit 42"]);
+    assert_eq!(refused.output().unwrap().status.code(), Some(42));
+}
+
+#[test]
+fn example_leaves_nothing_when_told_to_end() {
+    let Some(_lab) = Lab::for_test("example_leaves_nothing_when_told_to_end", Options::default()) else {
+        return;
+    };
+    let mut example =
+        example().args(["healthy", "--", "sleep", "60"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut map = BufReader::new(example.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("  5  vm") {
+        line.clear();
+        assert_ne!(map.read_line(&mut line).unwrap(), 0, "the example ended");
+    }
+    let name = format!("whl-{}-", example.id());
+    assert!(!remains(&name).is_empty());
+    kill(Pid::from_raw(example.id() as i32), Signal::SIGTERM).unwrap();
+    assert!(!example.wait().unwrap().success());
+    assert_eq!(remains(&name), [] as [PathBuf; 0]);
 }
 
 fn runs(pid: u32, program: &str) -> bool {

@@ -247,7 +247,7 @@ pub(super) enum Change {
     Ip { at: Role, lines: &'static str, undo: &'static str },
     /// A setting below `/proc/sys`.
     Sysctl { at: Role, key: &'static str, value: &'static str },
-    /// The VM's link goes down.
+    /// The VM answers to its addresses no more.
     PowerOff,
     /// sshd listens there, or does not run.
     SshdPort(Option<u16>),
@@ -273,7 +273,7 @@ pub(super) enum Undo {
     Ip { at: Role, lines: &'static str },
     /// The setting's former value.
     Sysctl { at: Role, key: &'static str, value: String },
-    /// The VM's link comes up again.
+    /// The VM has its addresses again.
     PowerOn,
     /// sshd on its port again.
     Sshd,

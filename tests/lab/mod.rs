@@ -315,7 +315,8 @@ impl Lab {
                 Ok(())
             }
             Change::PowerOff => {
-                self.node(Role::Vm).ip("link set eth0 down\n")?;
+                // Not the link: its coming back would be noticed when the kernel finds the time.
+                self.node(Role::Vm).ip("route del ::/0\naddr flush dev eth0 scope global\n")?;
                 self.undo.push(Undo::PowerOn);
                 Ok(())
             }
@@ -346,11 +347,7 @@ impl Lab {
             Undo::Ip { at, lines } => self.node(*at).ip(lines),
             Undo::Sysctl { at, key, value } => self.node(*at).set_sysctl(key, value),
             Undo::PowerOn => {
-                // The kernel forgot all but the IPv4 address with the link.
-                self.node(Role::Vm).ip("link set eth0 up\n\
-                     addr replace 2001:db8:19::4/64 dev eth0 nodad\n\
-                     route replace default via 198.19.0.1\n\
-                     route replace default via 2001:db8:19::1\n")?;
+                self.node(Role::Vm).ip(Role::Vm.addresses())?;
                 // It may be asking for the VM still, and would ask again only after a second.
                 self.node(Role::AzureEdge).ip("neigh flush dev eth1\n")
             }
