@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::task::{Context, Poll};
+use std::thread;
 
 use pcap::{Active, Precision};
 use tokio::io::Interest;
@@ -59,10 +60,16 @@ struct Handle {
 impl Captures {
     /// Opens one on each of `interfaces`, and tells which could not be opened.
     pub(super) fn open(interfaces: &[&Interface], targets: &[IpAddr]) -> (Self, Vec<Lost>) {
+        // The kernel takes tens of milliseconds over each ring, most of them waiting: so all at once.
+        let rings: Vec<_> = thread::scope(|scope| {
+            let openers: Vec<_> =
+                interfaces.iter().map(|i| scope.spawn(|| Ring::open(&i.name, targets))).collect();
+            openers.into_iter().map(|o| o.join().unwrap_or_else(|_| Err("libpcap failed".into()))).collect()
+        });
         let mut captures = Self::default();
         let mut lost = Vec::new();
-        for interface in interfaces {
-            match Handle::open(interface, targets) {
+        for (interface, ring) in interfaces.iter().zip(rings) {
+            match ring.and_then(|ring| Handle::new(interface, ring)) {
                 Ok(handle) => captures.handles.push(handle),
                 Err(error) => lost.push(Lost { interface: interface.name.clone(), error }),
             }
@@ -147,10 +154,29 @@ impl Captures {
     }
 }
 
-impl Handle {
-    fn open(interface: &Interface, targets: &[IpAddr]) -> Result<Self, String> {
+impl Drop for Captures {
+    /// Closes all rings at once, for the same reason that they are opened at once.
+    fn drop(&mut self) {
+        let rings = self.handles.iter_mut().filter_map(|h| h.ring.take()).map(AsyncFd::into_inner);
+        thread::scope(|scope| {
+            for ring in rings {
+                scope.spawn(move || drop(ring));
+            }
+        });
+    }
+}
+
+/// An open libpcap handle.
+struct Ring {
+    capture: pcap::Capture<Active>,
+    link: LinkType,
+    digits: u8,
+}
+
+impl Ring {
+    fn open(interface: &str, targets: &[IpAddr]) -> Result<Self, String> {
         let inactive = || {
-            pcap::Capture::from_device(interface.name.as_str()).map(|c| {
+            pcap::Capture::from_device(interface).map(|c| {
                 c.snaplen(SNAPLEN).buffer_size(BUFFER).promisc(false).immediate_mode(true).timeout(10)
             })
         };
@@ -162,6 +188,13 @@ impl Handle {
         let link = link_type(capture.get_datalink().0);
         let mut capture = capture.setnonblock().map_err(|e| words(&e))?;
         capture.filter(&filter(targets, link), true).map_err(|e| words(&e))?;
+        Ok(Self { capture, link, digits })
+    }
+}
+
+impl Handle {
+    fn new(interface: &Interface, ring: Ring) -> Result<Self, String> {
+        let Ring { capture, link, digits } = ring;
         let ring = watch(capture, Interest::READABLE).map_err(|e| e.to_string())?;
         Ok(Self { interface: interface.clone(), link, digits, ring: Some(ring) })
     }

@@ -58,20 +58,26 @@ pub(super) async fn run(
         .collect();
 
     let route_indices: Vec<u32> = routes.iter().filter_map(|(_, r)| r.interface).collect();
+    let route_interfaces: Vec<String> =
+        interfaces.iter().filter(|i| route_indices.contains(&i.index)).map(|i| i.name.clone()).collect();
     let permitted = privilege::can_use_raw();
-    let (captures, lost) = if permitted {
+    let (mut captures, lost) = if permitted {
         Captures::open(&interface::to_capture(&interfaces, &route_indices), &targets)
     } else {
         (Captures::default(), Vec::new())
     };
-    let sees = !captures.is_empty();
+    let blind = lost.iter().find(|l| route_interfaces.contains(&l.interface));
     let mut notices = Notices::default();
     if !permitted {
         notices.add(privilege::remedy());
-    } else if !sees {
-        let why = lost.first().map_or_else(|| "no interface is up".to_owned(), |l| l.error.clone());
+    } else if blind.is_some() || captures.is_empty() {
+        let why = blind
+            .map_or_else(|| "no interface is up".to_owned(), |l| format!("{}: {}", l.interface, l.error));
         notices.add(format!("nothing can be captured ({why}); going on with what the kernel tells any user"));
+        // Eyes on the other interfaces alone would see nothing and take it for silence.
+        captures = Captures::default();
     }
+    let sees = !captures.is_empty();
 
     let start = start_event(request, caller, &targets, sees);
     let now = clock::now();
@@ -95,8 +101,6 @@ pub(super) async fn run(
         }
     }
     let (told_to, told) = unbounded_channel();
-    let route_interfaces =
-        interfaces.iter().filter(|i| route_indices.contains(&i.index)).map(|i| i.name.clone()).collect();
     let mut session = Session {
         bind: request.bind,
         caller,

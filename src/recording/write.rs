@@ -60,6 +60,9 @@ impl<W: Write> Writer<W> {
     }
 
     /// Describes an interface and returns its index. Names are cut after 65 535 bytes.
+    ///
+    /// Best done before the first record: Wireshark's editcap refuses a file that begins with an event on no
+    /// interface (all else reads it).
     pub fn interface(&mut self, info: &InterfaceInfo) -> io::Result<u32> {
         self.begin(INTERFACE_DESCRIPTION);
         self.u16(info.link.0);
