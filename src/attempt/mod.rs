@@ -152,6 +152,17 @@ pub struct IcmpSeen {
     pub hop_limit: HopLimit,
     /// TTL or hop limit in the quote: what was left when the packet arrived.
     pub quoted_hop_limit: HopLimit,
-    /// Timeline index of the SYN it answers, where the quote tells which.
-    pub about: Option<usize>,
+    /// What it is about.
+    pub about: About,
+}
+
+/// Which packet of an attempt an ICMP error quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The SYN at this index of the timeline.
+    Syn(usize),
+    /// A SYN that can't be told from its repetitions.
+    SomeSyn,
+    /// A later packet of the client.
+    Later,
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use super::stream::Stream;
-use super::{Attempt, Entry, Handshake, IcmpAnswer, IcmpSeen, Outcome, ResetBy, Segment, What};
+use super::{About, Attempt, Entry, Handshake, IcmpAnswer, IcmpSeen, Outcome, ResetBy, Segment, What};
 use crate::packet::{Icmp, IcmpErrorKind, Ip, Packet, QuotedTransport, SeqNumber, Tcp, TcpFlags, Transport};
 use crate::recording::{RecordNumber, Timestamp};
 
@@ -305,13 +305,12 @@ impl Tracked {
         });
     }
 
-    /// Which packet of this attempt a quote is about: `None` if none, `Some(None)` if one that is no SYN of ours
-    /// or a SYN that can't be told from its repetitions.
+    /// Which packet of this attempt a quote is about, if any.
     fn quoted_packet(
         &self,
         quoted: &crate::packet::Quoted<'_>,
         tcp: crate::packet::QuotedTcp,
-    ) -> Option<Option<usize>> {
+    ) -> Option<About> {
         let syns = || {
             self.attempt.timeline.iter().enumerate().filter_map(|(i, e)| match &e.what {
                 What::Syn(segment) => Some((i, segment)),
@@ -341,14 +340,14 @@ impl Tracked {
                     _ => None,
                 }
             };
-            return Some(by_tag().or_else(only));
+            return Some(by_tag().or_else(only).map_or(About::SomeSyn, About::Syn));
         }
         let offset = tcp.seq.distance_from(self.attempt.isn);
         if offset > 0 && tcp.seq.distance_from(self.client_next) <= 0 {
-            return Some(None);
+            return Some(About::Later);
         }
         // A box on the way may rewrite sequence numbers; the identification is then what is left to go by.
-        by_tag().filter(|_| quoted.identification.is_some_and(|id| id != 0)).map(Some)
+        by_tag().filter(|_| quoted.identification.is_some_and(|id| id != 0)).map(About::Syn)
     }
 
     fn icmp(&mut self, record: RecordNumber, at: Timestamp, seen: IcmpSeen) {
@@ -356,7 +355,7 @@ impl Tracked {
         let refuses = match seen.kind {
             IcmpErrorKind::TooBig => false,
             IcmpErrorKind::TimeExceeded => !self.is_probe(),
-            _ => true,
+            _ => seen.about != About::Later,
         };
         if refuses && matches!(self.attempt.handshake, Handshake::Unanswered | Handshake::Rejected) {
             self.attempt.handshake = Handshake::Rejected;

@@ -167,8 +167,14 @@ pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
             scene.between(place, place),
         ),
         packets: vec![answer.record, record],
-        claims: vec![Claim::implicates(place, place, usual_refusers(scene), Strength::Likely)],
+        claims: vec![Claim::implicates(place, place, usual_refusers_at(scene, place), Strength::Likely)],
     })
+}
+
+/// Who usually refuses at a place, in its likeliest segment alone.
+fn usual_refusers_at(scene: &Scene<'_>, place: Place) -> Suspects {
+    let segment = scene.segment_of(place);
+    usual_refusers(scene).iter().filter(|s| s.segment() == segment).collect()
 }
 
 /// Who usually refuses: firewalls everywhere, and on the VM whatever leaves the port closed.
@@ -227,13 +233,13 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
             "net unreachable: it has no route",
             Suspects::of(&[Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute, Suspect::VmRoute]),
         ),
-        IcmpErrorKind::Prohibited => ("forbidden by policy", usual_refusers(scene)),
-        IcmpErrorKind::PortUnreachable => ("port unreachable", usual_refusers(scene)),
+        IcmpErrorKind::Prohibited => ("forbidden by policy", usual_refusers_at(scene, place)),
+        IcmpErrorKind::PortUnreachable => ("port unreachable", usual_refusers_at(scene, place)),
         IcmpErrorKind::TimeExceeded => (
             "time exceeded for a full hop limit: a routing loop",
             Suspects::of(&[Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute]),
         ),
-        _ => ("unreachable", usual_refusers(scene)),
+        _ => ("unreachable", usual_refusers_at(scene, place)),
     };
     let next = if kind == IcmpErrorKind::HostUnreachable { Place::END } else { place };
     Some(Evidence {
@@ -254,6 +260,28 @@ fn genuine(scene: &Scene<'_>) -> Option<[RecordNumber; 2]> {
         let behind =
             attempt.timeline.iter().find(|e| e.record > reset.record && matches!(e.what, What::SynAck(_)))?;
         Some([reset.record, behind.record])
+    })
+}
+
+/// `refused-by-the-kernel`
+///
+/// - **Says.** The SYN itself was refused.
+/// - **Needs.** A reset or an ICMP error that answers the SYN.
+/// - **Effect.** Clears what acts on accepted connections only: sshd that refuses or hangs, another service.
+/// - **Misleads when.** Never: they have no part in a SYN that nobody accepted.
+/// - **Rests on.** RFC 9293 section 3.10.7: accept(2) comes after the handshake.
+pub(super) fn refused_by_the_kernel(scene: &Scene<'_>) -> Option<Evidence> {
+    let trigger = refusals(scene)?;
+    let (_, reply) = trigger.replies.first()?;
+    Some(Evidence {
+        rule: "refused-by-the-kernel",
+        says: "the SYN itself was refused, before any program could accept the connection".to_owned(),
+        packets: vec![reply.record],
+        claims: vec![Claim::clears(
+            Place::END,
+            Place::END,
+            Suspects::of(&[Suspect::VmSshdRefuses, Suspect::VmSshdHung, Suspect::VmOtherService]),
+        )],
     })
 }
 

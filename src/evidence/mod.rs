@@ -91,6 +91,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         answer::never_nearer,
         answer::return_distance,
         answer::icmp_sender,
+        answer::refused_by_the_kernel,
         answer::genuine_answer_follows,
         silence::stops_where_control_goes_on,
         silence::every_hop_passes_it,

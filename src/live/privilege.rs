@@ -89,7 +89,25 @@ fn quote(path: &Path) -> String {
 }
 
 /// Whether this is a container or WSL, whose host is a hop of its own.
+///
+/// In a network namespace other than the one this process's forebears live in, the first hop is somebody else's
+/// doing, marker or not.
 pub(super) fn contained() -> bool {
+    let namespace = |process: u32| std::fs::read_link(format!("/proc/{process}/ns/net")).ok();
+    let ours = namespace(std::process::id());
+    let forebears = std::iter::successors(Some(std::process::id()), |process| parent(*process)).take(64);
+    let apart = forebears.filter_map(namespace).any(|theirs| Some(theirs) != ours);
+    !apart && is_marked()
+}
+
+/// The parent of a process, up to process 1.
+fn parent(process: u32) -> Option<u32> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()?;
+    (parent > 0).then_some(parent)
+}
+
+fn is_marked() -> bool {
     let wsl = std::fs::read_to_string("/proc/version").is_ok_and(|v| v.to_lowercase().contains("microsoft"));
     let marked = ["/.dockerenv", "/run/.containerenv"].iter().any(|path| Path::new(path).exists());
     wsl || marked || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()

@@ -165,8 +165,15 @@ pub(super) fn tcp_checksum_ok(ip: &Ip, segment: &[u8]) -> Option<bool> {
     let is_whole = ip.fragment == Fragment::Whole && segment.len() as u64 >= u64::from(ip.payload_len);
     (fits_ip && is_whole).then(|| {
         let start = pseudo_header(ip.source, ip.destination, ip_number::TCP, segment.len());
-        start.add_slice(segment).ones_complement() == 0
+        let unfinished = is_unfinished(segment, !start.clone().ones_complement());
+        unfinished || start.add_slice(segment).ones_complement() == 0
     })
+}
+
+/// Whether the checksum field holds just the sum of the pseudo header: a sender on the same machine (another
+/// namespace, a virtual machine) left the rest to hardware that the segment never crossed.
+fn is_unfinished(segment: &[u8], pseudo_header: u16) -> bool {
+    segment.get(16..18).is_some_and(|field| field == pseudo_header.to_be().to_be_bytes())
 }
 
 /// What the probes say in the IP header.

@@ -13,13 +13,16 @@ impl Path {
         let end = distance_of_target(probes, target, port);
         let mut seen: BTreeMap<u8, Seen> = BTreeMap::new();
         for (probe, reply) in replies(probes) {
-            let router = match reply.kind {
-                ReplyKind::TimeExceeded => Some(probe.hop_limit),
-                ReplyKind::Unreachable { .. } => None,
-                _ => continue,
-            };
-            let Some(hop) = router.filter(|h| end.is_none_or(|end| *h < end)) else { continue };
-            seen.entry(hop).or_default().add(probe, reply);
+            let on_path = probe.hop_limit < SWEPT && end.is_none_or(|end| probe.hop_limit < end);
+            if reply.kind == ReplyKind::TimeExceeded && on_path {
+                seen.entry(probe.hop_limit).or_default().add(probe, reply);
+            }
+        }
+        for (hop, probe, reply) in refusing_routers(probes, target) {
+            let known = seen.values().any(|s| s.addresses.contains(&reply.from));
+            if !known && end.is_none_or(|end| hop < end) {
+                seen.entry(hop).or_default().add(probe, reply);
+            }
         }
         let last = seen.keys().next_back().copied().unwrap_or(0);
         let last = end.map_or(last, |end| last.max(end.saturating_sub(1)));
@@ -79,6 +82,23 @@ impl Seen {
             self.via.push(probe.via);
         }
     }
+}
+
+/// Routers that refuse before they look at the TTL never send time exceeded; each stands where the least hop limit
+/// drew its error.
+fn refusing_routers(probes: &[Probe], target: IpAddr) -> Vec<(u8, &Probe, &Reply)> {
+    let mut nearest: BTreeMap<IpAddr, (u8, &Probe, &Reply)> = BTreeMap::new();
+    for (probe, reply) in replies(probes) {
+        let refuses = matches!(reply.kind, ReplyKind::Unreachable { .. }) && reply.exact;
+        if !refuses || reply.from == target || probe.hop_limit >= SWEPT {
+            continue;
+        }
+        let entry = nearest.entry(reply.from).or_insert((probe.hop_limit, probe, reply));
+        if probe.hop_limit < entry.0 {
+            *entry = (probe.hop_limit, probe, reply);
+        }
+    }
+    nearest.into_values().collect()
 }
 
 fn replies(probes: &[Probe]) -> impl Iterator<Item = (&Probe, &Reply)> {

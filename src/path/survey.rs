@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::attempt::{Attempt, What};
+use crate::attempt::{About, Attempt, IcmpSeen, What};
 use crate::packet::{HopLimit, Icmp, IcmpErrorKind, Packet, QuotedTransport, Transport};
 use crate::recording::{Event, KernelAnswer, KernelProbe, RecordNumber, Timestamp};
 
@@ -231,6 +231,7 @@ fn icmp_reply(kind: IcmpErrorKind, icmp_type: u8, code: u8, quoted: Option<HopLi
 /// farther than that, and may be nearer.
 fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
     let mut probes: Vec<(usize, Probe)> = Vec::new();
+    let mut only_syns = true;
     for (index, entry) in attempt.timeline.iter().enumerate() {
         let (from, hop_limit, kind, about) = match &entry.what {
             What::Syn(syn) => {
@@ -245,18 +246,28 @@ fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
                 probes.push((index, probe));
                 continue;
             }
+            What::Icmp(IcmpSeen { about: About::Later, .. }) => continue,
             What::Icmp(seen) => {
                 let kind = icmp_reply(seen.kind, seen.icmp_type, seen.code, Some(seen.quoted_hop_limit));
-                (seen.from, seen.hop_limit, kind, seen.about)
+                let about = if let About::Syn(index) = seen.about { Some(index) } else { None };
+                (seen.from, seen.hop_limit, kind, about)
             }
-            What::Rst { from_client: false, segment, acceptable: true } => {
+            What::Rst { from_client: false, segment, acceptable: true } if only_syns => {
                 (attempt.server.ip(), segment.hop_limit, ReplyKind::Rst, None)
             }
-            What::SynAck(segment) => {
+            What::SynAck(segment) if only_syns => {
                 let about = segment.timestamps.and_then(|(_, echo)| syn_with_timestamp(attempt, echo));
                 (attempt.server.ip(), segment.hop_limit, ReplyKind::SynAck, about)
             }
-            _ => continue,
+            // Whatever comes behind another packet of the client may answer that one.
+            What::SynAck(_)
+            | What::Rst { from_client: false, .. }
+            | What::Data { from_client: false, .. }
+            | What::Fin { from_client: false, .. } => continue,
+            _ => {
+                only_syns = false;
+                continue;
+            }
         };
         let one_hop_limit = probes.windows(2).all(|w| w[0].1.hop_limit == w[1].1.hop_limit);
         let drawn_by = match about {

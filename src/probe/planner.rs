@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::asked::{Flow, Flows, Random};
 use super::{Action, Plan, Step};
 use crate::attempt::{Attempt, Connection, Connections, Handshake, Tracker, What};
-use crate::packet::{Transport, decode};
+use crate::packet::{IcmpErrorKind, Transport, decode};
 use crate::path::{Networks, Path, Probe, ReplyKind, Survey, Via};
 use crate::recording::{Body, KernelProbe, Record, Timestamp};
 
@@ -297,7 +297,7 @@ impl Planner {
             self.tracker.attempts().any(|a| {
                 a.client == flow.source
                     && a.server == flow.destination
-                    && matches!(a.handshake, Handshake::Reset | Handshake::Rejected)
+                    && (matches!(a.handshake, Handshake::Reset | Handshake::Rejected) || died_on_the_way(a))
             })
         };
         let open = flows.made().iter().filter(|f| !self.was_reset.contains(&f.source) && !refused(f));
@@ -569,6 +569,15 @@ impl Planner {
         let controls = [self.echo_sweep, self.closed_sweep, self.known_sweep];
         port || controls.iter().any(|s| s.enabled && s.next <= self.last_control_hop(s.via))
     }
+}
+
+/// Whether every SYN of an attempt ran out at a router: the far end knows nothing of it.
+fn died_on_the_way(attempt: &Attempt) -> bool {
+    let expired = attempt
+        .timeline
+        .iter()
+        .filter(|e| matches!(&e.what, What::Icmp(seen) if seen.kind == IcmpErrorKind::TimeExceeded));
+    expired.count() >= attempt.syn as usize
 }
 
 /// Whether the client sent its SYN again after a SYN/ACK had come.

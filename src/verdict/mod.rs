@@ -91,7 +91,7 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
     for &suspect in Suspect::ALL {
         let places: Vec<&Candidate> = candidates.iter().filter(|c| c.suspect == suspect).collect();
         let standing: Vec<&Candidate> = places.iter().copied().filter(|c| c.cleared_by.is_none()).collect();
-        if let Some(best) = standing.iter().min_by_key(|c| (Reverse(c.strength), c.place)) {
+        if let Some(best) = standing.iter().min_by_key(|c| (Reverse(c.strength), nearness(case, c))) {
             verdict.standing.push(stands(case, best, &standing, evidence));
         } else if !places.is_empty() {
             let mut because: Vec<usize> = places.iter().filter_map(|c| c.cleared_by).collect();
@@ -112,8 +112,11 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
 /// Every suspect at every place where it might be.
 fn suspects(case: &Case<'_>) -> Vec<(Suspect, Place)> {
     let mut all = Vec::new();
+    // No path MTU is too small for a SYN.
+    let established = case.outcome >= Outcome::ResetAfterHandshake || case.outcome == Outcome::Intercepted;
+    let fits = |s: Suspect| s != Suspect::TransitMtu || established;
     let mut add = |place: Place, wanted: &dyn Fn(Suspect) -> bool| {
-        all.extend(Suspect::ALL.iter().copied().filter(|s| wanted(*s)).map(|s| (s, place)));
+        all.extend(Suspect::ALL.iter().copied().filter(|s| wanted(*s) && fits(*s)).map(|s| (s, place)));
     };
     // The user's ssh configuration has no part in connections that this tool makes itself.
     let local = |s: Suspect| {
@@ -135,6 +138,18 @@ fn suspects(case: &Case<'_>) -> Vec<(Suspect, Place)> {
         add(Place::END, &|s| s == Suspect::ClientName);
     }
     all
+}
+
+/// Where a suspect most likely stands, if it may stand at several places: where its segment is the likeliest one,
+/// and near the border that it guards.
+fn nearness(case: &Case<'_>, candidate: &Candidate) -> (bool, u8) {
+    let segment = candidate.suspect.segment();
+    let likeliest = match case.path.hop(candidate.place.0) {
+        Some(hop) => hop.segments.likeliest() == segment,
+        None => segment >= Segment::AzureEdge,
+    };
+    let place = candidate.place.0;
+    (!likeliest, if segment >= Segment::AzureEdge { u8::MAX - place } else { place })
 }
 
 fn judge(suspect: Suspect, place: Place, evidence: &[Evidence]) -> Candidate {
