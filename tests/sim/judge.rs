@@ -109,7 +109,12 @@ fn truth_of_path(scenario: &Scenario, findings: &Findings, broken: &mut Vec<Stri
     for hop in &findings.path.hops {
         let place = hop.address.and_then(|a| counting.iter().position(|c| *c == a));
         if let Some(truth) = place.filter(|p| p + 1 != usize::from(hop.number)) {
-            broken.push(format!("hop {} of the path is really hop {}", hop.number, truth + 1));
+            broken.push(format!(
+                "hop {} of the path is really hop {}{}",
+                hop.number,
+                truth + 1,
+                if scenario.short_v6() { " (short IPv6 quotes)" } else { "" }
+            ));
         }
     }
 }
@@ -185,7 +190,7 @@ fn resets(run: &Run, broken: &mut Vec<String>) {
         }
     }
     if !left.is_empty() {
-        broken.push(format!("{} half-open connections were not reset: {left:?}", left.len()));
+        broken.push(format!("{} half-open connections were not reset", left.len()));
     }
 }
 

@@ -19,16 +19,19 @@ pub(crate) const EHOSTUNREACH: i32 = 113;
 
 const MS: i64 = 1_000_000;
 
-/// The name of an error number.
-pub(crate) const fn errno_name(errno: i32) -> &'static str {
+/// How long the tool waits for the answer to a question by the kernel's own means.
+const PATIENCE: i64 = 2_500 * MS;
+
+/// An error number in words.
+pub(crate) const fn errno_text(errno: i32) -> &'static str {
     match errno {
-        EACCES => "EACCES",
-        EINVAL => "EINVAL",
-        ENETUNREACH => "ENETUNREACH",
-        ECONNRESET => "ECONNRESET",
-        ECONNREFUSED => "ECONNREFUSED",
-        EHOSTUNREACH => "EHOSTUNREACH",
-        _ => "?",
+        EACCES => "EACCES (Permission denied)",
+        EINVAL => "EINVAL (Invalid argument)",
+        ENETUNREACH => "ENETUNREACH (Network is unreachable)",
+        ECONNRESET => "ECONNRESET (Connection reset by peer)",
+        ECONNREFUSED => "ECONNREFUSED (Connection refused)",
+        EHOSTUNREACH => "EHOSTUNREACH (No route to host)",
+        _ => "an error",
     }
 }
 
@@ -118,10 +121,13 @@ impl Kernel {
     /// connect(2).
     pub(crate) fn connect(&mut self, at: i64, id: u32, server: SocketAddr) -> Vec<Act> {
         let routed = !matches!(self.fault, Some(ClientFault::NoRoute { .. }));
-        let (socket, mut acts) = self.open(at, Purpose::Connection(id), server, 64);
-        let client = routed.then(|| self.sockets[&socket].local);
-        acts.insert(0, Act::Tell(Event::Connect { id, server, client, stage: ConnectStage::Started }));
-        acts
+        let (socket, acts) = self.open(at, Purpose::Connection(id), server, 64);
+        // On record before the call, and again as soon as the kernel has chosen a port.
+        let started = |client| Act::Tell(Event::Connect { id, server, client, stage: ConnectStage::Started });
+        let mut told = vec![started(None)];
+        told.extend(routed.then(|| started(Some(self.sockets[&socket].local))));
+        told.extend(acts);
+        told
     }
 
     /// A question by the kernel's own means.
@@ -174,10 +180,7 @@ impl Kernel {
             }
             _ => {
                 let mut acts = self.send_syn(at, socket);
-                // A question is asked once; its socket is closed before the kernel would repeat it.
-                if matches!(purpose, Purpose::Connection(_)) {
-                    acts.push(Act::Wake { at: at + self.retries[0], socket });
-                }
+                acts.push(Act::Wake { at: at + self.retries[0], socket });
                 acts
             }
         };
@@ -189,6 +192,11 @@ impl Kernel {
         let Some(state) = self.sockets.get(&socket).map(|s| s.state) else { return vec![] };
         match state {
             State::SynSent { retries } => {
+                let asks = matches!(self.sockets[&socket].purpose, Purpose::Question(_));
+                if asks && at - self.sockets[&socket].began >= PATIENCE {
+                    self.set(socket, State::Dead);
+                    return vec![];
+                }
                 let mut acts = self.send_syn(at, socket);
                 if let Some(after) = self.retries.get(retries + 1) {
                     let began = self.set(socket, State::SynSent { retries: retries + 1 }).began;
@@ -213,6 +221,8 @@ impl Kernel {
                         }
                         if closes {
                             acts.extend(self.tell(socket, ConnectStage::Closed));
+                        }
+                        if closes || words.starts_with(b"SSH-") {
                             self.set(socket, State::Dead);
                         }
                         acts
@@ -280,7 +290,7 @@ impl Kernel {
                     return vec![];
                 }
                 self.set(socket, State::Dead);
-                let error = errno_name(ECONNRESET).to_owned();
+                let error = errno_text(ECONNRESET).to_owned();
                 self.tell(socket, ConnectStage::Broken { errno: ECONNRESET, error })
             }
             State::Established if tcp.seq == received && tcp.len() > 0 && !tcp.has(SYN) => {
@@ -293,6 +303,9 @@ impl Kernel {
                 }
                 if tcp.has(FIN) {
                     acts.extend(self.tell(socket, ConnectStage::Closed));
+                }
+                // A banner is all the tool wants to read.
+                if tcp.has(FIN) || tcp.data.starts_with(b"SSH-") {
                     acts.extend(self.close(socket));
                 }
                 acts
@@ -381,7 +394,7 @@ impl Kernel {
             return self.answer(socket, KernelAnswer::Failed { errno });
         }
         self.set(socket, State::Dead);
-        self.tell(socket, ConnectStage::Failed { errno, error: errno_name(errno).to_owned() })
+        self.tell(socket, ConnectStage::Failed { errno, error: errno_text(errno).to_owned() })
     }
 
     fn answer(&mut self, socket: u32, answer: KernelAnswer) -> Vec<Act> {

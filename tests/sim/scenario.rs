@@ -346,7 +346,7 @@ impl Scenario {
             let opaque = segment == Segment::AzureEdge && rng.chance(70);
             let shared_nat = segment == Segment::Transit && !v6 && rng.chance(20);
             for i in 0..count {
-                let mut router = Router::choose(&mut rng, segment, opaque);
+                let mut router = Router::choose(&mut rng, segment, opaque, v6);
                 router.address = if shared_nat && i == 0 {
                     IpAddr::V4(Ipv4Addr::new(100, 64, 0, 1))
                 } else {
@@ -435,6 +435,11 @@ impl Scenario {
     /// Whether nothing in it is left to chance once the seed has spoken.
     pub(crate) fn lossless(&self) -> bool {
         self.links.iter().all(|l| l.loss == (0, 0))
+    }
+
+    /// Whether some IPv6 router quotes 8 bytes of TCP only: nothing in them tells one hop limit from another.
+    pub(crate) fn short_v6(&self) -> bool {
+        self.client.is_ipv6() && self.routers.iter().any(|r| r.short_quotes && !r.silent)
     }
 
     /// The router that a packet sent with `ttl` dies at, if any does.
@@ -563,7 +568,7 @@ fn router_fault(segment: Segment, fault: &str, rng: &mut Rng) -> (RouterFault, S
 }
 
 impl Router {
-    fn choose(rng: &mut Rng, segment: Segment, opaque: bool) -> Self {
+    fn choose(rng: &mut Rng, segment: Segment, opaque: bool, v6: bool) -> Self {
         let azure = segment == Segment::AzureEdge;
         let edge = segment == Segment::Edge;
         Self {
@@ -573,7 +578,8 @@ impl Router {
             decrements: !(opaque && rng.chance(40)),
             silent: opaque || rng.chance(15),
             limit: rng.pick(&[Limit::Linux, Limit::Linux, Limit::Linux, Limit::Stingy, Limit::None]),
-            short_quotes: rng.chance(30),
+            // RFC 792 asks for 8 bytes; RFC 4443 for all that fits, and nearly everyone complies.
+            short_quotes: rng.chance(if v6 { 3 } else { 30 }),
             slow: rng.between(0, 3_000_000) as i64,
             habits: Habits {
                 drops_echo: rng.chance(8),

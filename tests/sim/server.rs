@@ -47,9 +47,14 @@ struct Flow {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    SynReceived { retries: usize },
+    SynReceived {
+        retries: usize,
+    },
     Accepted,
-    Sent { retries: u32 },
+    Sent {
+        retries: u32,
+    },
+    /// Both sides have closed; the last ACK may still come.
     Closed,
 }
 
@@ -69,21 +74,19 @@ impl Server {
         if tcp.is_syn() {
             return self.syn(at, key, packet, tcp, rng);
         }
-        let (service, ttl) = (self.service, self.ttl);
-        let Some(flow) = self.flows.get_mut(&key).filter(|f| f.state != State::Closed) else {
-            if tcp.has(RST) {
-                return vec![];
-            }
-            let reset = segment(tcp.destination_port, tcp.source_port, tcp.ack, 0, RST);
-            return vec![Act::Send { at, packet: packet.answer(server.ip(), ttl, Body::Tcp(reset)) }];
-        };
         if tcp.has(RST) {
-            if tcp.seq == flow.received {
-                flow.state = State::Closed;
+            // RFC 5961: only the very next sequence number is believed.
+            if self.flows.get(&key).is_some_and(|f| tcp.seq == f.received) {
+                self.flows.remove(&key);
             }
             return vec![];
         }
-        if !tcp.has(ACK) {
+        let (service, ttl) = (self.service, self.ttl);
+        let Some(flow) = self.flows.get_mut(&key) else {
+            let reset = segment(tcp.destination_port, tcp.source_port, tcp.ack, 0, RST);
+            return vec![Act::Send { at, packet: packet.answer(server.ip(), ttl, Body::Tcp(reset)) }];
+        };
+        if flow.state == State::Closed || !tcp.has(ACK) {
             return vec![];
         }
         let mut acts = vec![];

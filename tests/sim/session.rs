@@ -12,7 +12,7 @@ use whichhop::recording::{
     Start, Target, Timestamp,
 };
 
-use super::kernel::{self, ENETUNREACH, Kernel, errno_name};
+use super::kernel::{self, ENETUNREACH, Kernel, errno_text};
 use super::network::{Later, Network};
 use super::rng::Rng;
 use super::scenario::{ClientFault, Culprit, Scenario};
@@ -26,6 +26,28 @@ const CLIENT_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x0c]);
 const GATEWAY_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x01]);
 /// More steps than any honest planner takes at one moment.
 const STUCK: u32 = 5_000;
+/// The live loop's own tick: the planner is asked again after it, whatever it waits for.
+const TICK: i64 = 100_000_000;
+/// A silence of this length is put down in the recording when a deadline passes in it.
+const SILENCE: i64 = 250_000_000;
+/// Resets that may still be owed when a trace ends.
+const MOST_RESETS: usize = 64;
+
+/// What decides: the planner, or something else that a test puts in its place.
+pub(crate) trait Tool {
+    fn handle(&mut self, record: &Record<'_>);
+    fn step(&mut self, now: Timestamp) -> Step;
+}
+
+impl Tool for Planner {
+    fn handle(&mut self, record: &Record<'_>) {
+        Self::handle(self, record);
+    }
+
+    fn step(&mut self, now: Timestamp) -> Step {
+        Self::step(self, now)
+    }
+}
 
 /// A record that owns what it holds.
 #[derive(Clone, Debug)]
@@ -96,9 +118,11 @@ enum Happening {
     Told(Event),
 }
 
-struct Session<'a> {
+struct Session<'a, T> {
     scenario: &'a Scenario,
     now: i64,
+    /// The latest moment the recording knows of.
+    latest: i64,
     agenda: BTreeMap<(i64, u64), Happening>,
     serial: u64,
     network: Network,
@@ -106,7 +130,7 @@ struct Session<'a> {
     rng: Rng,
     /// When the last captured frame is read.
     capture_read: i64,
-    planner: Planner,
+    tool: T,
     diagnosis: Diagnosis,
     log: Vec<Entry>,
     crafted: Vec<Crafted>,
@@ -115,7 +139,6 @@ struct Session<'a> {
 
 /// Runs one trace from start to end.
 pub(crate) fn run(scenario: &Scenario) -> Run {
-    let mut rng = Rng::new(scenario.seed ^ 0x7ace);
     let plan = Plan {
         targets: vec![scenario.vm.address],
         port: scenario.port,
@@ -126,16 +149,23 @@ pub(crate) fn run(scenario: &Scenario) -> Run {
         means: Means { raw: scenario.machine.raw, datagram_icmp: true },
         mss: if scenario.client.is_ipv6() { 1440 } else { 1460 },
     };
+    run_with(scenario, Planner::new(plan, Timestamp::from_nanos(BEGIN)))
+}
+
+/// Runs one trace with a tool of one's own.
+pub(crate) fn run_with(scenario: &Scenario, tool: impl Tool) -> Run {
+    let mut rng = Rng::new(scenario.seed ^ 0x7ace);
     let session = Session {
         scenario,
         now: BEGIN,
+        latest: BEGIN,
         agenda: BTreeMap::new(),
         serial: 0,
         network: Network::new(scenario, rng.fork()),
         kernel: Kernel::new(scenario, rng.fork()),
         rng,
         capture_read: BEGIN,
-        planner: Planner::new(plan, Timestamp::from_nanos(BEGIN)),
+        tool,
         diagnosis: Diagnosis::new(Question::default()),
         log: Vec::new(),
         crafted: Vec::new(),
@@ -148,12 +178,18 @@ fn routed(scenario: &Scenario) -> bool {
     !matches!(scenario.culprit, Culprit::Client(ClientFault::NoRoute { .. }))
 }
 
-impl Session<'_> {
+impl<T: Tool> Session<'_, T> {
     fn run(mut self) -> Run {
         self.open();
+        let reason = self.until_end();
+        self.close(reason)
+    }
+
+    fn until_end(&mut self) -> EndReason {
         let mut at_this_moment = 0;
         loop {
-            match self.planner.step(Timestamp::from_nanos(self.now)) {
+            self.take_in();
+            match self.tool.step(Timestamp::from_nanos(self.now)) {
                 Step::Do(action) => {
                     // A system call takes its time.
                     self.now += 1_000 * self.rng.between(5, 40) as i64;
@@ -165,18 +201,16 @@ impl Session<'_> {
                     self.wait(until.nanos(), why);
                     at_this_moment = if self.now > before { 0 } else { at_this_moment + 1 };
                 }
-                Step::Finished => break,
+                Step::Finished => return EndReason::Settled,
+            }
+            if self.now - BEGIN >= DEADLINE {
+                return EndReason::Deadline;
             }
             if at_this_moment > STUCK {
                 self.complaints.push(format!("{STUCK} steps without time passing"));
-                break;
-            }
-            if self.now - BEGIN > 3 * DEADLINE {
-                self.complaints.push("still not finished at three times the deadline".to_owned());
-                break;
+                return EndReason::Failed;
             }
         }
-        self.close()
     }
 
     /// What every recording begins with.
@@ -202,7 +236,7 @@ impl Session<'_> {
                 gateway: None,
                 source: None,
                 mac: None,
-                error: Some(errno_name(errno).to_owned()),
+                error: Some(errno_text(errno).to_owned()),
             },
             _ => Route {
                 destination: scenario.vm.address,
@@ -222,12 +256,14 @@ impl Session<'_> {
     }
 
     /// The end: what is captured is read to the end, what is open is closed, and the record says so.
-    fn close(mut self) -> Run {
+    fn close(mut self, reason: EndReason) -> Run {
         let took = self.now - BEGIN;
-        for happening in std::mem::take(&mut self.agenda).into_values() {
-            match happening {
-                Happening::Captured(entry) if entry.at <= self.now => self.record(entry),
-                _ => {}
+        self.drain();
+        for _ in 0..MOST_RESETS {
+            match self.tool.step(Timestamp::from_nanos(self.now)) {
+                Step::Do(action @ Action::SendReset(_)) => self.act(action),
+                Step::Do(_) => {}
+                Step::Wait { .. } | Step::Finished => break,
             }
         }
         for id in self.kernel.open_connections() {
@@ -237,6 +273,7 @@ impl Session<'_> {
                 }
             }
         }
+        self.drain();
         if self.scenario.machine.raw && routed(self.scenario) {
             let received =
                 self.log.iter().filter(|e| matches!(e.body, EntryBody::Frame { .. })).count() as u64;
@@ -244,7 +281,6 @@ impl Session<'_> {
                 CaptureCounters { interface: "eth0".to_owned(), received, dropped: 0, interface_dropped: 0 };
             self.event(Event::Capture(counters));
         }
-        let reason = if took >= DEADLINE { EndReason::Deadline } else { EndReason::Settled };
         self.event(Event::End { reason });
         Run {
             log: self.log,
@@ -257,14 +293,33 @@ impl Session<'_> {
         }
     }
 
-    /// Waits until something is recorded, or until the planner's moment, which is a record itself.
+    /// Whatever the capture has seen by now is read, however late it is.
+    fn drain(&mut self) {
+        let now = self.now;
+        let seen = |h: &Happening| matches!(h, Happening::Captured(entry) if entry.at <= now);
+        let due: Vec<_> = self.agenda.iter().filter(|(_, h)| seen(h)).map(|(key, _)| *key).collect();
+        for key in due {
+            if let Some(Happening::Captured(entry)) = self.agenda.remove(&key) {
+                self.record(entry);
+            }
+        }
+    }
+
+    /// All that has happened by now.
+    fn take_in(&mut self) {
+        while let Some(entry) = self.agenda.first_entry().filter(|e| e.key().0 <= self.now) {
+            let at = entry.key().0;
+            let happening = entry.remove();
+            self.happen(at, happening);
+        }
+    }
+
+    /// Waits until something is recorded or the planner's moment or the next tick comes.
     fn wait(&mut self, until: i64, why: &str) {
         let recorded = self.log.len();
-        while let Some(entry) = self.agenda.first_entry() {
+        let end = until.min(self.now + TICK).min(BEGIN + DEADLINE).max(self.now);
+        while let Some(entry) = self.agenda.first_entry().filter(|e| e.key().0 <= end) {
             let at = entry.key().0;
-            if at > until.max(self.now) {
-                break;
-            }
             let happening = entry.remove();
             self.now = self.now.max(at);
             self.happen(at, happening);
@@ -272,8 +327,10 @@ impl Session<'_> {
                 return;
             }
         }
-        self.now = self.now.max(until);
-        self.event(Event::Deadline { why: why.to_owned() });
+        self.now = end;
+        if self.now >= until && self.now - self.latest >= SILENCE {
+            self.event(Event::Deadline { why: why.to_owned() });
+        }
     }
 
     fn happen(&mut self, at: i64, happening: Happening) {
@@ -326,7 +383,7 @@ impl Session<'_> {
             return;
         }
         if !routed(self.scenario) {
-            let error = errno_name(ENETUNREACH).to_owned();
+            let error = errno_text(ENETUNREACH).to_owned();
             self.event(Event::SendFailed { interface: "eth0".to_owned(), errno: ENETUNREACH, error });
             return;
         }
@@ -390,7 +447,8 @@ impl Session<'_> {
     fn record(&mut self, entry: Entry) {
         let record = entry.record(self.log.len() + 1);
         self.diagnosis.push(&record);
-        self.planner.handle(&record);
+        self.tool.handle(&record);
+        self.latest = self.latest.max(entry.at);
         self.log.push(entry);
     }
 
@@ -448,6 +506,10 @@ pub(crate) fn most_open_connections(log: &[Entry]) -> usize {
         match stage {
             ConnectStage::Started => {
                 open.insert(*id);
+            }
+            // With the banner read, the tool closes without another word.
+            ConnectStage::Received { data } if data.starts_with("SSH-") => {
+                open.remove(id);
             }
             ConnectStage::Established | ConnectStage::Received { .. } => {}
             ConnectStage::Failed { .. }
