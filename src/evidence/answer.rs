@@ -7,7 +7,7 @@ use super::scene::SWEPT;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::packet::{HopLimit, IcmpErrorKind};
-use crate::path::{Place, Probe, Reply, ReplyKind, Via, hops_back};
+use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, Via, hops_back};
 use crate::recording::RecordNumber;
 
 /// Fewest answers with one and the same hop limit left that rule out a sender who copies or draws it at random.
@@ -246,11 +246,10 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
 
 /// Whether the errors came only after a while: address resolution fails after about 3 s (RFC 1122 section 2.3.2.2).
 fn after_waiting(scene: &Scene<'_>) -> bool {
-    const WHILE: i64 = 500_000_000;
     scene
         .port_probes()
         .flat_map(|p| p.replies.iter().map(move |r| (r.kind, r.at.since(p.at))))
-        .any(|(kind, took)| matches!(kind, ReplyKind::Unreachable { .. }) && took > WHILE)
+        .any(|(kind, took)| matches!(kind, ReplyKind::Unreachable { .. }) && took > AT_ONCE)
 }
 
 /// Routing, in the likeliest segment of a place.

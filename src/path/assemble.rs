@@ -86,9 +86,9 @@ impl Seen {
 fn refusing_routers(probes: &[Probe], target: IpAddr) -> Vec<(u8, &Probe, &Reply)> {
     let mut found: BTreeMap<IpAddr, (u8, &Probe, &Reply)> = BTreeMap::new();
     for (probe, reply) in replies(probes).filter(|(_, r)| r.exact && r.from != target) {
-        if let ReplyKind::Unreachable { kind: IcmpErrorKind::NetUnreachable, quoted: Some(left), .. } =
-            reply.kind
-        {
+        let ReplyKind::Unreachable { kind, quoted: Some(left), .. } = reply.kind else { continue };
+        let at_once = reply.at.since(probe.at) < AT_ONCE;
+        if kind == IcmpErrorKind::NetUnreachable || (kind == IcmpErrorKind::HostUnreachable && at_once) {
             let crossed = probe.hop_limit.saturating_sub(left.0);
             found.entry(reply.from).or_insert((crossed + 1, probe, reply));
         }
@@ -126,6 +126,9 @@ fn distance_of_target(probes: &[Probe], target: IpAddr, port: u16) -> Option<u8>
         .unwrap_or(0);
     Some(answered.max(last_router + 1))
 }
+
+/// A router without a route says so within this time, in ns; one whose neighbour does not answer takes seconds.
+pub const AT_ONCE: i64 = 500_000_000;
 
 /// Hop limits from here on are what operating systems send with, not a sweep's.
 const SWEPT: u8 = 64;

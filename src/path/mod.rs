@@ -8,6 +8,7 @@ mod survey;
 
 use std::net::IpAddr;
 
+pub use assemble::AT_ONCE;
 pub use distance::hops_back;
 pub use owner::Networks;
 pub use segment::{Segment, Segments};
