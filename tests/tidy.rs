@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use whichhop::attempt::{Handshake, Outcome};
+use whichhop::evidence::Suspect;
+use whichhop::path::Segment;
+
 /// The rooms, and the rooms each may use.
 const ROOMS: &[(&str, &[&str])] = &[
     ("packet", &[]),
@@ -46,8 +50,12 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+fn top() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
 fn src() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+    top().join("src")
 }
 
 /// The room a source file lives in.
@@ -269,7 +277,7 @@ fn linked(doc: &str, families: &[Family]) -> String {
 /// `make rules` sets the variable, and writes the page anew.
 #[test]
 fn the_page_of_rules_is_current() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rules.md");
+    let file = top().join("docs/rules.md");
     let page = rules_page();
     if std::env::var_os("WHICHHOP_WRITE_DOCS").is_some_and(|v| v == "1") {
         fs::write(&file, page).unwrap();
@@ -280,4 +288,38 @@ fn the_page_of_rules_is_current() {
         is == page,
         "docs/rules.md is not what the rules' documentation says: `make rules` writes it anew"
     );
+}
+
+#[test]
+fn the_page_of_the_report_names_every_word_of_it() {
+    let page = fs::read_to_string(top().join("docs/report.md")).unwrap();
+    let words = (Suspect::ALL.iter().map(|s| s.name()))
+        .chain(Outcome::ALL.iter().map(|o| o.name()))
+        .chain(Handshake::ALL.iter().map(|h| h.name()))
+        .chain(Segment::ALL.iter().map(|s| s.name()));
+    let missing: Vec<&str> = words.filter(|w| !page.contains(&format!("`{w}`"))).collect();
+    assert!(missing.is_empty(), "docs/report.md does not name {missing:?}");
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut links = 0;
+    for folder in [top(), &top().join("docs")] {
+        for entry in fs::read_dir(folder).unwrap() {
+            let page = entry.unwrap().path();
+            if page.extension().is_none_or(|e| e != "md") {
+                continue;
+            }
+            let text = fs::read_to_string(&page).unwrap();
+            for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+                let file = link.split('#').next().unwrap_or_default();
+                if file.is_empty() || link.starts_with("https://") {
+                    continue;
+                }
+                links += 1;
+                assert!(folder.join(file).exists(), "{} links to {link}", page.display());
+            }
+        }
+    }
+    assert!(links > 5, "only {links} links found");
 }
