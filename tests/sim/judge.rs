@@ -6,9 +6,10 @@ use std::fmt::Write as _;
 use whichhop::attempt::Outcome;
 use whichhop::diagnose::Findings;
 use whichhop::packet::Undecoded;
+use whichhop::path::Segment;
 use whichhop::recording::Event;
 
-use super::scenario::Scenario;
+use super::scenario::{Culprit, RouterFault, Scenario};
 use super::session::{BEGIN, DEADLINE, EntryBody, Run, most_open_connections, syn_acks};
 use super::wire::{RST, Tcp};
 
@@ -108,7 +109,13 @@ fn truth_of_path(scenario: &Scenario, findings: &Findings, broken: &mut Vec<Stri
     let counting: Vec<_> = scenario.routers.iter().filter(|r| r.decrements).map(|r| r.address).collect();
     for hop in &findings.path.hops {
         let place = hop.address.and_then(|a| counting.iter().position(|c| *c == a));
-        if let Some(truth) = place.filter(|p| p + 1 != usize::from(hop.number)) {
+        // A router known by its refusal alone may have decremented the TTL before it refused: one hop too far then.
+        let refuses = matches!(scenario.culprit, Culprit::Router { index, fault: RouterFault::Reject { .. } }
+            if hop.address == Some(scenario.routers[index].address));
+        let right = |truth: usize| {
+            truth + 1 == usize::from(hop.number) || (refuses && truth + 2 == usize::from(hop.number))
+        };
+        if let Some(truth) = place.filter(|p| !right(*p)) {
             broken.push(format!(
                 "hop {} of the path is really hop {}{}",
                 hop.number,
@@ -218,7 +225,7 @@ pub(crate) fn story(scenario: &Scenario, run: &Run) -> String {
     let Ok(findings) = &run.findings else { return story };
     let _ = writeln!(story, "outcome {}, segment {:?}", findings.outcome, findings.verdict.segment);
     for hop in &findings.path.hops {
-        let segments: Vec<_> = hop.segments.iter().map(|s| s.name()).collect();
+        let segments: Vec<_> = hop.segments.iter().map(Segment::name).collect();
         let _ = writeln!(
             story,
             "  hop {:>2} {:<16} {} {}",
