@@ -12,9 +12,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sim::judge::{Statistics, judge, story};
 use sim::scenario::Scenario;
-use sim::session::run;
+use sim::session::{Entry, EntryBody, run};
+use whichhop::diagnose::{Diagnosis, Question};
+use whichhop::packet::LinkType;
+use whichhop::recording::{InterfaceInfo, Reader, Timestamp, Writer};
 
-const RUNS: u64 = 1_000;
+const RUNS: u64 = 3_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name)
@@ -90,4 +93,46 @@ fn without_numbers(text: &str) -> String {
         }
     }
     plain
+}
+
+/// A live trace is a recording being made: written to a file and read back, it gives the very same findings.
+#[test]
+fn a_recording_replays_to_the_same_findings() {
+    for seed in 0..40 {
+        let run = run(&Scenario::from_seed(seed));
+        let file = written(&run.log);
+        let mut reader = Reader::new(file.as_slice()).expect("a capture");
+        let mut diagnosis = Diagnosis::new(Question::default());
+        let mut read = 0;
+        while let Some(record) = reader.next().expect("whole") {
+            read += 1;
+            assert_eq!(record.number.0, read);
+            diagnosis.push(&record);
+        }
+        assert_eq!(read, run.log.len() as u64);
+        let (live, replayed) = (format!("{:#?}", run.findings), format!("{:#?}", diagnosis.finish()));
+        assert!(live == replayed, "seed {seed}: {}", first_difference(&live, &replayed));
+    }
+}
+
+fn written(log: &[Entry]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new()).expect("memory");
+    let eth0 = InterfaceInfo { name: "eth0".to_owned(), link: LinkType::ETHERNET };
+    let interface = writer.interface(&eth0).expect("memory");
+    for (i, entry) in log.iter().enumerate() {
+        let at = Timestamp::from_nanos(entry.at);
+        let number = match &entry.body {
+            EntryBody::Frame { direction, bytes, .. } => {
+                writer.frame(interface, at, *direction, bytes.len() as u32, bytes)
+            }
+            EntryBody::Event(event) => writer.event(at, event),
+        };
+        assert_eq!(number.expect("memory").0, i as u64 + 1);
+    }
+    writer.finish().expect("memory")
+}
+
+fn first_difference(one: &str, other: &str) -> String {
+    let mut lines = one.lines().zip(other.lines());
+    lines.find(|(a, b)| a != b).map_or_else(|| "in length".to_owned(), |(a, b)| format!("{a} / {b}"))
 }

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use whichhop::attempt::Outcome;
 use whichhop::diagnose::Findings;
 use whichhop::packet::Undecoded;
+use whichhop::path::Segment;
 use whichhop::recording::Event;
 
 use super::scenario::Scenario;
@@ -218,7 +219,7 @@ pub(crate) fn story(scenario: &Scenario, run: &Run) -> String {
     let Ok(findings) = &run.findings else { return story };
     let _ = writeln!(story, "outcome {}, segment {:?}", findings.outcome, findings.verdict.segment);
     for hop in &findings.path.hops {
-        let segments: Vec<_> = hop.segments.iter().map(|s| s.name()).collect();
+        let segments: Vec<_> = hop.segments.iter().map(Segment::name).collect();
         let _ = writeln!(
             story,
             "  hop {:>2} {:<16} {} {}",

@@ -52,7 +52,7 @@ pub(crate) struct Kernel {
     fault: Option<ClientFault>,
     address: IpAddr,
     port: u16,
-    kernel_resets: bool,
+    resets_strays: bool,
     retries: &'static [i64],
     rng: Rng,
     sockets: BTreeMap<u32, Socket>,
@@ -108,7 +108,7 @@ impl Kernel {
             fault: if let Culprit::Client(fault) = scenario.culprit { Some(fault) } else { None },
             address: scenario.client,
             port: scenario.port,
-            kernel_resets: scenario.machine.kernel_resets,
+            resets_strays: scenario.machine.kernel_resets,
             retries: scenario.machine.syn_retries,
             rng,
             sockets: BTreeMap::new(),
@@ -327,7 +327,7 @@ impl Kernel {
 
     /// A segment that no socket waits for: the answer to a crafted SYN, mostly.
     fn stray(&mut self, packet: &Packet, tcp: &Tcp) -> Vec<Act> {
-        if tcp.has(RST) || !tcp.has(ACK) || !self.kernel_resets || packet.destination != self.address {
+        if tcp.has(RST) || !tcp.has(ACK) || !self.resets_strays || packet.destination != self.address {
             return vec![];
         }
         let reset = Tcp {

@@ -14,3 +14,5 @@ pub(crate) mod wire;
 
 #[cfg(test)]
 mod physics;
+#[cfg(test)]
+mod tool;

@@ -138,18 +138,16 @@ impl Network {
         if self.scenario.nat.is_some_and(|n| n.router + 1 == place) {
             self.translate_out(&mut packet);
         }
-        if place + 1 == self.vm_place() {
-            if let Culprit::Vm(VmFault::Off { unreachable }) = self.scenario.culprit {
-                if unreachable {
-                    if self.unresolved.is_empty() {
-                        self.later.push((at + 3 * SECOND, Later::NeighbourFailed));
-                    }
-                    self.unresolved.push(packet);
+        match self.scenario.culprit {
+            Culprit::Vm(VmFault::Off { unreachable: false }) if place + 1 == self.vm_place() => {}
+            Culprit::Vm(VmFault::Off { unreachable: true }) if place + 1 == self.vm_place() => {
+                if self.unresolved.is_empty() {
+                    self.later.push((at + 3 * SECOND, Later::NeighbourFailed));
                 }
-                return;
+                self.unresolved.push(packet);
             }
+            _ => self.send_out(at, place, packet),
         }
-        self.send_out(at, place, packet);
     }
 
     /// The culprit's hook; whether the packet ends there.

@@ -20,7 +20,7 @@ const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
 
 /// Client, edge, two transit routers, Azure edge, VM: the path of the figures in the tests below.
-fn plain(culprit: Culprit, v6: bool) -> Scenario {
+pub(crate) fn plain(culprit: Culprit, v6: bool) -> Scenario {
     let address =
         |four: &str, six: &str| -> IpAddr { if v6 { six } else { four }.parse().expect("an address") };
     let router = |segment, address| Router {

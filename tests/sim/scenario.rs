@@ -387,7 +387,7 @@ impl Scenario {
             nat,
             culprit: Culprit::Nobody,
             guilty: None,
-            edge_nets: if rng.chance(30) { plan.edge_nets(v6) } else { vec![] },
+            edge_nets: if rng.chance(30) { Addressing::edge_nets(v6) } else { vec![] },
             azure_nets: if rng.chance(50) { plan.azure_nets(v6) } else { vec![] },
             machine: Machine {
                 syn_retries: rng.pick(&[DOUBLING, LINEAR]),
@@ -664,7 +664,7 @@ impl Addressing {
         })
     }
 
-    fn edge_nets(self, v6: bool) -> Vec<IpNet> {
+    fn edge_nets(v6: bool) -> Vec<IpNet> {
         let net = if v6 { "fd22::/16" } else { "10.22.0.0/16" };
         net.parse().into_iter().collect()
     }

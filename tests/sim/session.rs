@@ -193,7 +193,7 @@ impl<T: Tool> Session<'_, T> {
                 Step::Do(action) => {
                     // A system call takes its time.
                     self.now += 1_000 * self.rng.between(5, 40) as i64;
-                    self.act(action);
+                    self.act(&action);
                     at_this_moment += 1;
                 }
                 Step::Wait { until, why } => {
@@ -261,7 +261,7 @@ impl<T: Tool> Session<'_, T> {
         self.drain();
         for _ in 0..MOST_RESETS {
             match self.tool.step(Timestamp::from_nanos(self.now)) {
-                Step::Do(action @ Action::SendReset(_)) => self.act(action),
+                Step::Do(action @ Action::SendReset(_)) => self.act(&action),
                 Step::Do(_) => {}
                 Step::Wait { .. } | Step::Finished => break,
             }
@@ -355,24 +355,24 @@ impl<T: Tool> Session<'_, T> {
     }
 
     /// Does what the planner asks.
-    fn act(&mut self, action: Action) {
+    fn act(&mut self, action: &Action) {
         let at = self.now;
         match action {
             Action::Connect { id, server } => {
-                let acts = self.kernel.connect(at, id, server);
-                self.kernel_acts(at, acts);
+                let acts = self.kernel.connect(at, *id, *server);
+                self.system_call(acts);
             }
             Action::Abandon { id } => {
-                let acts = self.kernel.abandon(at, id);
-                self.kernel_acts(at, acts);
+                let acts = self.kernel.abandon(at, *id);
+                self.system_call(acts);
             }
             Action::Ask { id, probe, hop_limit } => {
-                let acts = self.kernel.ask(at, id, probe, hop_limit);
-                self.kernel_acts(at, acts);
+                let acts = self.kernel.ask(at, *id, *probe, *hop_limit);
+                self.system_call(acts);
             }
-            Action::SendSyn(syn) => self.craft(&build::syn(&syn)),
-            Action::SendEcho(echo) => self.craft(&build::echo(&echo)),
-            Action::SendReset(reset) => self.craft(&build::reset(&reset)),
+            Action::SendSyn(syn) => self.craft(&build::syn(syn)),
+            Action::SendEcho(echo) => self.craft(&build::echo(echo)),
+            Action::SendReset(reset) => self.craft(&build::reset(reset)),
         }
     }
 
@@ -398,6 +398,17 @@ impl<T: Tool> Session<'_, T> {
         }
     }
 
+    /// A system call of the tool's own: what it returns is on record at once.
+    fn system_call(&mut self, acts: Vec<kernel::Act>) {
+        for act in acts {
+            match act {
+                kernel::Act::Tell(event) => self.event(event),
+                act => self.kernel_acts(self.now, vec![act]),
+            }
+        }
+    }
+
+    /// What the kernel does unasked: the tool reads what it is told after the frames that led to it.
     fn kernel_acts(&mut self, at: i64, acts: Vec<kernel::Act>) {
         for act in acts {
             match act {
@@ -406,8 +417,6 @@ impl<T: Tool> Session<'_, T> {
                     self.put_on_wire(at, packet, frame);
                 }
                 kernel::Act::Wake { at, socket } => self.schedule(at, Happening::Kernel(socket)),
-                // What is told while the tool is in a system call is read after it.
-                kernel::Act::Tell(event) if at == self.now => self.event(event),
                 kernel::Act::Tell(event) => self.schedule(self.now, Happening::Told(event)),
             }
         }

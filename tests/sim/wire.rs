@@ -113,6 +113,7 @@ pub(crate) enum ErrorKind {
 
 impl ErrorKind {
     /// Type and code on the wire.
+    #[allow(clippy::match_same_arms, reason = "a table of two protocols")]
     pub(crate) const fn numbers(self, v6: bool) -> (u8, u8) {
         match (self, v6) {
             (Self::TimeExceeded, false) => (11, 0),
