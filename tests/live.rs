@@ -5,6 +5,7 @@
 
 #![cfg(all(feature = "live", target_os = "linux"))]
 #![allow(clippy::disallowed_methods, reason = "the lab lives in real time")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod lab;
 #[path = "live/mishaps.rs"]

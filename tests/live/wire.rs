@@ -62,11 +62,10 @@ impl Wire {
             return;
         };
         match direction {
-            Direction::Outbound if tcp.flags.is_syn() => {
-                if destination.port() == SSH_PORT {
-                    self.syns.push((source, at));
-                }
+            Direction::Outbound if tcp.flags.is_syn() && destination.port() == SSH_PORT => {
+                self.syns.push((source, at));
             }
+            Direction::Outbound if tcp.flags.is_syn() => {}
             Direction::Outbound if tcp.flags.has(TcpFlags::RST) => {
                 self.resets.insert((source, tcp.seq.0));
             }
