@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::attempt::{Attempt, Connection, Connections, Outcome, Tracker, What};
-use crate::evidence::{Capture, Evidence, Scene, decide, gather};
+use crate::evidence::{Capture, Evidence, Scene, decide, gather, is_intercepted};
 use crate::packet::{Undecoded, decode};
 use crate::path::{Networks, Path, Survey};
 use crate::recording::{
@@ -38,6 +38,8 @@ pub struct Findings {
     pub path: Path,
     /// What shows it; `because` fields are indices into this.
     pub evidence: Vec<Evidence>,
+    /// The SSH identification that was read, whoever answered.
+    pub banner: Option<String>,
     /// The attempts on the port, in order of first SYN.
     pub attempts: Vec<Attempt>,
     /// The other addresses of the name, and how they did.
@@ -214,7 +216,7 @@ impl Diagnosis {
         let outcome = outcome_of(target);
         let attempt = chosen_attempt(&to_target, connection(target), server);
         let named = traced.as_ref().is_some_and(|t| t.name.is_some());
-        let scene = Scene {
+        let mut scene = Scene {
             target,
             port,
             named,
@@ -227,6 +229,10 @@ impl Diagnosis {
             path: &path,
             capture,
         };
+        if is_intercepted(&scene) {
+            scene.outcome = Outcome::Intercepted;
+        }
+        let outcome = scene.outcome;
         let evidence = gather(&scene);
         let case = Case { outcome, path: &path, target, port, named, contained };
         let verdict = eliminate(&case, &evidence);
@@ -238,7 +244,11 @@ impl Diagnosis {
                 ));
             }
         }
+        let banner = connection(target)
+            .and_then(Connection::banner)
+            .or_else(|| attempt.and_then(|a| a.server_banner.clone()));
         Ok(Findings {
+            banner,
             target: TargetFound { name: traced.and_then(|t| t.name), address: target, port },
             outcome,
             verdict,

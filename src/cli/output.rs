@@ -29,14 +29,15 @@ fn write(out: &mut impl Write, report: &str) -> io::Result<()> {
     }
 }
 
-/// An interceptor known to relay to the VM would count as reachable; no evidence yet tells relaying from
-/// answering.
+/// The exit status that the findings call for.
 fn status(findings: &Findings) -> Status {
     let verdict = &findings.verdict;
     let mut segments = verdict.standing.iter().map(|s| s.suspect.segment());
     let first = segments.next();
     match findings.outcome {
         Outcome::Open => Status::Reachable,
+        // Through a relay, with the warning that the report gives.
+        Outcome::Intercepted if findings.banner.is_some() => Status::Reachable,
         _ if first.is_some() && segments.all(|s| Some(s) == first) => Status::OneSegment,
         _ => Status::SeveralSegments,
     }
@@ -71,6 +72,7 @@ mod tests {
             verdict: Verdict { standing, ..Verdict::default() },
             path: Path::default(),
             evidence: Vec::new(),
+            banner: None,
             attempts: Vec::new(),
             other_addresses: Vec::new(),
             caveats: Vec::new(),

@@ -7,7 +7,7 @@ use super::scene::SWEPT;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::packet::{HopLimit, IcmpErrorKind};
-use crate::path::{Place, Probe, Reply, ReplyKind, Via, hops_back};
+use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, Via, hops_back};
 use crate::recording::RecordNumber;
 
 /// Fewest answers with one and the same hop limit left that rule out a sender who copies or draws it at random.
@@ -63,8 +63,8 @@ pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
 ///
 /// - **Says.** SYNs to the port ran out at hop h and came back as time exceeded: every hop before h forwards them.
 /// - **Needs.** A time-exceeded quoting a SYN to the failing port.
-/// - **Effect.** None by itself: a box that forwards the SYN and answers a copy of it is left to
-///   [`never_nearer`]. It puts the sender's near end in words.
+/// - **Effect.** Speaks for whoever stands from hop h to where the answer was drawn; clears nobody: a box that
+///   forwards the SYN and answers a copy of it is left to [`never_nearer`].
 /// - **Misleads when.** A box lets the first few SYNs pass.
 /// - **Rests on.** RFC 792, RFC 4443: the quote ties the answer to our SYN.
 pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
@@ -81,7 +81,10 @@ pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
             scene.port
         ),
         packets,
-        claims: vec![],
+        claims: (hop..=trigger.at_most.min(SWEPT))
+            .map(|hop| scene.place(hop))
+            .map(|at| Claim::implicates(at, at, usual_refusers_at(scene, at), Strength::Possible))
+            .collect(),
     })
 }
 
@@ -220,34 +223,40 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
     };
     let who = scene.between(place, place);
     let (meaning, suspects) = match kind {
-        IcmpErrorKind::HostUnreachable => (
-            "host unreachable: the next host does not answer on its link",
-            Suspects::of(&[
-                Suspect::VmDown,
-                Suspect::AzurePublicIp,
-                Suspect::EdgeRoute,
-                Suspect::TransitRoute,
-            ]),
+        IcmpErrorKind::HostUnreachable if after_waiting(scene) => (
+            "host unreachable, after waiting: the next host does not answer on its link",
+            Suspects::of(&[Suspect::VmDown, Suspect::AzurePublicIp]),
         ),
-        IcmpErrorKind::NetUnreachable => (
-            "net unreachable: it has no route",
-            Suspects::of(&[Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute, Suspect::VmRoute]),
-        ),
+        IcmpErrorKind::HostUnreachable => {
+            ("host unreachable, at once: it has no route", routing_at(scene, place))
+        }
+        IcmpErrorKind::NetUnreachable => ("net unreachable: it has no route", routing_at(scene, place)),
         IcmpErrorKind::Prohibited => ("forbidden by policy", usual_refusers_at(scene, place)),
         IcmpErrorKind::PortUnreachable => ("port unreachable", usual_refusers_at(scene, place)),
-        IcmpErrorKind::TimeExceeded => (
-            "time exceeded for a full hop limit: a routing loop",
-            Suspects::of(&[Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute]),
-        ),
         _ => ("unreachable", usual_refusers_at(scene, place)),
     };
-    let next = if kind == IcmpErrorKind::HostUnreachable { Place::END } else { place };
+    let next = if suspects.contains(Suspect::VmDown) { Place::END } else { place };
     Some(Evidence {
         rule: "icmp-sender",
         says: format!("{who} sent ICMP type {icmp_type} code {code} ({meaning})"),
         packets: trigger.replies.iter().map(|(_, r)| r.record).take(6).collect(),
         claims: vec![Claim::implicates(place, next, suspects, Strength::Likely)],
     })
+}
+
+/// Whether the errors came only after a while: address resolution fails after about 3 s (RFC 1122 section 2.3.2.2).
+fn after_waiting(scene: &Scene<'_>) -> bool {
+    scene
+        .port_probes()
+        .flat_map(|p| p.replies.iter().map(move |r| (r.kind, r.at.since(p.at))))
+        .any(|(kind, took)| matches!(kind, ReplyKind::Unreachable { .. }) && took > AT_ONCE)
+}
+
+/// Routing, in the likeliest segment of a place.
+fn routing_at(scene: &Scene<'_>, place: Place) -> Suspects {
+    let segment = scene.segment_of(place);
+    let routes = [Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute, Suspect::VmRoute];
+    routes.into_iter().filter(|s| s.segment() == segment).collect()
 }
 
 /// A SYN/ACK that came behind a reset of the same SYN.

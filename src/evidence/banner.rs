@@ -3,6 +3,7 @@
 use super::scene::SWEPT;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Outcome, What};
+use crate::packet::HopLimit;
 use crate::path::{Place, ReplyKind};
 use crate::recording::RecordNumber;
 
@@ -19,11 +20,7 @@ pub(super) fn handshake_from_before_path_end(scene: &Scene<'_>) -> Option<Eviden
     if matches!(scene.outcome, Outcome::LocalFailure | Outcome::HalfOpen) {
         return None;
     }
-    let trigger = scene.trigger(|r| r.kind == ReplyKind::SynAck).filter(|t| t.at_most < SWEPT)?;
-    let hop = trigger.at_most;
-    let router = scene.router_at_or_beyond(hop)?;
-    let mut packets = trigger.records;
-    packets.extend(router);
+    let (hop, packets) = early_handshake(scene)?;
     let proxies = Suspects::of(&[Suspect::EdgeProxy, Suspect::EdgeFirewall, Suspect::AzureFirewall]);
     Some(Evidence {
         rule: "handshake-from-before-path-end",
@@ -33,6 +30,37 @@ pub(super) fn handshake_from_before_path_end(scene: &Scene<'_>) -> Option<Eviden
         packets,
         claims: vec![Claim::implicates(Place(1), Place(hop), proxies, Strength::Likely)],
     })
+}
+
+/// The hop limit that drew a SYN/ACK though the path goes on beyond it, and the records that show it.
+fn early_handshake(scene: &Scene<'_>) -> Option<(u8, Vec<RecordNumber>)> {
+    let trigger = scene.trigger(|r| r.kind == ReplyKind::SynAck).filter(|t| t.at_most < SWEPT)?;
+    let router = scene.router_at_or_beyond(trigger.at_most)?;
+    Some((trigger.at_most, [trigger.records, router].concat()))
+}
+
+/// Whether a box before the VM completed the handshake and keeps the connection.
+///
+/// A SYNPROXY hands the connection on: what the VM then sends has come farther than the SYN/ACK has.
+pub fn is_intercepted(scene: &Scene<'_>) -> bool {
+    let established = matches!(
+        scene.outcome,
+        Outcome::Open | Outcome::Closed | Outcome::NotSsh | Outcome::NoBanner | Outcome::ResetAfterHandshake
+    );
+    established && early_handshake(scene).is_some() && !is_handed_on(scene)
+}
+
+/// Whether data came from farther away than the SYN/ACK of its connection.
+fn is_handed_on(scene: &Scene<'_>) -> bool {
+    let left = |wanted: fn(&What) -> Option<HopLimit>| {
+        scene.attempt.and_then(|a| a.timeline.iter().find_map(|e| wanted(&e.what)))
+    };
+    let syn_ack = left(|w| if let What::SynAck(s) = w { Some(s.hop_limit) } else { None });
+    let data = left(|w| match w {
+        What::Data { from_client: false, segment, .. } => Some(segment.hop_limit),
+        _ => None,
+    });
+    matches!((syn_ack, data), (Some(syn_ack), Some(data)) if syn_ack != data)
 }
 
 /// `after-the-handshake`
@@ -100,11 +128,10 @@ pub(super) fn banner_read(scene: &Scene<'_>) -> Option<Evidence> {
         .connection
         .and_then(crate::attempt::Connection::banner)
         .or_else(|| scene.attempt.and_then(|a| a.server_banner.clone()))
-        .filter(|_| scene.outcome == Outcome::Open)?;
-    Some(Evidence {
-        rule: "banner-read",
-        says: format!("the server identified itself as {banner}"),
-        packets: telling(scene),
-        claims: vec![],
-    })
+        .filter(|_| matches!(scene.outcome, Outcome::Open | Outcome::Intercepted))?;
+    let says = match scene.outcome {
+        Outcome::Open => format!("the server identified itself as {banner}"),
+        _ => format!("behind whoever answers, an SSH server identified itself as {banner}"),
+    };
+    Some(Evidence { rule: "banner-read", says, packets: telling(scene), claims: vec![] })
 }

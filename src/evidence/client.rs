@@ -63,7 +63,10 @@ pub(super) fn no_syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Rests on.** A local redirect (nftables `redirect`, `tproxy`) never reaches the tap.
 pub(super) fn connected_without_syn(scene: &Scene<'_>) -> Option<Evidence> {
     let connection = scene.connection.filter(|c| {
-        scene.attempt.is_none() && c.established.is_some() && scene.outcome == Outcome::Intercepted
+        scene.attempt.is_none()
+            && scene.capture == Capture::Whole
+            && c.established.is_some()
+            && scene.outcome == Outcome::Intercepted
     })?;
     let at = Place::CLIENT;
     let others = Suspects::of(&[
@@ -228,8 +231,10 @@ pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
         return None;
     }
     if let Some(syn) = scene.attempt.and_then(|a| a.timeline.first()) {
-        // A lossy capture may have missed the answer that a local firewall then dropped.
-        if scene.capture == Capture::Lossy && scene.outcome == Outcome::Timeout {
+        // A lossy capture may have missed the answer that a local firewall then dropped; and where crafted SYNs were
+        // answered, the kernel's own may be unanswered by chance alone.
+        let answered = scene.port_probes().flat_map(|p| &p.replies).any(|r| r.kind.is_terminal());
+        if scene.outcome == Outcome::Timeout && (scene.capture == Capture::Lossy || answered) {
             return None;
         }
         return Some(Evidence {

@@ -12,6 +12,7 @@ mod scene;
 mod silence;
 mod suspect;
 
+pub use banner::is_intercepted;
 pub use outcome::decide;
 pub use scene::{Capture, Scene, Trigger};
 pub use suspect::{Suspect, Suspects};

@@ -127,30 +127,22 @@ impl<'a> Scene<'a> {
         last_compared > 0 || hop <= 2
     }
 
-    /// Whether any probe went unanswered where its like was answered: packets get lost, or answers are rationed,
-    /// and a few missing answers prove nothing.
+    /// Whether any probe went unanswered where its like (or, for controls, another control) was answered: packets
+    /// get lost, or answers are rationed, and a few missing answers prove nothing.
     pub fn loss_seen(&self) -> bool {
-        let answered_below = self.trigger(|r| r.kind != ReplyKind::TimeExceeded).map_or(SWEPT, |t| t.at_most);
-        let comparable = |p: &&Probe| {
-            p.via != Via::Tcp(self.port)
-                || p.hop_limit < answered_below
-                || self.probes.iter().filter(|o| o.flow == p.flow && o.via == p.via).count() == 1
-        };
-        let retransmitted = |a: &Attempt| {
-            let syns = a.timeline.iter().filter(|e| matches!(e.what, What::Syn(_))).count();
-            let answered = a.timeline.iter().any(|e| !matches!(e.what, What::Syn(_)));
-            let one_hop_limit = self.probes.iter().filter(|p| p.hop_limit >= SWEPT).count() > 0;
-            syns > 1 && answered && one_hop_limit && matches!(a.timeline[1].what, What::Syn(_))
-        };
-        self.attempt.is_some_and(retransmitted)
-            || self.probes.iter().filter(comparable).any(|p| {
-                p.replies.is_empty()
-                    && self
-                        .probes
-                        .iter()
-                        .filter(comparable)
-                        .any(|o| o.via == p.via && o.hop_limit == p.hop_limit && !o.replies.is_empty())
+        let port = Via::Tcp(self.port);
+        let refused_from = self.trigger(|r| r.kind != ReplyKind::TimeExceeded).map_or(SWEPT, |t| t.at_most);
+        // Behind the least hop limit that is refused, which SYN of a flow was refused is not known.
+        let comparable: Vec<&Probe> =
+            self.probes.iter().filter(|p| p.via != port || p.hop_limit < refused_from).collect();
+        let unanswered = comparable.iter().filter(|p| p.replies.is_empty());
+        let answered_elsewhere = |p: &Probe| {
+            comparable.iter().any(|o| {
+                let alike = o.via == p.via || (o.via != port && p.via != port);
+                alike && o.hop_limit == p.hop_limit && o.time_exceeded().is_some()
             })
+        };
+        self.attempt.is_some_and(answered_late) || unanswered.into_iter().any(|p| answered_elsewhere(p))
     }
 
     /// The place that lies `hop` hops away.
@@ -183,6 +175,13 @@ impl<'a> Scene<'a> {
         };
         if from == to { name(from) } else { format!("{} to {}", name(from), name(to)) }
     }
+}
+
+/// Whether an attempt was answered, but not at its first SYN.
+fn answered_late(attempt: &Attempt) -> bool {
+    let first_two =
+        attempt.timeline.get(..2).is_some_and(|t| t.iter().all(|e| matches!(e.what, What::Syn(_))));
+    first_two && attempt.timeline.iter().any(|e| !matches!(e.what, What::Syn(_)))
 }
 
 /// Hop limits from here on are what operating systems send with, not a sweep's.

@@ -12,6 +12,9 @@ use crate::recording::RecordNumber;
 const UNANSWERED: usize = 3;
 const UNANSWERED_WITH_LOSS: usize = 9;
 
+/// How soon a control must follow a SYN to speak for the same moment, in ns.
+const RIGHT_BEHIND: i64 = 60_000_000;
+
 /// Who drops without a word, in each segment.
 const DROPPERS: Suspects =
     Suspects::of(&[Suspect::EdgeFirewall, Suspect::TransitFilter, Suspect::AzureNsg, Suspect::VmFirewall]);
@@ -35,18 +38,20 @@ fn control_beyond(scene: &Scene<'_>, hop: u8) -> Option<(u8, Vec<RecordNumber>)>
     Some((first, records))
 }
 
-/// SYNs to the port that should have been answered by a router beyond `hop`: unanswered, though that very hop
-/// answered a TCP control.
+/// SYNs to the port that should have been answered by a router beyond `hop`: unanswered, though that very router
+/// answered a TCP control sent right behind, so that it was not rationing its answers just then.
 fn unanswered_beyond(scene: &Scene<'_>, hop: u8) -> Vec<RecordNumber> {
-    let routers: Vec<u8> = scene
-        .probes
-        .iter()
-        .filter(|p| tcp_control(scene, p) && p.hop_limit > hop && p.time_exceeded().is_some())
-        .map(|p| p.hop_limit)
-        .collect();
+    let answered_right_behind = |syn: &Probe| {
+        scene.probes.iter().any(|c| {
+            tcp_control(scene, c)
+                && c.hop_limit == syn.hop_limit
+                && (0..RIGHT_BEHIND).contains(&c.at.since(syn.at))
+                && c.time_exceeded().is_some()
+        })
+    };
     scene
         .port_probes()
-        .filter(|p| p.replies.is_empty() && routers.contains(&p.hop_limit))
+        .filter(|p| p.hop_limit > hop && p.replies.is_empty() && answered_right_behind(p))
         .map(|p| p.record)
         .collect()
 }

@@ -45,12 +45,9 @@ impl Path {
                 }
             })
             .collect();
-        let beyond = end.is_none().then(|| {
-            let first = hops.last().map_or(Segment::Edge, |h| h.segments.first());
-            let first = first.max(Segment::Edge);
-            Segments::span(first, Segment::AzureEdge, Segment::Transit.max(first))
-        });
-        Self { hops, target: end, beyond }
+        let first = hops.last().map_or(Segment::Edge, |h| h.segments.first()).max(Segment::Edge);
+        let beyond = Segments::span(first, Segment::AzureEdge, Segment::Transit.max(first));
+        Self { hops, target: end, beyond: Some(beyond) }
     }
 
     /// The hop with this number, if it lies on the path seen.
@@ -84,21 +81,19 @@ impl Seen {
     }
 }
 
-/// Routers that refuse before they look at the TTL never send time exceeded; each stands where the least hop limit
-/// drew its error.
+/// Routers that refuse before they look at the TTL never send time exceeded; what they quote tells how many routers
+/// the packet had crossed.
 fn refusing_routers(probes: &[Probe], target: IpAddr) -> Vec<(u8, &Probe, &Reply)> {
-    let mut nearest: BTreeMap<IpAddr, (u8, &Probe, &Reply)> = BTreeMap::new();
-    for (probe, reply) in replies(probes) {
-        let refuses = matches!(reply.kind, ReplyKind::Unreachable { .. }) && reply.exact;
-        if !refuses || reply.from == target || probe.hop_limit >= SWEPT {
-            continue;
-        }
-        let entry = nearest.entry(reply.from).or_insert((probe.hop_limit, probe, reply));
-        if probe.hop_limit < entry.0 {
-            *entry = (probe.hop_limit, probe, reply);
+    let mut found: BTreeMap<IpAddr, (u8, &Probe, &Reply)> = BTreeMap::new();
+    for (probe, reply) in replies(probes).filter(|(_, r)| r.exact && r.from != target) {
+        let ReplyKind::Unreachable { kind, quoted: Some(left), .. } = reply.kind else { continue };
+        let at_once = reply.at.since(probe.at) < AT_ONCE;
+        if kind == IcmpErrorKind::NetUnreachable || (kind == IcmpErrorKind::HostUnreachable && at_once) {
+            let crossed = probe.hop_limit.saturating_sub(left.0);
+            found.entry(reply.from).or_insert((crossed + 1, probe, reply));
         }
     }
-    nearest.into_values().collect()
+    found.into_values().collect()
 }
 
 fn replies(probes: &[Probe]) -> impl Iterator<Item = (&Probe, &Reply)> {
@@ -131,6 +126,9 @@ fn distance_of_target(probes: &[Probe], target: IpAddr, port: u16) -> Option<u8>
         .unwrap_or(0);
     Some(answered.max(last_router + 1))
 }
+
+/// A router without a route says so within this time, in ns; one whose neighbour does not answer takes seconds.
+pub const AT_ONCE: i64 = 500_000_000;
 
 /// Hop limits from here on are what operating systems send with, not a sweep's.
 const SWEPT: u8 = 64;

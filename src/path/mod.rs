@@ -8,6 +8,7 @@ mod survey;
 
 use std::net::IpAddr;
 
+pub use assemble::AT_ONCE;
 pub use distance::hops_back;
 pub use owner::Networks;
 pub use segment::{Segment, Segments};
@@ -20,7 +21,8 @@ pub struct Path {
     pub hops: Vec<Hop>,
     /// Hop number of the target, where it answered something other than the failing port at a known distance.
     pub target: Option<u8>,
-    /// How far the target is from the last hop is not known, and hops of these segments may lie in between.
+    /// Segments that something between the last hop and the target may lie in: whoever answers for the target need
+    /// not be the target.
     pub beyond: Option<Segments>,
 }
 

@@ -269,13 +269,17 @@ fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
                 continue;
             }
         };
+        // A router's answer puts it no nearer and no farther than the hop limit that ran out: unknown, it tells nothing.
         let one_hop_limit = probes.windows(2).all(|w| w[0].1.hop_limit == w[1].1.hop_limit);
         let drawn_by = match about {
             Some(about) => probes.iter_mut().find(|(i, _)| *i == about),
             None => probes.iter_mut().max_by_key(|(_, p)| p.hop_limit),
         };
+        let exact = about.is_some() || one_hop_limit;
+        if kind == ReplyKind::TimeExceeded && !exact {
+            continue;
+        }
         if let Some((_, probe)) = drawn_by {
-            let exact = about.is_some() || one_hop_limit;
             let (record, at) = (entry.record, entry.at);
             probe.replies.push(Reply { record, at, from, hop_limit: Some(hop_limit), kind, exact });
         }

@@ -34,6 +34,11 @@ const SILENT_END: i64 = 3_400 * MS;
 /// The kernel sent its SYN again by then, if it sent one at all.
 const KERNEL_SYN_DUE: i64 = 1_250 * MS;
 
+/// Probes that may run out at one hop at once, and how often one more may: Linux rations ICMP errors to a burst of 6,
+/// then one a second (icmp_ratelimit).
+const ERRORS_PER_HOP: usize = 5;
+const ERRORS_EARNED_EVERY: i64 = 1_000 * MS;
+
 /// Kernel connections at once: sshd's MaxStartups and its penalties count them.
 const CONNECTIONS_AT_ONCE: usize = 2;
 
@@ -53,9 +58,10 @@ pub struct Planner {
     echo_sweep: Sweep,
     closed_sweep: Sweep,
     known_sweep: Sweep,
-    questions: VecDeque<u8>,
+    questions: VecDeque<Question>,
     control_questions: VecDeque<u8>,
-    confirmed: BTreeMap<u8, u8>,
+    confirmed: Vec<u8>,
+    spent: BTreeMap<u8, Vec<Timestamp>>,
     asked_again: usize,
     next_syn: Timestamp,
     next_control: Timestamp,
@@ -65,6 +71,14 @@ pub struct Planner {
     was_reset: Vec<SocketAddr>,
     swept_up: bool,
     known: Option<Known>,
+}
+
+/// A hop to ask about the port once more, on a fresh port.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    hop: u8,
+    /// A control follows at once, so that a hop that rations its answers is not taken for one that gets no SYN.
+    beside_control: bool,
 }
 
 /// One rising sweep of hop limits.
@@ -127,7 +141,8 @@ impl Planner {
             flows,
             questions: VecDeque::new(),
             control_questions: VecDeque::new(),
-            confirmed: BTreeMap::new(),
+            confirmed: Vec::new(),
+            spent: BTreeMap::new(),
             asked_again: 0,
             next_syn: now,
             next_control: now,
@@ -176,7 +191,7 @@ impl Planner {
         self.ask_again(now);
         self.confirm();
         if now >= self.next_syn {
-            if let Some(action) = self.ask_port() {
+            if let Some(action) = self.ask_port(now) {
                 self.next_syn = now.plus(SYN_GAP);
                 self.last_sent = now;
                 return Step::Do(action);
@@ -341,15 +356,23 @@ impl Planner {
         }
     }
 
-    fn ask_port(&mut self) -> Option<Action> {
-        if let Some(hop) = self.questions.pop_front() {
-            return self.syn(self.plan.port, None, hop);
+    fn ask_port(&mut self, now: Timestamp) -> Option<Action> {
+        while let Some(Question { hop, beside_control }) = self.questions.pop_front() {
+            let cost = if beside_control { 2 } else { 1 };
+            if self.may_spend(hop, cost, now) {
+                if beside_control {
+                    self.control_questions.push_back(hop);
+                }
+                self.spend(hop, now);
+                return self.syn(self.plan.port, None, hop);
+            }
         }
         if !self.port_sweep.enabled || self.port_sweep.next > self.last_port_hop() {
             return None;
         }
         let hop = self.port_sweep.next;
         self.port_sweep.next += 1;
+        self.spend(hop, now);
         if !self.plan.means.raw {
             return self.ask_kernel(KernelProbe::Connect(self.target()?), hop);
         }
@@ -379,17 +402,14 @@ impl Planner {
 
     fn ask_control(&mut self, now: Timestamp) -> Option<Action> {
         if let Some(hop) = self.control_questions.pop_front() {
+            self.spend(hop, now);
             let Via::Tcp(port) = self.tcp_control().via else { return None };
             return self.syn(port, None, hop);
         }
         self.consider_known_port(now);
-        let mut sweeps = [self.echo_sweep, self.closed_sweep, self.known_sweep];
-        let last = |planner: &mut Self, via: Via| planner.last_control_hop(via);
-        let due = sweeps
-            .iter_mut()
-            .filter(|s| s.enabled)
-            .filter(|s| s.next <= last(self, s.via))
-            .min_by_key(|s| s.next)?;
+        // The closed port is asked right behind the failing one, hop by hop: see `Question::beside_control`.
+        let sweeps = [self.closed_sweep, self.known_sweep, self.echo_sweep];
+        let due = sweeps.into_iter().find(|s| s.enabled && s.next <= self.last_control_hop(s.via))?;
         let (via, hop) = (due.via, due.next);
         let sweep = match via {
             Via::Echo => &mut self.echo_sweep,
@@ -397,21 +417,43 @@ impl Planner {
             _ => &mut self.known_sweep,
         };
         sweep.next += 1;
+        let flow = sweep.flow;
+        if !self.may_spend(hop, 1, now) {
+            return self.ask_control(now);
+        }
+        self.spend(hop, now);
         match via {
             Via::Echo if self.plan.means.raw => Some(Action::SendEcho(self.flows.as_mut()?.echo(hop))),
             Via::Echo => self.ask_kernel(KernelProbe::Echo(self.target()?.ip()), hop),
             Via::Tcp(port) => {
-                let flow = match sweep.flow {
+                let flow = match flow {
                     Some(flow) => flow,
-                    None => *sweep.flow.insert(self.flows.as_mut()?.fresh(port)),
+                    None => self.flows.as_mut()?.fresh(port),
                 };
+                let sweep =
+                    if via == self.closed_sweep.via { &mut self.closed_sweep } else { &mut self.known_sweep };
+                sweep.flow = Some(flow);
                 self.syn(port, Some(flow), hop)
             }
         }
     }
 
+    /// Whether `cost` more probes may run out at a hop: routers ration their errors.
+    fn may_spend(&self, hop: u8, cost: usize, now: Timestamp) -> bool {
+        let Some(spent) = self.spent.get(&hop) else { return true };
+        let earned = spent.first().map_or(0, |first| now.since(*first) / ERRORS_EARNED_EVERY);
+        spent.len() + cost <= ERRORS_PER_HOP + earned.max(0) as usize
+    }
+
+    fn spend(&mut self, hop: u8, now: Timestamp) {
+        self.spent.entry(hop).or_default().push(now);
+    }
+
     /// The last hop limit that a control should ask: one beyond the least that the target answered it at.
     fn last_control_hop(&mut self, via: Via) -> u8 {
+        // Hop by hop behind the failing port, as long as that is swept.
+        let behind_port = (via == self.closed_sweep.via && self.port_sweep.next <= self.last_port_hop())
+            .then(|| self.port_sweep.next - 1);
         let known = self.learn();
         let answered_at = known
             .probes
@@ -419,7 +461,8 @@ impl Planner {
             .filter(|p| p.via == via && p.replies.iter().any(|r| r.kind.is_terminal()))
             .map(|p| p.hop_limit)
             .min();
-        answered_at.unwrap_or_else(|| known.last_router.saturating_add(SILENT_HOPS).min(MAX_HOPS))
+        let last = answered_at.unwrap_or_else(|| known.last_router.saturating_add(SILENT_HOPS).min(MAX_HOPS));
+        behind_port.map_or(last, |hop| hop.min(last))
     }
 
     /// The TCP control that got farthest.
@@ -480,14 +523,8 @@ impl Planner {
                 any && !port
             })
             .collect();
-        // A single hole must bear the whole weight of the silence.
-        let times = if holes.len() <= 2 { 2 } else { 1 };
-        for _ in 0..times {
-            self.questions.extend(&holes);
-        }
-        if self.plan.means.raw {
-            self.control_questions.extend(holes.first());
-        }
+        let beside_control = self.plan.means.raw;
+        self.questions.extend(holes.into_iter().map(|hop| Question { hop, beside_control }));
     }
 
     /// Asks again, on fresh ports and one hop limit each, where a refusal came from: a reset carries no tag.
@@ -501,10 +538,9 @@ impl Planner {
         let reached = known.reached.min(hop.saturating_sub(1));
         let wanted: Vec<u8> = (reached.max(1)..=hop).collect();
         for hop in wanted {
-            let asked = self.confirmed.entry(hop).or_default();
-            if *asked == 0 {
-                *asked = 1;
-                self.questions.push_back(hop);
+            if !self.confirmed.contains(&hop) {
+                self.confirmed.push(hop);
+                self.questions.push_back(Question { hop, beside_control: false });
             }
         }
     }

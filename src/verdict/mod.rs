@@ -12,7 +12,7 @@ use std::net::IpAddr;
 pub use next::NextStep;
 
 use crate::attempt::Outcome;
-use crate::evidence::{Effect, Evidence, Strength, Suspect};
+use crate::evidence::{Claim, Effect, Evidence, Strength, Suspect};
 use crate::path::{Path, Place, Segment};
 
 /// The verdict.
@@ -100,7 +100,10 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
             verdict.cleared.push(Cleared { suspect, because });
         }
     }
-    verdict.standing.sort_by_key(|s| (Reverse(s.strength), usual::rank(case.outcome, s.suspect)));
+    verdict.standing.sort_by_key(|s| {
+        let support = s.because.iter().filter(|e| speaks_for(&evidence[**e], s.suspect)).count();
+        (Reverse(s.strength), Reverse(support), usual::rank(case.outcome, s.suspect))
+    });
     verdict.segment = common_segment(&verdict.standing);
     if let (Some(_), Some(first)) = (verdict.segment, verdict.standing.first_mut()) {
         first.strength = first.strength.max(Strength::Likely);
@@ -196,6 +199,12 @@ fn stands(case: &Case<'_>, best: &Candidate, all: &[&Candidate], evidence: &[Evi
         strength: best.strength,
         because,
     }
+}
+
+/// Whether a piece of evidence speaks for a suspect.
+fn speaks_for(evidence: &Evidence, suspect: Suspect) -> bool {
+    let implicates = |c: &Claim| matches!(c.effect, Effect::Implicates(_)) && c.suspects.contains(suspect);
+    evidence.claims.iter().any(implicates)
 }
 
 fn common_segment(standing: &[Standing]) -> Option<Segment> {

@@ -9,7 +9,7 @@ use whichhop::packet::Undecoded;
 use whichhop::path::Segment;
 use whichhop::recording::Event;
 
-use super::scenario::Scenario;
+use super::scenario::{Culprit, RouterFault, Scenario};
 use super::session::{BEGIN, DEADLINE, EntryBody, Run, most_open_connections, syn_acks};
 use super::wire::{RST, Tcp};
 
@@ -109,7 +109,13 @@ fn truth_of_path(scenario: &Scenario, findings: &Findings, broken: &mut Vec<Stri
     let counting: Vec<_> = scenario.routers.iter().filter(|r| r.decrements).map(|r| r.address).collect();
     for hop in &findings.path.hops {
         let place = hop.address.and_then(|a| counting.iter().position(|c| *c == a));
-        if let Some(truth) = place.filter(|p| p + 1 != usize::from(hop.number)) {
+        // A router known by its refusal alone may have decremented the TTL before it refused: one hop too far then.
+        let refuses = matches!(scenario.culprit, Culprit::Router { index, fault: RouterFault::Reject { .. } }
+            if hop.address == Some(scenario.routers[index].address));
+        let right = |truth: usize| {
+            truth + 1 == usize::from(hop.number) || (refuses && truth + 2 == usize::from(hop.number))
+        };
+        if let Some(truth) = place.filter(|p| !right(*p)) {
             broken.push(format!(
                 "hop {} of the path is really hop {}{}",
                 hop.number,
