@@ -13,6 +13,8 @@ mod mishaps;
 mod report;
 #[path = "live/tool.rs"]
 mod tool;
+#[path = "report/truth.rs"]
+mod truth;
 #[path = "live/wire.rs"]
 mod wire;
 
@@ -20,21 +22,10 @@ use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lab::{AZURE_NETS, CLIENT, DEAD, Fault, Lab, Loss, Namespace, Options, Role, Truth, VM};
-use report::Expected;
+use lab::{AZURE_NETS, CLIENT, DEAD, Fault, Lab, Loss, Namespace, Options, Role, VM};
+use report::{Expected, Fixture};
 use tool::{Bench, NOBODY, Ran, ran};
 use wire::Wire;
-
-impl From<Truth> for Expected {
-    fn from(truth: Truth) -> Self {
-        Self {
-            outcomes: truth.outcomes.iter().map(|outcome| outcome.name().to_owned()).collect(),
-            segment: truth.segment.map(|segment| segment.name().to_owned()),
-            guilty: truth.guilty.map(|guilty| guilty.name().to_owned()),
-            beyond: truth.beyond,
-        }
-    }
-}
 
 /// How a fault is traced.
 #[derive(Clone, Copy, Debug)]
@@ -244,6 +235,14 @@ fn trace_every_way(test: &str, fault: Fault) {
 #[test]
 fn every_fault_is_traced() {
     assert_eq!(TRACED, Fault::ALL);
+}
+
+#[test]
+fn every_fault_has_a_fixture() {
+    for fault in Fault::ALL {
+        let fixture = Fixture::read(&Fixture::directory().join(fault.name()));
+        assert_eq!(fixture.truth.expected, Expected::from(fault.truth()), "{}", fault.name());
+    }
 }
 
 #[test]

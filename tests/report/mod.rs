@@ -4,6 +4,8 @@
 #![allow(dead_code)]
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +21,61 @@ pub(crate) struct Expected {
     pub(crate) guilty: Option<String>,
     /// Packets seen by the client alone fit another segment just as well: any of them may be suspected first.
     pub(crate) beyond: bool,
+}
+
+/// How a recording under `fixtures/` came about, and what is true of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Known {
+    /// What is wrong with the path, in one line.
+    pub(crate) about: String,
+    /// The command line that recorded it.
+    pub(crate) made: String,
+    /// `ipv4` or `ipv6`.
+    pub(crate) family: String,
+    /// Added to every round trip through transit.
+    pub(crate) delay_ms: Option<u64>,
+    /// Whether frames were captured; else there are only the kernel's own means.
+    pub(crate) privileged: bool,
+    /// What `--azure-net` named.
+    pub(crate) azure_nets: Vec<String>,
+    #[serde(flatten)]
+    pub(crate) expected: Expected,
+}
+
+/// A recording under `fixtures/`.
+#[derive(Clone, Debug)]
+pub(crate) struct Fixture {
+    pub(crate) name: String,
+    pub(crate) truth: Known,
+    pub(crate) recording: Vec<u8>,
+}
+
+impl Fixture {
+    pub(crate) const RECORDING: &str = "capture.pcapng";
+    pub(crate) const TRUTH: &str = "truth.json";
+
+    pub(crate) fn directory() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
+    }
+
+    /// All of them, by name.
+    pub(crate) fn all() -> Vec<Self> {
+        let entries = fs::read_dir(Self::directory()).expect("the fixtures are there");
+        let mut directories: Vec<PathBuf> =
+            entries.map(|entry| entry.expect("it can be read").path()).filter(|path| path.is_dir()).collect();
+        directories.sort();
+        directories.iter().map(|directory| Self::read(directory)).collect()
+    }
+
+    pub(crate) fn read(directory: &Path) -> Self {
+        let name = directory.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let bytes = |file| {
+            let path = directory.join(file);
+            fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+        };
+        let truth = serde_json::from_slice(&bytes(Self::TRUTH)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        Self { name, truth, recording: bytes(Self::RECORDING) }
+    }
 }
 
 /// A report in JSON.
