@@ -190,10 +190,10 @@ impl Diagnosis {
         match (&self.start, self.ended) {
             (Some(_), None) => caveats.push("the recording has no end: the trace was cut short".to_owned()),
             (_, Some(EndReason::Deadline)) => {
-                caveats.push("the deadline passed before all was asked".to_owned())
+                caveats.push("the deadline passed before all was asked".to_owned());
             }
             (_, Some(EndReason::Interrupted)) => {
-                caveats.push("the trace was interrupted: this is what was known so far".to_owned())
+                caveats.push("the trace was interrupted: this is what was known so far".to_owned());
             }
             (_, Some(EndReason::Failed)) => caveats.push("the trace could not go on to its end".to_owned()),
             _ => {}
@@ -236,13 +236,14 @@ impl Diagnosis {
         let evidence = gather(&scene);
         let case = Case { outcome, path: &path, target, port, named, contained };
         let verdict = eliminate(&case, &evidence);
-        if self.start.is_none() && outcome == Outcome::Timeout {
-            if let (Some(syn), Some(now)) = (attempt, self.now) {
-                let seconds = now.since(syn.first_syn) as f64 / 1e9;
-                caveats.push(format!(
-                    "no answer within the {seconds:.1} s captured after the SYN; a later one is not known of"
-                ));
-            }
+        if self.start.is_none()
+            && outcome == Outcome::Timeout
+            && let (Some(syn), Some(now)) = (attempt, self.now)
+        {
+            let seconds = now.since(syn.first_syn) as f64 / 1e9;
+            caveats.push(format!(
+                "no answer within the {seconds:.1} s captured after the SYN; a later one is not known of"
+            ));
         }
         let banner = connection(target)
             .and_then(Connection::banner)
@@ -295,8 +296,8 @@ fn choose_target(
     let chosen = if let Some(target) = traced {
         candidates.retain(|a| target.addresses.contains(a));
         candidates.sort_by_key(|a| target.addresses.iter().position(|t| t == a));
-        let routed = |a: &&IpAddr| routes.iter().any(|(r, _)| r.destination == **a && r.error.is_none());
-        candidates.iter().find(routed)
+        let reachable = |a: &&IpAddr| routes.iter().any(|(r, _)| r.destination == **a && r.error.is_none());
+        candidates.iter().find(reachable)
     } else {
         let failed = |address: &&IpAddr| {
             let last = attempts.iter().rfind(|a| a.server == SocketAddr::new(**address, port));

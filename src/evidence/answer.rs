@@ -160,10 +160,10 @@ pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
     let mut agreeing: Vec<(Place, RecordNumber)> = Vec::new();
     for hop in near.max(1)..=trigger.at_most {
         let place = scene.place(hop);
-        if let Some((left, record)) = own_answer(scene, place) {
-            if hops_back(left) == back {
-                agreeing.push((place, record));
-            }
+        if let Some((left, record)) = own_answer(scene, place)
+            && hops_back(left) == back
+        {
+            agreeing.push((place, record));
         }
     }
     let &[(place, record)] = agreeing.as_slice() else { return None };

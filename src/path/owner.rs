@@ -114,10 +114,10 @@ pub(super) fn segments(
             })
         })
         .collect();
-    if networks.contained {
-        if let Some(first) = segments.first_mut() {
-            *first = first.map(|s| Segments::span(Client, s.last(), s.likeliest()));
-        }
+    if networks.contained
+        && let Some(first) = segments.first_mut()
+    {
+        *first = first.map(|s| Segments::span(Client, s.last(), s.likeliest()));
     }
     fill_gaps(&segments)
 }
