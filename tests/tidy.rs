@@ -14,6 +14,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("diagnose", &["packet", "recording", "attempt", "path", "evidence", "verdict"]),
     ("report", &["packet", "recording", "attempt", "path", "evidence", "verdict", "diagnose"]),
     ("probe", &["packet", "recording", "attempt", "path"]),
+    ("testing", &["packet", "recording", "attempt", "path", "evidence", "verdict", "diagnose"]),
     ("live", &["packet", "recording", "diagnose", "probe"]),
     (
         "cli",
