@@ -116,7 +116,13 @@ impl Script {
         })
     }
 
-    fn line(&mut self, line: &str) {
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Adds a line.
+    pub(crate) fn line(&mut self, line: &str) {
         let (sent, answer) = line.split_once('|').map_or((line, None), |(s, a)| (s, Some(a)));
         let mut words = Words::new(sent);
         let at = (words.parsed::<f64>() * 1e9).round() as i64;
