@@ -3,11 +3,18 @@
 //! ```text
 //! sudo cargo run --example lab -- edge-reset
 //! sudo cargo run --example lab -- vm-drop-in --delay-ms 80 -- whichhop trace vm1
+//! sudo cargo run --example lab -- --record fixtures
 //! ```
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person at a terminal")]
 
+mod built;
 #[path = "../tests/lab/mod.rs"]
 mod lab;
+mod record;
+#[path = "../tests/report/mod.rs"]
+mod report;
+#[path = "../tests/report/truth.rs"]
+mod truth;
 
 use std::env;
 use std::ffi::OsString;
@@ -17,8 +24,9 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Parser;
+use tokio::process::Child;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use lab::{Fault, Lab, Options, VM};
@@ -28,9 +36,12 @@ use lab::{Fault, Lab, Options, VM};
 #[derive(Parser)]
 #[command(name = "lab")]
 struct Arguments {
-    /// What is wrong
-    #[arg(default_value = "healthy")]
-    fault: Fault,
+    /// What is wrong [default: nothing]; with --record several may be named [default: all]
+    #[arg(value_name = "FAULT")]
+    faults: Vec<Fault>,
+    /// Trace the faults and keep the recordings, and what is true of them, in DIR
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["delay_ms", "command"])]
+    record: Option<PathBuf>,
     /// Round-trip time added in transit, in milliseconds
     #[arg(long, value_name = "MS")]
     delay_ms: Option<u64>,
@@ -69,11 +80,20 @@ fn list() {
 async fn run(arguments: &Arguments) -> Result<ExitCode> {
     // From before the lab exists, so that no signal ends this program without its being removed.
     let mut signals = Signals::new()?;
+    if let Some(directory) = &arguments.record {
+        record::all(directory, &arguments.faults, &mut signals).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let fault = match arguments.faults.as_slice() {
+        [] => Fault::Healthy,
+        [fault] => *fault,
+        _ => bail!("one fault at a time"),
+    };
     let delay = arguments.delay_ms.map(Duration::from_millis);
     let mut lab = Lab::new(Options { delay, ..Options::default() })?;
-    lab.apply(arguments.fault)?;
+    lab.apply(fault)?;
     // On standard error: standard output is the command's.
-    eprintln!("{}: {}", arguments.fault.name(), arguments.fault.about());
+    eprintln!("{}: {}", fault.name(), fault.about());
     if let Some(ms) = arguments.delay_ms {
         eprintln!("round trips through transit take {ms} ms");
     }
@@ -89,31 +109,17 @@ async fn in_the_lab(lab: &Lab, command: &[OsString], signals: &mut Signals) -> R
         None => (env::var_os("SHELL").unwrap_or_else(|| "/bin/sh".into()), &[][..]),
     };
     let interactive = command.is_empty();
-    let builds = build_directory();
+    let builds = built::directory();
     if interactive {
         hint(builds.as_deref());
     }
     let program = program.into_string().ok().context("the command's name is not UTF-8")?;
     let mut on_client = lab.client().command(&program);
     on_client.args(arguments).env("PATH", path_with(builds)?);
-    let mut child = tokio::process::Command::from(on_client)
+    let child = tokio::process::Command::from(on_client)
         .spawn()
         .with_context(|| format!("{program} cannot be started on the client"))?;
-    let mut interrupts = 0;
-    loop {
-        tokio::select! {
-            status = child.wait() => return Ok(status?),
-            // The terminal tells the command, too: let it end by itself, unless asked twice.
-            _ = signals.interrupt.recv() => {
-                interrupts += 1;
-                if !interactive && interrupts > 1 {
-                    child.kill().await?;
-                }
-            }
-            _ = signals.terminate.recv() => child.kill().await?,
-            _ = signals.hang_up.recv() => child.kill().await?,
-        }
-    }
+    signals.pass_on(child, interactive).await
 }
 
 fn hint(builds: Option<&Path>) {
@@ -128,12 +134,6 @@ fn hint(builds: Option<&Path>) {
     eprintln!("exit removes the lab.\n");
 }
 
-/// Where cargo put this example's siblings, whichhop among them.
-fn build_directory() -> Option<PathBuf> {
-    let examples = env::current_exe().ok()?.parent()?.to_owned();
-    Some(examples.parent()?.to_owned())
-}
-
 fn path_with(first: Option<PathBuf>) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     Ok(env::join_paths(first.into_iter().chain(env::split_paths(&path)))?)
@@ -145,6 +145,8 @@ fn exit_code(status: ExitStatus) -> ExitCode {
 }
 
 struct Signals {
+    /// Some signal came.
+    came: bool,
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
@@ -153,9 +155,30 @@ struct Signals {
 impl Signals {
     fn new() -> io::Result<Self> {
         Ok(Self {
+            came: false,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
         })
+    }
+
+    /// Waits for `child`, and ends it when a signal asks for that.
+    async fn pass_on(&mut self, mut child: Child, interactive: bool) -> Result<ExitStatus> {
+        let mut interrupts = 0;
+        loop {
+            tokio::select! {
+                status = child.wait() => return Ok(status?),
+                // The terminal tells the command, too: let it end by itself, unless asked twice.
+                _ = self.interrupt.recv() => {
+                    interrupts += 1;
+                    if !interactive && interrupts > 1 {
+                        child.kill().await?;
+                    }
+                }
+                _ = self.terminate.recv() => child.kill().await?,
+                _ = self.hang_up.recv() => child.kill().await?,
+            }
+            self.came = true;
+        }
     }
 }

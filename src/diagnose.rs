@@ -190,10 +190,10 @@ impl Diagnosis {
         match (&self.start, self.ended) {
             (Some(_), None) => caveats.push("the recording has no end: the trace was cut short".to_owned()),
             (_, Some(EndReason::Deadline)) => {
-                caveats.push("the deadline passed before all was asked".to_owned())
+                caveats.push("the deadline passed before all was asked".to_owned());
             }
             (_, Some(EndReason::Interrupted)) => {
-                caveats.push("the trace was interrupted: this is what was known so far".to_owned())
+                caveats.push("the trace was interrupted: this is what was known so far".to_owned());
             }
             (_, Some(EndReason::Failed)) => caveats.push("the trace could not go on to its end".to_owned()),
             _ => {}
@@ -236,13 +236,14 @@ impl Diagnosis {
         let evidence = gather(&scene);
         let case = Case { outcome, path: &path, target, port, named, contained };
         let verdict = eliminate(&case, &evidence);
-        if self.start.is_none() && outcome == Outcome::Timeout {
-            if let (Some(syn), Some(now)) = (attempt, self.now) {
-                let seconds = now.since(syn.first_syn) as f64 / 1e9;
-                caveats.push(format!(
-                    "no answer within the {seconds:.1} s captured after the SYN; a later one is not known of"
-                ));
-            }
+        if self.start.is_none()
+            && outcome == Outcome::Timeout
+            && let (Some(syn), Some(now)) = (attempt, self.now)
+        {
+            let seconds = now.since(syn.first_syn) as f64 / 1e9;
+            caveats.push(format!(
+                "no answer within the {seconds:.1} s captured after the SYN; a later one is not known of"
+            ));
         }
         let banner = connection(target)
             .and_then(Connection::banner)
@@ -276,7 +277,8 @@ impl Diagnosis {
 /// The port ssh uses unless told otherwise.
 const SSH: u16 = 22;
 
-/// The address to diagnose, and the others that were tried: the first that fails, else the first.
+/// The address to diagnose, and the others that were tried. A trace says which it probed: the first of the name that
+/// has a route. In any other capture it is the first server whose last attempt failed, else the first.
 fn choose_target(
     port: u16,
     traced: Option<&Target>,
@@ -284,37 +286,33 @@ fn choose_target(
     connections: &Connections,
     routes: &[(Route, RecordNumber)],
 ) -> Result<(IpAddr, Vec<IpAddr>), NothingToDiagnose> {
-    let mut candidates: Vec<IpAddr> = traced.map(|t| t.addresses.clone()).unwrap_or_default();
-    for attempt in attempts.iter().filter(|a| a.server.port() == port) {
-        if !candidates.contains(&attempt.server.ip()) {
-            candidates.push(attempt.server.ip());
+    let mut candidates: Vec<IpAddr> = Vec::new();
+    let tried = connections.iter().map(|c| c.server).chain(attempts.iter().map(|a| a.server));
+    for server in tried.filter(|s| s.port() == port) {
+        if !candidates.contains(&server.ip()) {
+            candidates.push(server.ip());
         }
     }
-    if traced.is_some() {
-        let tried = |a: &IpAddr| {
-            connections.iter().any(|c| c.server.ip() == *a) || routes.iter().any(|(r, _)| r.destination == *a)
+    let chosen = if let Some(target) = traced {
+        candidates.retain(|a| target.addresses.contains(a));
+        candidates.sort_by_key(|a| target.addresses.iter().position(|t| t == a));
+        let reachable = |a: &&IpAddr| routes.iter().any(|(r, _)| r.destination == **a && r.error.is_none());
+        candidates.iter().find(reachable)
+    } else {
+        let failed = |address: &&IpAddr| {
+            let last = attempts.iter().rfind(|a| a.server == SocketAddr::new(**address, port));
+            last.is_none_or(|a| !matches!(a.outcome, Outcome::Open | Outcome::Completed))
         };
-        candidates.retain(tried);
-    }
-    let fails = |address: &IpAddr| {
-        let server = SocketAddr::new(*address, port);
-        match connections.iter().find(|c| c.server == server) {
-            Some(connection) => connection.banner().is_none(),
-            None => attempts
-                .iter()
-                .filter(|a| a.server == server)
-                .next_back()
-                .is_none_or(|a| !matches!(a.outcome, Outcome::Open | Outcome::Completed)),
-        }
+        candidates.iter().find(failed)
     };
-    let Some(first) = candidates.iter().copied().find(|a| fails(a)).or(candidates.first().copied()) else {
+    let Some(chosen) = chosen.or(candidates.first()).copied() else {
         let mut ports: Vec<u16> = attempts.iter().map(|a| a.server.port()).collect();
         ports.sort_unstable();
         ports.dedup();
         return Err(NothingToDiagnose::NoSyn { port, ports });
     };
-    candidates.retain(|a| *a != first);
-    Ok((first, candidates))
+    candidates.retain(|a| *a != chosen);
+    Ok((chosen, candidates))
 }
 
 /// The attempt that speaks for the client: the kernel's own; in a capture without kernel events the last one sent

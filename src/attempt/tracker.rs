@@ -129,23 +129,23 @@ impl Tracker {
             self.syn(record, at, packet, tcp, (source, destination));
         } else if let Some(id) = self.latest.get(&(source, destination)) {
             if let Some(tracked) = self.attempts.get_mut(id) {
-                tracked.from_client(record, at, packet, tcp);
+                tracked.client_sent(record, at, packet, tcp);
             }
-        } else if let Some(id) = self.latest.get(&(destination, source)) {
-            if let Some(tracked) = self.attempts.get_mut(id) {
-                tracked.from_server(record, at, packet, tcp);
-            }
+        } else if let Some(id) = self.latest.get(&(destination, source))
+            && let Some(tracked) = self.attempts.get_mut(id)
+        {
+            tracked.server_sent(record, at, packet, tcp);
         }
     }
 
     fn syn(&mut self, record: RecordNumber, at: Timestamp, packet: &Packet<'_>, tcp: &Tcp<'_>, pair: Pair) {
         let segment = Segment::of(&packet.ip, tcp);
-        if let Some(tracked) = self.latest.get(&pair).and_then(|id| self.attempts.get_mut(id)) {
-            if tracked.attempt.isn == tcp.seq {
-                tracked.attempt.syn += 1;
-                tracked.note(record, at, What::Syn(segment));
-                return;
-            }
+        if let Some(tracked) = self.latest.get(&pair).and_then(|id| self.attempts.get_mut(id))
+            && tracked.attempt.isn == tcp.seq
+        {
+            tracked.attempt.syn += 1;
+            tracked.note(record, at, What::Syn(segment));
+            return;
         }
         if self.attempts.len() >= self.capacity {
             self.evict_oldest();
@@ -206,7 +206,7 @@ impl Tracked {
         }
     }
 
-    fn from_client(&mut self, record: RecordNumber, at: Timestamp, packet: &Packet<'_>, tcp: &Tcp<'_>) {
+    fn client_sent(&mut self, record: RecordNumber, at: Timestamp, packet: &Packet<'_>, tcp: &Tcp<'_>) {
         let segment = Segment::of(&packet.ip, tcp);
         if tcp.flags.has(TcpFlags::RST) {
             if self.attempt.handshake == Handshake::Completed {
@@ -239,7 +239,7 @@ impl Tracked {
         }
     }
 
-    fn from_server(&mut self, record: RecordNumber, at: Timestamp, packet: &Packet<'_>, tcp: &Tcp<'_>) {
+    fn server_sent(&mut self, record: RecordNumber, at: Timestamp, packet: &Packet<'_>, tcp: &Tcp<'_>) {
         let to_us = match (packet.link.destination, self.syn_source_mac) {
             (Some(destination), Some(ours)) => Some(destination == ours),
             _ => packet.link.cooked_type.map(|kind| kind == 0),
@@ -326,12 +326,9 @@ impl Tracked {
                 (Some(quoted), Some(sent)) => Some(quoted == sent),
                 _ => None,
             };
-            match (by_identification, by_timestamp) {
-                (Some(false), _) | (_, Some(false)) | (None, None) => false,
-                _ => true,
-            }
+            !matches!((by_identification, by_timestamp), (Some(false), _) | (_, Some(false)) | (None, None))
         };
-        let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).last();
+        let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back();
         if tcp.seq == self.attempt.isn {
             let only = || {
                 let mut all = syns();

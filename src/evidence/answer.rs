@@ -7,7 +7,7 @@ use super::scene::SWEPT;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::packet::{HopLimit, IcmpErrorKind};
-use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, Via, hops_back};
+use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, Segment, Via, hops_back};
 use crate::recording::RecordNumber;
 
 /// Fewest answers with one and the same hop limit left that rule out a sender who copies or draws it at random.
@@ -43,6 +43,12 @@ pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
     let hop = trigger.at_most;
     let router = scene.router_at_or_beyond(hop)?;
     let beyond = Place(hop + 1);
+    // A hop that never answered has no place of its own: who stands there is counted among the end of the path.
+    let cleared = if scene.path.hop(hop).is_some() {
+        Suspects::all()
+    } else {
+        Suspects::in_segment(Segment::Vm).or(Suspects::of(&[Suspect::AzurePublicIp]))
+    };
     let mut packets = trigger.records;
     packets.extend(router);
     let (rule, what) = match scene.outcome {
@@ -55,7 +61,7 @@ pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
             "a SYN that cannot get past hop {hop} drew {what}, and the path goes on beyond hop {hop}: its sender is no farther"
         ),
         packets,
-        claims: vec![Claim::clears(beyond, Place::END, Suspects::all())],
+        claims: vec![Claim::clears(beyond, Place::END, cleared)],
     })
 }
 
@@ -103,7 +109,7 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
     if scene.outcome == Outcome::Reset && !steady(&trigger.replies) {
         return None;
     }
-    if scene.loss_seen() || genuine(scene).is_some() {
+    if !scene.is_lossless() || genuine(scene).is_some() {
         return None;
     }
     let passed = |hop: u8| -> Vec<RecordNumber> {
@@ -154,10 +160,10 @@ pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
     let mut agreeing: Vec<(Place, RecordNumber)> = Vec::new();
     for hop in near.max(1)..=trigger.at_most {
         let place = scene.place(hop);
-        if let Some((left, record)) = own_answer(scene, place) {
-            if hops_back(left) == back {
-                agreeing.push((place, record));
-            }
+        if let Some((left, record)) = own_answer(scene, place)
+            && hops_back(left) == back
+        {
+            agreeing.push((place, record));
         }
     }
     let &[(place, record)] = agreeing.as_slice() else { return None };

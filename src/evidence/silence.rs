@@ -73,7 +73,7 @@ pub(super) fn stops_where_control_goes_on(scene: &Scene<'_>) -> Option<Evidence>
     let (reached, mut packets) = scene.reached();
     let (next, control) = control_beyond(scene, reached)?;
     let missing = unanswered_beyond(scene, reached);
-    let needed = if scene.loss_seen() { UNANSWERED_WITH_LOSS } else { UNANSWERED };
+    let needed = if scene.is_lossless() { UNANSWERED } else { UNANSWERED_WITH_LOSS };
     let goes_on = control.len() / 2 >= 2 && scene.same_way_before(reached + 1);
     if missing.len() < needed || !goes_on || scene.capture == Capture::Lossy {
         return None;

@@ -148,6 +148,13 @@ impl Captures {
         Ok(more)
     }
 
+    /// Closes the capture on an interface.
+    pub(super) fn close(&mut self, interface: &str) {
+        for handle in self.handles.iter_mut().filter(|h| h.interface.name == interface) {
+            handle.ring = None;
+        }
+    }
+
     /// What each capture that still runs has counted.
     pub(super) fn counters(&mut self) -> Vec<CaptureCounters> {
         self.handles.iter_mut().filter_map(Handle::counters).collect()

@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
@@ -90,6 +90,19 @@ impl Netlink {
                 |m| if let RouteNetlinkMessage::NewLink(link) = m { Some(read_link(link)) } else { None },
             )
             .collect()
+    }
+
+    /// Whether a link is up and has its carrier; `false` also where it is gone.
+    pub(super) fn is_running(&self, index: u32) -> bool {
+        let mut request = LinkMessage::default();
+        request.header.index = index;
+        let answers = self.ask(RouteNetlinkMessage::GetLink(request), 0).unwrap_or_default();
+        answers.iter().any(|m| match m {
+            RouteNetlinkMessage::NewLink(link) => {
+                link.header.flags.contains(LinkFlags::Up | LinkFlags::Running)
+            }
+            _ => false,
+        })
     }
 
     /// The link-layer address of `neighbour` on interface `index`, if the kernel knows it.

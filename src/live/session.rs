@@ -58,15 +58,18 @@ pub(super) async fn run(
         .collect();
 
     let route_indices: Vec<u32> = routes.iter().filter_map(|(_, r)| r.interface).collect();
-    let route_interfaces: Vec<String> =
-        interfaces.iter().filter(|i| route_indices.contains(&i.index)).map(|i| i.name.clone()).collect();
+    let route_interfaces: Vec<RouteInterface> = interfaces
+        .iter()
+        .filter(|i| route_indices.contains(&i.index))
+        .map(|i| RouteInterface { name: i.name.clone(), index: i.index, ran: netlink.is_running(i.index) })
+        .collect();
     let permitted = privilege::can_use_raw();
     let (mut captures, lost) = if permitted {
         Captures::open(&interface::to_capture(&interfaces, &route_indices), &targets)
     } else {
         (Captures::default(), Vec::new())
     };
-    let blind = lost.iter().find(|l| route_interfaces.contains(&l.interface));
+    let blind = lost.iter().find(|l| route_interfaces.iter().any(|r| r.name == l.interface));
     let mut notices = Notices::default();
     if !permitted {
         notices.add(privilege::remedy());
@@ -132,7 +135,7 @@ struct Session {
     netlink: Netlink,
     captures: Captures,
     /// Interfaces of the routes whose captures still run.
-    route_interfaces: Vec<String>,
+    route_interfaces: Vec<RouteInterface>,
     sender: Sender,
     connections: BTreeMap<u32, Connection>,
     told_to: UnboundedSender<Told>,
@@ -142,6 +145,14 @@ struct Session {
     notices: Notices,
     began: Timestamp,
     tee: Tee,
+}
+
+/// An interface that a route leads to.
+struct RouteInterface {
+    name: String,
+    index: u32,
+    /// Whether it was up and had its carrier when the trace began.
+    ran: bool,
 }
 
 /// A kernel connection that is not over.
@@ -192,6 +203,7 @@ impl Session {
         loop {
             self.notices.tell(progress);
             self.take_in()?;
+            self.look_at_interfaces()?;
             if seeing && self.route_interfaces.is_empty() {
                 return Ok(EndReason::Failed);
             }
@@ -246,11 +258,7 @@ impl Session {
                 learn(sender, connections, &names, seen);
                 tee.frame(seen)
             })?;
-            for Lost { interface, error } in lost {
-                self.route_interfaces.retain(|name| *name != interface);
-                self.notices.add(format!("the capture on {interface} broke off: {error}"));
-                self.tee.event(Event::CaptureLost { interface, error })?;
-            }
+            lost.into_iter().try_for_each(|lost| self.lose(lost))?;
             if !more {
                 break;
             }
@@ -266,6 +274,27 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// An interface that goes down swallows probes and answers, and libpcap waits for it to come back without a word:
+    /// from then on silence tells nothing.
+    fn look_at_interfaces(&mut self) -> io::Result<()> {
+        if self.captures.is_empty() {
+            return Ok(());
+        }
+        let down = |i: &&RouteInterface| i.ran && !self.netlink.is_running(i.index);
+        let down: Vec<String> = self.route_interfaces.iter().filter(down).map(|i| i.name.clone()).collect();
+        for interface in down {
+            self.captures.close(&interface);
+            self.lose(Lost { interface, error: "the interface went down".to_owned() })?;
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, Lost { interface, error }: Lost) -> io::Result<()> {
+        self.route_interfaces.retain(|i| i.name != interface);
+        self.notices.add(format!("the capture on {interface} broke off: {error}"));
+        self.tee.event(Event::CaptureLost { interface, error })
     }
 
     /// Records what a connection told, unless it was given up meanwhile: then its end is on record already.
@@ -374,6 +403,7 @@ impl Session {
         }
         // Whatever the kernel has put into a ring by now is still part of the trace.
         self.take_in()?;
+        self.look_at_interfaces()?;
         for counters in self.captures.counters() {
             self.tee.event(Event::Capture(counters))?;
         }

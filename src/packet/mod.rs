@@ -1,6 +1,6 @@
 //! Bytes to packets and back. This room judges nothing.
 //!
-//! [`decode`] is total: any bytes give either a [`Packet`] or the reason why not, without panicking and
+//! [`decode()`] is total: any bytes give either a [`Packet`] or the reason why not, without panicking and
 //! without allocating. [`build`] makes the probes.
 //!
 //! Terms are those of RFC 9293 (TCP), RFC 791 and 8200 (IP), RFC 792 and 4443 (ICMP), RFC 4884 (ICMP extensions).

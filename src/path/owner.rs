@@ -1,10 +1,12 @@
 //! Who a hop belongs to, going by its address and its place.
 //!
-//! The organisation's edge is what is private before the first public hop; carrier-grade NAT space is transit.
+//! The organisation's edge is what is private before the first public hop; carrier-grade NAT space is transit. Azure
+//! begins with Microsoft's own network, of which `microsoft.txt` holds the larger prefixes.
 //! Where a border is not known, a hop keeps every segment it may lie in: a verdict must not clear a segment
 //! because of a guess about addresses.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
@@ -35,7 +37,7 @@ impl Networks {
         let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&address));
         if within(&self.edge) {
             Owner::Edge
-        } else if within(&self.azure) {
+        } else if within(&self.azure) || is_microsoft(address) {
             Owner::Azure
         } else if is_private(address) {
             Owner::Private
@@ -43,6 +45,15 @@ impl Networks {
             Owner::Public
         }
     }
+}
+
+/// Whether an address lies in Microsoft's own network, which is where Azure begins.
+fn is_microsoft(address: IpAddr) -> bool {
+    static PREFIXES: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
+        let lines = include_str!("microsoft.txt").lines().filter(|l| !l.starts_with('#'));
+        lines.filter_map(|line| line.parse().ok()).collect()
+    });
+    PREFIXES.iter().any(|net| net.contains(&address))
 }
 
 /// Private (RFC 1918, RFC 4193) or link-local; shared carrier space (RFC 6598) is not.
@@ -70,7 +81,7 @@ pub(super) fn segments(
     let first_azure = owners.iter().position(|o| *o == Some(Owner::Azure));
     let first_public = owners.iter().position(|o| matches!(o, Some(Owner::Public)));
     let target_private = is_private(target) && networks.owner(target) != Owner::Azure;
-    let azure_known = !networks.azure.is_empty();
+    let azure_known = !networks.azure.is_empty() || is_microsoft(target);
     let before_target = |index: usize| end.is_some_and(|end| index + 2 == usize::from(end));
 
     let mut segments: Vec<Option<Segments>> = owners
@@ -103,10 +114,10 @@ pub(super) fn segments(
             })
         })
         .collect();
-    if networks.contained {
-        if let Some(first) = segments.first_mut() {
-            *first = first.map(|s| Segments::span(Client, s.last(), s.likeliest()));
-        }
+    if networks.contained
+        && let Some(first) = segments.first_mut()
+    {
+        *first = first.map(|s| Segments::span(Client, s.last(), s.likeliest()));
     }
     fill_gaps(&segments)
 }
@@ -146,7 +157,7 @@ mod tests {
     #[test]
     fn private_hops_before_the_first_public_one_are_edge_and_the_border_to_azure_is_kept_open() {
         let found =
-            assign(&["10.0.0.1", "192.168.9.1", "100.64.0.1", "203.0.113.1"], "20.1.2.3", Some(5), &[]);
+            assign(&["10.0.0.1", "192.168.9.1", "100.64.0.1", "203.0.113.1"], "192.0.2.3", Some(5), &[]);
         assert_eq!(found[0].known(), Some(Segment::Edge));
         assert_eq!(found[1].known(), Some(Segment::Edge));
         assert_eq!(found[2], Segments::span(Segment::Transit, Segment::AzureEdge, Segment::Transit));
@@ -165,6 +176,23 @@ mod tests {
         assert!(found[3].contains(Segment::Transit) && found[3].contains(Segment::AzureEdge));
         assert_eq!(found[4].known(), Some(Segment::AzureEdge));
         assert!(found[2].contains(Segment::Transit));
+    }
+
+    #[test]
+    fn microsofts_network_is_known() {
+        let found =
+            assign(&["10.0.0.1", "203.0.113.1", "203.0.113.5", "104.44.47.27"], "20.1.2.3", Some(6), &[]);
+        assert_eq!(found[1].known(), Some(Segment::Transit));
+        assert!(found[2].contains(Segment::AzureEdge) && found[2].contains(Segment::Transit));
+        assert_eq!(found[3].known(), Some(Segment::AzureEdge));
+    }
+
+    #[test]
+    fn every_line_of_the_list_is_a_prefix() {
+        let lines = include_str!("microsoft.txt").lines().filter(|l| !l.starts_with('#'));
+        for line in lines {
+            assert!(line.parse::<IpNet>().is_ok_and(|net| net.trunc() == net), "{line}");
+        }
     }
 
     #[test]

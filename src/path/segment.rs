@@ -75,7 +75,7 @@ impl Segments {
 
     /// The segment, if it is known.
     pub fn known(self) -> Option<Segment> {
-        (self.bits.count_ones() == 1).then_some(self.likeliest)
+        self.bits.is_power_of_two().then_some(self.likeliest)
     }
 
     /// The first of them in path order.

@@ -1,5 +1,6 @@
 //! Probes and their replies: every packet with a hop limit is a question to the hop where it runs out.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -227,8 +228,8 @@ fn icmp_reply(kind: IcmpErrorKind, icmp_type: u8, code: u8, quoted: Option<HopLi
 
 /// The SYNs of one attempt as probes.
 ///
-/// A RST carries no tag, so it is put down to the largest hop limit sent before it came: its sender is no
-/// farther than that, and may be nearer.
+/// A RST carries no tag, so it is put down to the largest hop limit sent before it came (the first SYN with it): its
+/// sender is no farther than that, and may be nearer.
 fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
     let mut probes: Vec<(usize, Probe)> = Vec::new();
     let mut only_syns = true;
@@ -273,7 +274,7 @@ fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
         let one_hop_limit = probes.windows(2).all(|w| w[0].1.hop_limit == w[1].1.hop_limit);
         let drawn_by = match about {
             Some(about) => probes.iter_mut().find(|(i, _)| *i == about),
-            None => probes.iter_mut().max_by_key(|(_, p)| p.hop_limit),
+            None => probes.iter_mut().max_by_key(|(_, p)| (p.hop_limit, Reverse(p.record))),
         };
         let exact = about.is_some() || one_hop_limit;
         if kind == ReplyKind::TimeExceeded && !exact {

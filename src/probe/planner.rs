@@ -166,10 +166,10 @@ impl Planner {
                     self.known = None;
                     return;
                 };
-                if let Transport::Tcp(tcp) = &packet.transport {
-                    if tcp.flags.is_syn_ack() {
-                        self.half_open(from, to);
-                    }
+                if let Transport::Tcp(tcp) = &packet.transport
+                    && tcp.flags.is_syn_ack()
+                {
+                    self.half_open(from, to);
                 }
             }
             Body::Event(event) => {
@@ -190,19 +190,19 @@ impl Planner {
         }
         self.ask_again(now);
         self.confirm();
-        if now >= self.next_syn {
-            if let Some(action) = self.ask_port(now) {
-                self.next_syn = now.plus(SYN_GAP);
-                self.last_sent = now;
-                return Step::Do(action);
-            }
+        if now >= self.next_syn
+            && let Some(action) = self.ask_port(now)
+        {
+            self.next_syn = now.plus(SYN_GAP);
+            self.last_sent = now;
+            return Step::Do(action);
         }
-        if now >= self.next_control {
-            if let Some(action) = self.ask_control(now) {
-                self.next_control = now.plus(CONTROL_GAP);
-                self.last_sent = now;
-                return Step::Do(action);
-            }
+        if now >= self.next_control
+            && let Some(action) = self.ask_control(now)
+        {
+            self.next_control = now.plus(CONTROL_GAP);
+            self.last_sent = now;
+            return Step::Do(action);
         }
         self.rest(now)
     }
@@ -289,11 +289,11 @@ impl Planner {
     fn half_open(&mut self, server: SocketAddr, client: SocketAddr) {
         let Some(flows) = &self.flows else { return };
         let ours = flows.made().iter().find(|f| f.source == client && f.destination == server);
-        if let Some(flow) = ours {
-            if !self.was_reset.contains(&flow.source) {
-                self.was_reset.push(flow.source);
-                self.resets.push_back(*flow);
-            }
+        if let Some(flow) = ours
+            && !self.was_reset.contains(&flow.source)
+        {
+            self.was_reset.push(flow.source);
+            self.resets.push_back(*flow);
         }
     }
 
@@ -374,7 +374,8 @@ impl Planner {
         self.port_sweep.next += 1;
         self.spend(hop, now);
         if !self.plan.means.raw {
-            return self.ask_kernel(KernelProbe::Connect(self.target()?), hop);
+            let server = self.target()?;
+            return Some(self.ask_kernel(KernelProbe::Connect(server), hop));
         }
         let flow = match self.port_sweep.flow {
             Some(flow) => flow,
@@ -387,17 +388,17 @@ impl Planner {
     fn syn(&mut self, port: u16, flow: Option<Flow>, hop: u8) -> Option<Action> {
         if !self.plan.means.raw {
             let server = SocketAddr::new(self.target()?.ip(), port);
-            return self.ask_kernel(KernelProbe::Connect(server), hop);
+            return Some(self.ask_kernel(KernelProbe::Connect(server), hop));
         }
         let flows = self.flows.as_mut()?;
         let flow = flow.unwrap_or_else(|| flows.fresh(port));
         Some(Action::SendSyn(flows.syn(flow, hop)))
     }
 
-    fn ask_kernel(&mut self, probe: KernelProbe, hop_limit: u8) -> Option<Action> {
+    fn ask_kernel(&mut self, probe: KernelProbe, hop_limit: u8) -> Action {
         let id = self.next_ask;
         self.next_ask += 1;
-        Some(Action::Ask { id, probe, hop_limit })
+        Action::Ask { id, probe, hop_limit }
     }
 
     fn ask_control(&mut self, now: Timestamp) -> Option<Action> {
@@ -414,7 +415,7 @@ impl Planner {
         let sweep = match via {
             Via::Echo => &mut self.echo_sweep,
             via if via == self.closed_sweep.via => &mut self.closed_sweep,
-            _ => &mut self.known_sweep,
+            Via::Tcp(_) => &mut self.known_sweep,
         };
         sweep.next += 1;
         let flow = sweep.flow;
@@ -424,7 +425,10 @@ impl Planner {
         self.spend(hop, now);
         match via {
             Via::Echo if self.plan.means.raw => Some(Action::SendEcho(self.flows.as_mut()?.echo(hop))),
-            Via::Echo => self.ask_kernel(KernelProbe::Echo(self.target()?.ip()), hop),
+            Via::Echo => {
+                let target = self.target()?.ip();
+                Some(self.ask_kernel(KernelProbe::Echo(target), hop))
+            }
             Via::Tcp(port) => {
                 let flow = match flow {
                     Some(flow) => flow,
@@ -657,7 +661,7 @@ impl Known {
         let accepted = answers(|k| k == ReplyKind::SynAck).map(|(hop, _)| hop).min();
         let rtt = probes
             .iter()
-            .flat_map(|p| p.replies.first().map(|r| r.at.since(p.at)))
+            .filter_map(|p| p.replies.first().map(|r| r.at.since(p.at)))
             .filter(|rtt| (0..1_000 * MS).contains(rtt))
             .max()
             .unwrap_or(0);

@@ -98,7 +98,10 @@ fn capture_at_vm(case: &Case<'_>) -> NextStep {
 fn from_elsewhere(case: &Case<'_>) -> NextStep {
     NextStep::new(
         "Trace again from a computer that is directly on the Internet (a phone's hotspot will do): if it gets through, the organisation's edge is what stops it.",
-        format!("sudo whichhop trace -p {} {}", case.port, case.target),
+        match case.port {
+            22 => format!("sudo whichhop trace {}", case.target),
+            port => format!("sudo whichhop trace -p {port} {}", case.target),
+        },
     )
 }
 

@@ -1,0 +1,417 @@
+//! Whole traces by the real program, through real kernels with a known fault: the verdict, the conduct on the wire,
+//! and that a replay of the recording gives the very same report.
+//!
+//! A test that fails keeps its recordings under `target/tmp`.
+
+#![cfg(all(feature = "live", target_os = "linux"))]
+#![allow(clippy::disallowed_methods, reason = "the lab lives in real time")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod lab;
+#[path = "live/mishaps.rs"]
+mod mishaps;
+mod report;
+#[path = "live/tool.rs"]
+mod tool;
+#[path = "report/truth.rs"]
+mod truth;
+#[path = "live/wire.rs"]
+mod wire;
+
+use std::net::IpAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lab::{AZURE_NETS, CLIENT, DEAD, Fault, Lab, Loss, Namespace, Options, Role, VM};
+use report::{Expected, Fixture};
+use tool::{Bench, NOBODY, Ran, ran};
+use wire::Wire;
+
+/// How a fault is traced.
+#[derive(Clone, Copy, Debug)]
+struct Way {
+    /// 0 for IPv4, 1 for IPv6.
+    family: usize,
+    /// Whether the trace is told where Azure begins.
+    azure: bool,
+    json: bool,
+    user: Option<u32>,
+    options: Options,
+    /// Whether it must not only be sound, but also right.
+    right: bool,
+}
+
+/// By root, IPv4, on links without delay.
+const PLAIN: Way = Way {
+    family: 0,
+    azure: true,
+    json: true,
+    user: None,
+    options: Options { delay: None, loss: None },
+    right: true,
+};
+
+impl Way {
+    fn name(&self, fault: Fault) -> String {
+        let mut name = format!("{}-{}", fault.name(), ["ipv4", "ipv6"][self.family]);
+        for (holds, part) in [
+            (self.azure, "-azure"),
+            (self.user.is_some(), "-unprivileged"),
+            (self.options.delay.is_some(), "-delay"),
+            (self.options.loss.is_some(), "-loss"),
+        ] {
+            if holds {
+                name += part;
+            }
+        }
+        name
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let mut arguments = vec![];
+        if self.json {
+            arguments.push("--json".to_owned());
+        }
+        if self.azure {
+            arguments.extend(AZURE_NETS.map(|net| format!("--azure-net={net}")));
+        }
+        arguments.push(VM[self.family].to_string());
+        arguments
+    }
+}
+
+/// Traces `fault` in each of these ways at the same time, each in a lab of its own.
+fn trace_all(test: &str, faults_and_ways: &[(Fault, Way)]) {
+    if Lab::for_test(test, Options::default()).is_none() {
+        return;
+    }
+    let broken: Vec<String> = thread::scope(|scope| {
+        let traces: Vec<_> =
+            faults_and_ways.iter().map(|&(fault, way)| scope.spawn(move || trace_one(fault, way))).collect();
+        traces.into_iter().flat_map(|trace| trace.join().expect("a trace does not panic")).collect()
+    });
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Makes a lab with the fault, traces, replays; what went wrong.
+fn trace_one(fault: Fault, way: Way) -> Vec<String> {
+    let name = way.name(fault);
+    let mut lab = Lab::new(way.options).expect("the lab is made");
+    lab.apply(fault).expect("the fault can be made");
+    let bench = Bench::new();
+    let arguments = way.arguments();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = match way.user {
+        Some(user) => bench.trace_as(user, &lab, &arguments),
+        None => bench.trace(&lab, &arguments),
+    };
+    let traced = ran(&mut command);
+    let mut broken = check(&bench, fault, way, &traced);
+    if way.right && way.user.is_none() {
+        broken.extend(left_half_open(lab.node(Role::Vm), fault));
+    }
+    if broken.is_empty() {
+        return broken;
+    }
+    let kept = bench.keep(&name);
+    let told = bench.replay(&["--json"]);
+    let summary = if told.stdout.is_empty() { told.stderr } else { told.report().summary() };
+    vec![format!("== {name}: {kept}\n{}\n{summary}{}", broken.join("\n"), traced.stderr)]
+}
+
+fn check(bench: &Bench, fault: Fault, way: Way, traced: &Ran) -> Vec<String> {
+    let mut broken = Vec::new();
+    let replayed = bench.replay(if way.json { &["--json"] } else { &[] });
+    if replayed.stdout != traced.stdout {
+        broken.push(format!("traced:\n{}replayed:\n{}", traced.stdout, replayed.stdout));
+    }
+    if replayed.status != traced.status {
+        broken.push(format!("traced: {:?}, replayed: {:?}", traced.status, replayed.status));
+    }
+    let wanted_notice = if way.user.is_some() { "CAP_NET_RAW" } else { "" };
+    if !traced.stderr.contains(wanted_notice) || (wanted_notice.is_empty() && !traced.stderr.is_empty()) {
+        broken.push(format!("said: {:?}", traced.stderr));
+    }
+    let replayed = if way.json { replayed } else { bench.replay(&["--json"]) };
+    let wire = Wire::read(&bench.recording());
+    let report = replayed.report();
+    let expected = Expected::from(fault.truth());
+    broken.extend(report.unsound(&expected, wire.records));
+    if way.right {
+        broken.extend(report.imprecise(&expected));
+    }
+    broken.extend(wire.misconduct());
+    if traced.status != Some(report.exit_status()) {
+        broken.push(format!("exit status {:?} instead of {}", traced.status, report.exit_status()));
+    }
+    if report.address() != VM[way.family].to_string() {
+        broken.push(format!("{} was diagnosed", report.address()));
+    }
+    broken
+}
+
+/// Connections that the VM's kernel still holds half open, once what was under way has arrived.
+fn left_half_open(vm: &Namespace, fault: Fault) -> Option<String> {
+    // The VM's answers are lost on their way: nobody can know that there is anything to reset.
+    if matches!(fault, Fault::EdgeDropBack | Fault::VmDropOut) {
+        return None;
+    }
+    let begun = Instant::now();
+    loop {
+        let half_open = vm.enter(half_open).expect("the VM can be entered");
+        if half_open.is_empty() {
+            return None;
+        }
+        if begun.elapsed() > Duration::from_millis(500) {
+            return Some(format!("left half open on the VM:\n{}", half_open.join("\n")));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Lines of tables as in proc(5), `/proc/net/tcp`, for connections that have sent their SYN/ACK.
+fn half_open() -> Vec<String> {
+    const SYN_RECV: &str = "03";
+    ["tcp", "tcp6"]
+        .map(|table| std::fs::read_to_string(format!("/proc/thread-self/net/{table}")).expect("a table"))
+        .iter()
+        .flat_map(|table| table.lines())
+        .filter(|line| line.split_whitespace().nth(3) == Some(SYN_RECV))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// One test per fault: IPv4 and IPv6, with Azure's networks named and without, as JSON and as text.
+macro_rules! faults {
+    ($($test:ident: $fault:ident,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                trace_every_way(stringify!($test), Fault::$fault);
+            }
+        )*
+
+        const TRACED: &[Fault] = &[$(Fault::$fault),*];
+    };
+}
+
+faults! {
+    healthy: Healthy,
+    vm_sshd_stopped: VmSshdStopped,
+    vm_reject_reset: VmRejectReset,
+    vm_reject_icmp: VmRejectIcmp,
+    vm_drop_in: VmDropIn,
+    vm_drop_out: VmDropOut,
+    vm_sshd_other_port: VmSshdOtherPort,
+    vm_off: VmOff,
+    vm_initial_ttl_255: VmInitialTtl255,
+    azure_drop_before_ttl: AzureDropBeforeTtl,
+    azure_drop_after_ttl: AzureDropAfterTtl,
+    azure_reset: AzureReset,
+    transit_blackhole: TransitBlackhole,
+    transit_unreachable: TransitUnreachable,
+    edge_drop_before_ttl: EdgeDropBeforeTtl,
+    edge_drop_after_ttl: EdgeDropAfterTtl,
+    edge_drop_back: EdgeDropBack,
+    edge_reset: EdgeReset,
+    edge_admin_prohibited: EdgeAdminProhibited,
+    edge_reset_behind_nat: EdgeResetBehindNat,
+    client_drop_out: ClientDropOut,
+    client_reject_out: ClientRejectOut,
+    client_drop_in: ClientDropIn,
+    client_redirect: ClientRedirect,
+    client_no_route: ClientNoRoute,
+    silent_transit_edge_reset: SilentTransitEdgeReset,
+    silent_transit_vm_sshd_stopped: SilentTransitVmSshdStopped,
+    silent_transit_azure_drop: SilentTransitAzureDrop,
+}
+
+fn trace_every_way(test: &str, fault: Fault) {
+    let ways = [(0, true, true), (0, false, false), (1, true, false), (1, false, true)];
+    let ways = ways.map(|(family, azure, json)| (fault, Way { family, azure, json, ..PLAIN }));
+    trace_all(test, &ways);
+}
+
+#[test]
+fn every_fault_is_traced() {
+    assert_eq!(TRACED, Fault::ALL);
+}
+
+#[test]
+fn every_fault_has_a_fixture() {
+    for fault in Fault::ALL {
+        let fixture = Fixture::read(&Fixture::directory().join(fault.name()));
+        assert_eq!(fixture.truth.expected, Expected::from(fault.truth()), "{}", fault.name());
+    }
+}
+
+#[test]
+fn slow_links_change_no_verdict() {
+    let options = Options { delay: Some(Duration::from_millis(80)), loss: None };
+    let faults = [
+        Fault::Healthy,
+        Fault::EdgeReset,
+        Fault::VmSshdStopped,
+        Fault::AzureDropAfterTtl,
+        Fault::ClientDropIn,
+        Fault::TransitUnreachable,
+    ];
+    trace_all("slow_links_change_no_verdict", &faults.map(|fault| (fault, Way { options, ..PLAIN })));
+}
+
+/// `WHICHHOP_LOSS_SEED=n` tries other losses.
+fn first_seed() -> u64 {
+    let given = std::env::var("WHICHHOP_LOSS_SEED").ok();
+    given.map_or(0, |text| text.parse().expect("WHICHHOP_LOSS_SEED is a number"))
+}
+
+#[test]
+fn lossy_links_clear_no_culprit() {
+    let faults = [
+        Fault::Healthy,
+        Fault::EdgeReset,
+        Fault::VmSshdStopped,
+        Fault::AzureReset,
+        Fault::AzureDropBeforeTtl,
+        Fault::ClientDropIn,
+        Fault::VmRejectIcmp,
+        Fault::TransitUnreachable,
+    ];
+    let mut seed = first_seed();
+    let ways = faults.map(|fault| {
+        seed += 1;
+        let options = Options { delay: None, loss: Some(Loss { share: 0.05, seed }) };
+        (fault, Way { options, right: false, family: seed as usize % 2, ..PLAIN })
+    });
+    trace_all("lossy_links_clear_no_culprit", &ways);
+}
+
+#[test]
+fn without_privilege_no_culprit_is_cleared() {
+    let faults = [
+        Fault::Healthy,
+        Fault::EdgeReset,
+        Fault::VmSshdStopped,
+        Fault::EdgeDropAfterTtl,
+        Fault::ClientNoRoute,
+        Fault::EdgeAdminProhibited,
+        Fault::ClientRedirect,
+        Fault::ClientRejectOut,
+    ];
+    let way = Way { user: Some(NOBODY), right: false, ..PLAIN };
+    let mut all: Vec<_> = faults.iter().map(|&fault| (fault, way)).collect();
+    all.push((Fault::EdgeReset, Way { family: 1, azure: false, ..way }));
+    all.push((Fault::Healthy, Way { json: false, azure: false, ..way }));
+    trace_all("without_privilege_no_culprit_is_cleared", &all);
+}
+
+#[test]
+fn without_privilege_the_remedy_is_told() {
+    let Some(mut lab) = Lab::for_test("without_privilege_the_remedy_is_told", Options::default()) else {
+        return;
+    };
+    let bench = Bench::new();
+    let traced = ran(&mut bench.trace_as(NOBODY, &lab, &["--json", "198.19.0.4"]));
+    assert_eq!(traced.status, Some(0), "{traced:?}");
+    let setcap = format!("sudo setcap cap_net_raw+ep {}\n", bench.program());
+    assert!(traced.stderr.starts_with("whichhop: without CAP_NET_RAW ") && traced.stderr.ends_with(&setcap));
+    assert_eq!(traced.report().outcome(), "open");
+
+    lab.apply(Fault::ClientNoRoute).unwrap();
+    let bench = Bench::new();
+    let traced = ran(&mut bench.trace_as(NOBODY, &lab, &["--json", "198.19.0.4"]));
+    assert_eq!((traced.status, traced.report().outcome()), (Some(1), "local-failure"), "{traced:?}");
+    assert_eq!(traced.report().segment(), Some("client"));
+}
+
+#[test]
+fn of_two_addresses_the_one_that_fails_is_traced() {
+    let Some(lab) = Lab::for_test("of_two_addresses_the_one_that_fails_is_traced", Options::default()) else {
+        return;
+    };
+    let bench = Bench::new();
+    let traced = ran(&mut bench.trace(&lab, &["--json", "user@vm2"]));
+    let report = traced.report();
+    assert_eq!(report.address(), DEAD.to_string(), "{}", traced.stdout);
+    assert_eq!(report.other_addresses(), [(VM[0].to_string().as_str(), "open")], "{}", traced.stdout);
+    assert!(["timeout", "rejected"].contains(&report.outcome()), "{}", traced.stdout);
+    assert_eq!(traced.status, Some(report.exit_status()));
+    // Nobody has the address: a stale name, a stale address or a VM that is off.
+    for guilty in ["client-name", "azure-public-ip", "vm-down"] {
+        assert!(
+            report.standing().iter().any(|(suspect, _)| *suspect == guilty),
+            "{guilty}: {}",
+            report.summary()
+        );
+    }
+    let text = bench.replay(&[]).stdout;
+    assert!(text.contains("198.19.0.99") && text.contains("198.19.0.4"), "both are named: {text}");
+    assert_eq!(bench.replay(&["--json"]).stdout, traced.stdout);
+}
+
+#[test]
+fn the_ip_version_and_the_source_can_be_chosen() {
+    let Some(lab) = Lab::for_test("the_ip_version_and_the_source_can_be_chosen", Options::default()) else {
+        return;
+    };
+    let second: IpAddr = [10, 22, 1, 3].into();
+    lab.client().ip("addr add 10.22.1.3/24 dev eth0\n").unwrap();
+    for (arguments, target, source) in [
+        (&["-4", "vm1"][..], VM[0], CLIENT[0]),
+        (&["-6", "vm1"], VM[1], CLIENT[1]),
+        (&["-b", "10.22.1.2", "vm1"], VM[0], CLIENT[0]),
+        (&["-b", "10.22.1.3", "vm1"], VM[0], second),
+        (&["-b", "fd22:1::2", "vm1"], VM[1], CLIENT[1]),
+    ] {
+        let bench = Bench::new();
+        let traced = ran(&mut bench.trace(&lab, &[&["--json"], arguments].concat()));
+        assert_eq!(traced.status, Some(0), "{arguments:?}: {traced:?}");
+        assert_eq!(traced.report().address(), target.to_string(), "{arguments:?}");
+        assert_eq!(traced.report().other_addresses(), [], "{arguments:?}");
+        let wire = Wire::read(&bench.recording());
+        assert!(wire.syns.iter().all(|(from, _)| from.ip() == source), "{arguments:?}: {:?}", wire.syns);
+        assert!(!wire.syns.is_empty());
+    }
+}
+
+#[test]
+fn what_cannot_be_traced_is_said_with_status_2() {
+    let Some(lab) = Lab::for_test("what_cannot_be_traced_is_said_with_status_2", Options::default()) else {
+        return;
+    };
+    for (arguments, said) in [
+        (&["no-such-host"][..], "unknown host no-such-host: "),
+        (&["-6", "vm2"], "vm2"),
+        (&["-4", "2001:db8:19::4"], "2001:db8:19::4"),
+        (&["-b", "fd22:1::2", "198.19.0.4"], "198.19.0.4"),
+    ] {
+        let bench = Bench::new();
+        let refused = ran(&mut bench.trace(&lab, arguments));
+        assert_eq!((refused.status, refused.stdout.as_str()), (Some(2), ""), "{arguments:?}: {refused:?}");
+        assert!(refused.stderr.starts_with("whichhop: ") && refused.stderr.contains(said), "{refused:?}");
+        assert_eq!(refused.stderr.lines().count(), 1, "{refused:?}");
+    }
+}
+
+/// ssh would run as the caller, and firewalls can tell users apart.
+#[test]
+fn under_sudo_the_caller_connects() {
+    const CALLER: &str = "1234";
+    let Some(lab) = Lab::for_test("under_sudo_the_caller_connects", Options::default()) else { return };
+    let rule = "table inet t { chain o { type filter hook output priority 0; meta skuid 1234 tcp dport 22 drop; }; }";
+    lab.client().nft(&format!("{rule}\n")).unwrap();
+
+    let bench = Bench::new();
+    let by_root = ran(&mut bench.trace(&lab, &["--json", "198.19.0.4"]));
+    assert_eq!((by_root.status, by_root.report().outcome()), (Some(0), "open"), "{by_root:?}");
+
+    let bench = Bench::new();
+    let mut command = bench.trace(&lab, &["--json", "198.19.0.4"]);
+    let by_caller = ran(command.env("SUDO_UID", CALLER).env("SUDO_GID", CALLER));
+    let report = by_caller.report();
+    assert_eq!((by_caller.status, report.outcome()), (Some(1), "local-failure"), "{by_caller:?}");
+    assert_eq!(report.standing()[0].0, "client-firewall-out", "{}", report.summary());
+    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(bench.recording()).unwrap());
+    assert_eq!(owner.to_string(), CALLER, "the recording is the caller's");
+    assert_eq!(bench.replay(&["--json"]).stdout, by_caller.stdout);
+}
