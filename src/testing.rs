@@ -39,7 +39,7 @@ use etherparse::{IpNumber, Ipv4Header, Ipv6Header, TcpHeader, TcpOptions, ip_num
 
 use crate::attempt::{Attempt, Tracker};
 use crate::diagnose::{Diagnosis, Findings, Question};
-use crate::evidence::{Claim, Effect, Evidence, Suspects};
+use crate::evidence::{Claim, Effect, Evidence, Suspect, Suspects};
 use crate::packet::{LinkType, MacAddr, build, decode};
 use crate::path::{Networks, Path, Place, Probe, Survey};
 use crate::recording::{
@@ -610,7 +610,7 @@ fn claim_in_words(claim: &Claim) -> String {
     let whom: Vec<&str> = if claim.suspects == Suspects::all() {
         vec!["everyone"]
     } else {
-        claim.suspects.iter().map(|s| s.name()).collect()
+        claim.suspects.iter().map(Suspect::name).collect()
     };
     format!("{effect} {places} {}", whom.join(" ")).trim_end().to_owned()
 }

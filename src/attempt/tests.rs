@@ -361,11 +361,8 @@ fn a_forgotten_pair_may_be_used_again() {
 
 #[test]
 fn a_very_long_connection_keeps_the_beginning_of_its_timeline() {
-    let mut text = ESTABLISHED.to_owned();
-    for i in 0..600 {
-        text += &format!("1.{i:03} < P. seq={} data=\"x\"\n", 9001 + i);
-    }
-    let one = attempt(&text);
+    let bytes = (0..600).map(|i| format!("1.{i:03} < P. seq={} data=\"x\"", 9001 + i));
+    let one = after_handshake(&bytes.collect::<Vec<_>>().join("\n"));
     assert_eq!((one.timeline.len(), one.server_bytes), (512, 600));
 }
 

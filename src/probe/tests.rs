@@ -48,6 +48,7 @@ fn all_dark(_: u16, _: u8) -> &'static str {
 }
 
 #[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a separate fact of the world")]
 struct Setting {
     network: Network,
     /// The kernel's SYN gets to the wire.

@@ -89,7 +89,7 @@ fn when_ssh_is_open_nobody_is_judged() {
 fn a_suspect_is_cleared_only_where_it_is_cleared_everywhere() {
     let beyond_2 = evidence(vec![clears(3, Place::END, Suspects::all())]);
     let hop_2 = evidence(vec![clears(2, Place(2), Suspects::of(&[Suspect::TransitFilter]))]);
-    let verdict = judged(Outcome::Reset, &[beyond_2.clone()]);
+    let verdict = judged(Outcome::Reset, std::slice::from_ref(&beyond_2));
     assert_eq!(standing(&verdict, Suspect::TransitFilter).hops, [2]);
     let both = judged(Outcome::Reset, &[beyond_2, hop_2]);
     let cleared = both.cleared.iter().find(|c| c.suspect == Suspect::TransitFilter).unwrap();
@@ -156,7 +156,7 @@ fn the_usual_ones_differ_by_outcome() {
 #[test]
 fn one_segment_left_is_the_verdict() {
     let network = evidence(vec![Claim::clears_the_network()]);
-    let verdict = judged(Outcome::HalfOpen, &[network.clone()]);
+    let verdict = judged(Outcome::HalfOpen, std::slice::from_ref(&network));
     assert_eq!(verdict.segment, Some(Segment::Client));
     assert_eq!(verdict.standing[0].strength, Strength::Likely, "somebody in it did it");
     assert_eq!(verdict.standing[1].strength, Strength::Possible);
@@ -248,7 +248,7 @@ fn the_next_step_splits_what_stands() {
     };
     let edge = "0.1 > S\n 0.2 < R. ttl=64\n 0.2 ! connect 0 failed 111
         0.3 > 20000:22 S ttl=1 | 11/0 10.22.1.1\n 0.4 > 20000:22 S ttl=2 | R. ttl=64\n 0.5 > echo 1 ttl=2 | 11/0 198.18.1.1";
-    assert_eq!(first(edge), "sudo whichhop trace -p 22 198.19.0.4");
+    assert_eq!(first(edge), "sudo whichhop trace 198.19.0.4");
     let input = "0.1 > S\n 0.2 < S.\n 1.1 > S\n 1.2 ! connect 0 abandoned 1200";
     assert!(first(input).contains("nft list ruleset"));
     let vm = "0.1 > S\n 0.2 < S.\n 0.3 > .\n 0.3 ! connect 0 established\n 0.4 ! connect 0 closed";

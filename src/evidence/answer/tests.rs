@@ -10,13 +10,16 @@ const BEGIN: &str = "
     0.001 > S id=1
 ";
 
-/// Pings all the way, 10 records.
+/// Pings all the way, 16 records: enough answered ones to tell that nothing gets lost.
 const PINGS: &str = "
     1.01 > echo 1 ttl=1 | 11/0 10.22.1.1
     1.02 > echo 2 ttl=2 | 11/0 198.18.1.1
     1.03 > echo 3 ttl=3 | 11/0 198.18.2.1
     1.04 > echo 4 ttl=4 | 11/0 198.18.3.1
     1.05 > echo 5 ttl=5 | echo-reply 5 ttl=60
+    1.06 > echo 6 ttl=1 | 11/0 10.22.1.1
+    1.07 > echo 7 ttl=2 | 11/0 198.18.1.1
+    1.08 > echo 8 ttl=3 | 11/0 198.18.2.1
 ";
 
 const END: &str = "
@@ -179,6 +182,17 @@ fn where_packets_get_lost_a_missing_reset_clears_nobody() {
         "{BEGIN} 1.001 > S id=2\n 1.005 < R. ttl=62\n 1.006 ! connect 0 failed 111\n{BY_HOP_3}{PINGS}{END}"
     ));
     assert!(!late.has("no-answer-from-nearer"), "the kernel's first SYN got no answer");
+}
+
+#[test]
+fn a_few_answered_controls_do_not_tell_that_nothing_gets_lost() {
+    let pings: Vec<&str> = PINGS.lines().filter(|l| !l.contains("echo 8")).collect();
+    let found = diagnose(&format!(
+        "{BEGIN} 0.005 < R. ttl=62\n 0.006 ! connect 0 failed 111\n{BY_HOP_3}{}\n{END}",
+        pings.join("\n")
+    ));
+    assert!(!found.has("no-answer-from-nearer"), "seven");
+    assert!(reset(62, BY_HOP_3).has("no-answer-from-nearer"), "eight");
 }
 
 #[test]

@@ -24,6 +24,14 @@ fn trace(lines: &str) -> Found {
     found
 }
 
+/// Enough answered controls, with those of a sweep, to tell that nothing gets lost.
+const PINGS: &str = "
+    6.01 > echo 1 ttl=1           | 11/0 10.22.1.1
+    6.02 > echo 2 ttl=2           | 11/0 198.18.1.1
+    6.03 > echo 3 ttl=3           | 11/0 198.18.2.1
+    6.04 > echo 4 ttl=4           | 11/0 198.18.3.1
+";
+
 /// Hop 1 drops SYNs to port 22 and no others.
 const BY_THE_EDGE: &str = "
     4.020 > 20000:22 S ttl=1      | 11/0 10.22.1.1
@@ -50,7 +58,7 @@ const STOPS: &str = "port-stops-where-control-goes-on";
 
 #[test]
 fn the_edge_drops() {
-    let found = trace(BY_THE_EDGE);
+    let found = trace(&format!("{BY_THE_EDGE}{PINGS}"));
     assert_eq!(found.rules(), format!("syn-on-wire address-given {STOPS}"));
     let cited = [8, 9].into_iter().chain(12..=22).collect::<Vec<_>>();
     assert_eq!(
@@ -68,7 +76,7 @@ fn the_edge_drops() {
 
 #[test]
 fn a_hop_in_the_middle_drops() {
-    let found = trace(
+    let found = trace(&format!(
         "4.020 > 20000:22 S ttl=1      | 11/0 10.22.1.1
          4.024 > 20001:61999 S ttl=1   | 11/0 10.22.1.1
          4.042 > 20000:22 S ttl=2      | 11/0 198.18.1.1
@@ -78,8 +86,9 @@ fn a_hop_in_the_middle_drops() {
          4.086 > 20000:22 S ttl=4
          4.090 > 20001:61999 S ttl=4   | 11/0 198.18.3.1
          4.200 > 20002:22 S ttl=4
-         4.204 > 20003:61999 S ttl=4   | 11/0 198.18.3.1",
-    );
+         4.204 > 20003:61999 S ttl=4   | 11/0 198.18.3.1
+         {PINGS}"
+    ));
     assert_eq!(
         found.claims(STOPS),
         ["likely 2 transit-filter", "clears 1 everyone", "clears 4-end everyone"]
@@ -90,7 +99,7 @@ fn a_hop_in_the_middle_drops() {
 
 #[test]
 fn two_missing_answers_are_too_few() {
-    let found = trace(&without(BY_THE_EDGE, "4.086"));
+    let found = trace(&format!("{}{PINGS}", without(BY_THE_EDGE, "4.086")));
     assert!(!found.has(STOPS));
     assert!(found.stands("vm-firewall"));
 }
@@ -98,46 +107,60 @@ fn two_missing_answers_are_too_few() {
 #[test]
 fn silence_beside_a_silent_control_is_none() {
     let silent = BY_THE_EDGE.replace("61999 S ttl=4   | 11/0 198.18.3.1", "61999 S ttl=4");
-    assert!(!trace(&silent).has(STOPS), "hop 4 is shy, and two are too few");
+    assert!(!trace(&format!("{silent}{PINGS}")).has(STOPS), "hop 4 is shy, and two are too few");
 }
 
 #[test]
 fn a_control_that_was_not_sent_right_behind_does_not_speak_for_that_moment() {
     for (soon, late) in [("4.046", "4.246"), ("4.068", "4.268"), ("4.090", "4.290")] {
-        let found = trace(&BY_THE_EDGE.replace(soon, late));
+        let found = trace(&format!("{}{PINGS}", BY_THE_EDGE.replace(soon, late)));
         assert!(!found.has(STOPS), "{late}");
     }
     let before = BY_THE_EDGE.replace("4.090", "4.080");
-    assert!(!trace(&before).has(STOPS), "before it, the hop may have spent its last answer on it");
+    assert!(
+        !trace(&format!("{before}{PINGS}")).has(STOPS),
+        "before it, the hop may have spent its last answer on it"
+    );
 }
 
 #[test]
 fn a_port_that_takes_another_way_is_not_measured_by_the_control() {
-    let found = trace(&BY_THE_EDGE.replace(
-        "22 S ttl=1      | 11/0 10.22.1.1",
-        "22 S ttl=1      | 11/0 10.22.1.1\n 4.030 > 20000:22 S ttl=2 | 11/0 198.18.77.1",
-    ));
+    let script = |router: &str| {
+        format!(
+            "{}
+             4.042 > 20000:22 S ttl=2 | 11/0 {router}
+             4.150 > 20003:22 S ttl=4
+             4.154 > 20004:61999 S ttl=4 | 11/0 198.18.3.1
+             {PINGS}",
+            without(BY_THE_EDGE, "4.042")
+        )
+    };
+    let found = trace(&script("198.18.77.1"));
     assert!(!found.has(STOPS));
     assert!(found.stands("vm-firewall"));
+    assert!(trace(&script("198.18.1.1")).has(STOPS), "its neighbour, the same but for the way");
+}
+
+#[test]
+fn a_few_answered_controls_do_not_tell_that_nothing_gets_lost() {
+    assert!(!trace(BY_THE_EDGE).has(STOPS));
 }
 
 #[test]
 fn where_packets_get_lost_more_answers_must_be_missing() {
-    let lossy = format!("{BY_THE_EDGE} 4.3 > 20004:22 S ttl=1  # lost, where its like was answered");
+    let lossy = format!("{BY_THE_EDGE}{PINGS} 4.3 > 20004:22 S ttl=1  # lost, where its like was answered");
     assert!(!trace(&lossy).has(STOPS));
     let mut many = lossy;
     for i in 0..6 {
-        many += &format!(
-            "\n 5.{i}00 > 200{}:22 S ttl=3\n 5.{i}04 > 300{i}:61999 S ttl=3 | 11/0 198.18.2.1",
-            10 + i
-        );
+        let control = format!("5.{i}04 > 300{i}:61999 S ttl=3 | 11/0 198.18.2.1");
+        many = format!("{many}\n 5.{i}00 > 2001{i}:22 S ttl=3\n {control}");
     }
     assert!(trace(&many).has(STOPS), "nine of them");
 }
 
 #[test]
 fn a_capture_that_lost_packets_knows_no_silence() {
-    let found = diagnose(&format!("{BEGIN}{BY_THE_EDGE} 9.0 ! capture lost=3\n 9.1 ! end"));
+    let found = diagnose(&format!("{BEGIN}{BY_THE_EDGE}{PINGS} 9.0 ! capture lost=3\n 9.1 ! end"));
     assert!(!found.has(STOPS) && !found.has("syn-on-wire"));
     assert!(found.stands("vm-firewall") && found.stands("client-firewall-in"));
 }
