@@ -42,6 +42,11 @@ fn edge_resets(port: u16, ttl: u8) -> &'static str {
     if port == 22 && ttl > 1 { "R. ttl=64" } else { vm(port, ttl) }
 }
 
+/// Hop 1 lets nothing out but pings and port 443.
+fn edge_lets_https_out(port: u16, ttl: u8) -> &'static str {
+    if ttl > 1 && !matches!(port, 0 | 443) { "" } else { vm(port, ttl) }
+}
+
 /// Only the client's own kernel is in the way of its own SYNs (which alone have a hop limit of 64).
 fn all_dark(_: u16, _: u8) -> &'static str {
     ""
@@ -305,12 +310,13 @@ impl Trace {
     }
 }
 
-const NETWORKS: [(&str, Network); 6] = [
+const NETWORKS: [(&str, Network); 7] = [
     ("dark", dark),
     ("vm", vm),
     ("sshd", sshd),
     ("edge_drops", edge_drops),
     ("edge_resets", edge_resets),
+    ("edge_lets_https_out", edge_lets_https_out),
     ("all_dark", all_dark),
 ];
 
@@ -334,6 +340,8 @@ fn no_port_gets_more_than_fifty_syns_a_second() {
         }
         // The kernel's own.
         times.entry(22).or_default().extend([0, SECOND, 3 * SECOND]);
+        let to_ssh: Vec<i64> = run(usual(network)).syns().iter().filter(|s| s.1 == 22).map(|s| s.0).collect();
+        assert!(to_ssh.windows(2).all(|w| w[1] - w[0] > 20 * MS), "{name}: room for the kernel's own");
         for (port, mut times) in times {
             times.sort_unstable();
             for from in &times {
@@ -395,7 +403,8 @@ fn unanswered_syns_are_asked_again_with_a_control_right_behind() {
 
 #[test]
 fn every_half_open_connection_is_reset_once() {
-    let trace = run(usual(sshd));
+    // The trace lasts long enough for SYN/ACKs to come again.
+    let trace = run(Setting { banner: false, ..usual(sshd) });
     let resets = trace.resets();
     let unique: BTreeSet<&u16> = resets.iter().collect();
     assert_eq!(unique.len(), resets.len(), "though SYN/ACKs come again");
@@ -442,6 +451,19 @@ fn a_connection_is_given_up_when_waiting_teaches_nothing() {
 fn where_nothing_answers_the_kernel_is_waited_for_even_if_its_syn_does_not_show() {
     let trace = run(Setting { kernel_out: false, ..usual(all_dark) });
     assert!(trace.abandoned().unwrap() >= 3_400 * MS, "no probe tells that anything leaves");
+}
+
+#[test]
+fn a_well_known_port_is_asked_where_the_closed_one_is_filtered_too() {
+    let to_https = |network| run(usual(network)).syns().iter().filter(|s| s.1 == 443).count();
+    assert!(to_https(edge_lets_https_out) >= 4);
+    assert_eq!(to_https(edge_drops), 0, "the closed port gets through");
+}
+
+#[test]
+fn a_connection_that_was_given_up_half_open_is_reset_too() {
+    let resets = run(Setting { kernel_in: false, ..usual(sshd) }).resets();
+    assert_eq!(resets.iter().filter(|port| **port == 50022).count(), 1);
 }
 
 #[test]
