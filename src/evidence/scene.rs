@@ -191,7 +191,9 @@ const ANSWERED_WITHOUT_LOSS: usize = 8;
 fn answered_late(attempt: &Attempt) -> bool {
     let first_two =
         attempt.timeline.get(..2).is_some_and(|t| t.iter().all(|e| matches!(e.what, What::Syn(_))));
-    first_two && attempt.timeline.iter().any(|e| !matches!(e.what, What::Syn(_)))
+    let answer =
+        |what: &What| matches!(what, What::SynAck(_) | What::Icmp(_) | What::Rst { from_client: false, .. });
+    first_two && attempt.timeline.iter().any(|e| answer(&e.what))
 }
 
 /// Hop limits from here on are what operating systems send with, not a sweep's.

@@ -316,7 +316,27 @@ impl Planner {
             })
         };
         let open = flows.made().iter().filter(|f| !self.was_reset.contains(&f.source) && !refused(f));
-        self.resets.extend(open.copied());
+        let open: Vec<Flow> = open.copied().collect();
+        self.resets.extend(open);
+        self.resets.extend(self.given_up());
+    }
+
+    /// The kernel's own connections that were given up before they were established: closing such a socket sends
+    /// nothing, and the far end would go on waiting.
+    fn given_up(&self) -> Vec<Flow> {
+        let given_up = self.connections.iter().filter(|c| c.abandoned.is_some() && c.established.is_none());
+        given_up
+            .filter_map(|c| {
+                let to_server = |a: &&Attempt| Some(a.client) == c.client && a.server == c.server;
+                let attempt = self.tracker.attempts().find(to_server)?;
+                let unfinished = matches!(attempt.handshake, Handshake::HalfOpen | Handshake::Unanswered);
+                unfinished.then_some(Flow {
+                    source: attempt.client,
+                    destination: attempt.server,
+                    isn: attempt.isn,
+                })
+            })
+            .collect()
     }
 
     fn learn(&mut self) -> &Known {
