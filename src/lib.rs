@@ -55,4 +55,6 @@ pub mod path;
 pub mod probe;
 pub mod recording;
 pub mod report;
+#[cfg(test)]
+mod testing;
 pub mod verdict;

@@ -3,6 +3,8 @@
 mod connection;
 mod outcome;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tracker;
 
 use std::net::{IpAddr, SocketAddr};

@@ -322,3 +322,6 @@ pub(super) fn genuine_answer_follows(scene: &Scene<'_>) -> Option<Evidence> {
         ],
     })
 }
+
+#[cfg(test)]
+mod tests;

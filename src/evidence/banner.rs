@@ -139,3 +139,6 @@ pub(super) fn banner_read(scene: &Scene<'_>) -> Option<Evidence> {
     };
     Some(Evidence { rule: "banner-read", says, packets: telling(scene), claims: vec![] })
 }
+
+#[cfg(test)]
+mod tests;

@@ -284,3 +284,6 @@ pub(super) fn address_given(scene: &Scene<'_>) -> Option<Evidence> {
         claims: vec![Claim::clears(Place::CLIENT, Place::END, Suspects::of(&[Suspect::ClientName]))],
     })
 }
+
+#[cfg(test)]
+mod tests;

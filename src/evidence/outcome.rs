@@ -75,3 +75,6 @@ fn established(attempt: Option<&Attempt>, connection: &Connection) -> Outcome {
         Outcome::NotSsh
     }
 }
+
+#[cfg(test)]
+mod tests;

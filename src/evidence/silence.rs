@@ -233,3 +233,6 @@ fn last_router(scene: &Scene<'_>) -> u8 {
         .max()
         .unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@ mod distance;
 mod owner;
 mod segment;
 mod survey;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 

@@ -6,6 +6,8 @@
 mod asked;
 mod plan;
 mod planner;
+#[cfg(test)]
+mod tests;
 
 pub use plan::{Action, Means, Plan, Step};
 pub use planner::Planner;

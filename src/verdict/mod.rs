@@ -4,6 +4,8 @@
 //! No weights, no scores.
 
 mod next;
+#[cfg(test)]
+mod tests;
 mod usual;
 
 use std::cmp::Reverse;

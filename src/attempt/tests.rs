@@ -1,0 +1,401 @@
+//! The tracker, packet by packet.
+
+use super::{About, Attempt, Connections, Entry, Handshake, Outcome, ResetBy, Tracker, What, ssh_line};
+use crate::recording::Body;
+use crate::testing::{Script, address, attempt, attempts, feed};
+
+/// A handshake, from 0.000 to 0.002.
+const ESTABLISHED: &str = "
+    0.000 > S
+    0.001 < S.
+    0.002 > .
+";
+
+fn after_handshake(more: &str) -> Attempt {
+    attempt(&format!("{ESTABLISHED}{more}"))
+}
+
+fn ended(attempt: &Attempt) -> (Handshake, Outcome) {
+    (attempt.handshake, attempt.outcome)
+}
+
+fn acceptable(entry: &Entry) -> Option<bool> {
+    match entry.what {
+        What::Rst { acceptable, .. } => Some(acceptable),
+        _ => None,
+    }
+}
+
+fn about(attempt: &Attempt) -> Vec<About> {
+    let about = |e: &Entry| if let What::Icmp(seen) = e.what { Some(seen.about) } else { None };
+    attempt.timeline.iter().filter_map(about).collect()
+}
+
+#[test]
+fn a_syn_sent_again_is_the_same_attempt() {
+    let one = attempt("0.0 > S\n 1.0 > S\n 3.0 > S");
+    assert_eq!((one.syn, one.syn_ack, one.timeline.len()), (3, 0, 3));
+    assert_eq!(one.first_syn.nanos(), 0);
+    assert_eq!(ended(&one), (Handshake::Unanswered, Outcome::Timeout));
+}
+
+#[test]
+fn a_new_initial_sequence_number_on_a_used_pair_is_a_new_attempt() {
+    let two = attempts("0 > S\n 0.1 < R.\n 5 > S seq=7000\n 5.1 < S. ack=7001\n 5.2 > . seq=7001");
+    assert_eq!(two.len(), 2);
+    assert_eq!(ended(&two[0]), (Handshake::Reset, Outcome::Reset));
+    assert_eq!(ended(&two[1]), (Handshake::Completed, Outcome::NoBanner));
+    assert_eq!((two[0].syn, two[1].syn, two[1].isn.0), (1, 1, 7000));
+}
+
+#[test]
+fn what_comes_late_for_an_earlier_attempt_on_the_pair_is_not_the_later_ones_answer() {
+    let two = attempts("0 > S\n 5 > S seq=7000\n 5.1 < S. ack=1001\n 5.2 < R. ack=1001");
+    assert_eq!(ended(&two[1]), (Handshake::Unanswered, Outcome::Timeout));
+    assert_eq!(two[1].syn_ack, 0);
+}
+
+#[test]
+fn packets_without_a_syn_are_no_attempt() {
+    assert!(attempts("0 > P. data=\"x\"\n 0.1 < P. data=\"y\"\n 0.2 < R.\n 0.3 < S.").is_empty());
+}
+
+#[test]
+fn a_reset_is_believed_if_it_acknowledges_the_syn() {
+    for (ack, believed) in [("ack=1001", true), ("ack=1000", true), ("ack=999", false), ("ack=1002", false)] {
+        let one = attempt(&format!("0 > S\n 0.1 < R. {ack}"));
+        assert_eq!(one.handshake == Handshake::Reset, believed, "{ack}");
+        assert_eq!(one.outcome == Outcome::Reset, believed, "{ack}");
+        assert_eq!(acceptable(&one.timeline[1]), Some(believed), "{ack}: noted either way");
+    }
+}
+
+#[test]
+fn a_reset_without_ack_proves_nothing() {
+    let one = attempt("0 > S\n 0.1 < R ack=1001");
+    assert_eq!(ended(&one), (Handshake::Unanswered, Outcome::Timeout));
+    assert_eq!(acceptable(&one.timeline[1]), Some(false));
+}
+
+#[test]
+fn our_own_kernels_reset_of_a_probes_syn_ack_is_no_refusal() {
+    let one = attempt("0 > S ttl=5\n 0.1 < S.\n 0.1001 > R");
+    assert_eq!(ended(&one), (Handshake::HalfOpen, Outcome::HalfOpen));
+    assert_eq!(one.reset_after_handshake_by, None);
+    assert!(matches!(one.timeline[2].what, What::Rst { from_client: true, .. }));
+}
+
+#[test]
+fn syn_acks_that_the_client_ignores_leave_it_half_open() {
+    let one = attempt("0 > S\n 0.1 < S.\n 1.0 > S\n 1.1 < S.\n 2.1 < S.");
+    assert_eq!((one.syn, one.syn_ack), (2, 3));
+    assert_eq!(ended(&one), (Handshake::HalfOpen, Outcome::HalfOpen));
+}
+
+#[test]
+fn a_syn_ack_that_acknowledges_something_else_is_not_ours() {
+    let one = attempt("0 > S\n 0.1 < S. ack=1000\n 0.2 < S. ack=5");
+    assert_eq!((one.syn_ack, one.handshake), (0, Handshake::Unanswered));
+}
+
+#[test]
+fn a_reset_while_half_open_is_a_reset() {
+    assert_eq!(ended(&attempt("0 > S\n 0.1 < S.\n 0.2 < R.")), (Handshake::Reset, Outcome::Reset));
+}
+
+#[test]
+fn an_ack_completes_the_handshake_whether_or_not_it_carries_data() {
+    let silent = after_handshake("");
+    assert_eq!(ended(&silent), (Handshake::Completed, Outcome::NoBanner));
+    let with_data = attempt("0 > S\n 0.1 < S.\n 0.2 > P. data=\"hello\"");
+    assert_eq!((with_data.handshake, with_data.client_bytes), (Handshake::Completed, 5));
+}
+
+#[test]
+fn an_ack_of_something_else_completes_nothing() {
+    let one = attempt("0 > S\n 0.1 < S.\n 0.2 > . ack=9000");
+    assert_eq!(one.handshake, Handshake::HalfOpen, "9000 is the server's own number, not the next");
+}
+
+#[test]
+fn sequence_numbers_wrap() {
+    let one = attempt(
+        "0 > S seq=4294967295
+         0.1 < S. seq=4294967290 ack=0
+         0.2 > . seq=0 ack=4294967291
+         0.3 < P. seq=4294967291 ack=0 data=\"SSH-2.0-wrap\\r\\n\"",
+    );
+    assert_eq!((one.outcome, one.server_bytes), (Outcome::Open, 14));
+}
+
+#[test]
+fn the_first_of_fin_and_reset_decides() {
+    let fin_first = after_handshake("0.3 < F.\n 0.4 < R seq=9002");
+    assert_eq!(fin_first.outcome, Outcome::Closed);
+    assert_eq!(fin_first.reset_after_handshake_by, Some(ResetBy::Server));
+    let reset_first = after_handshake("0.3 < R\n 0.4 < F.");
+    assert_eq!(reset_first.outcome, Outcome::ResetAfterHandshake);
+    assert_eq!(reset_first.handshake, Handshake::Completed);
+}
+
+#[test]
+fn who_reset_is_told_apart() {
+    assert_eq!(after_handshake("0.3 > R").reset_after_handshake_by, Some(ResetBy::Client));
+    assert_eq!(after_handshake("0.3 > R\n 0.4 < R").reset_after_handshake_by, Some(ResetBy::Both));
+    let ours = after_handshake("0.3 > R");
+    assert_eq!(ours.outcome, Outcome::NoBanner, "our own reset is not the server's");
+}
+
+#[test]
+fn a_reset_outside_the_window_is_noted_and_not_believed() {
+    for (seq, believed) in [("9001", true), ("74536", true), ("74537", false), ("9000", false), ("1", false)]
+    {
+        let one = after_handshake(&format!("0.3 < R seq={seq}"));
+        assert_eq!(acceptable(&one.timeline[3]), Some(believed), "{seq}");
+        assert_eq!(one.outcome == Outcome::ResetAfterHandshake, believed, "{seq}");
+        assert_eq!(one.reset_after_handshake_by.is_some(), believed, "{seq}");
+    }
+}
+
+#[test]
+fn a_banner_is_put_together_from_segments_in_any_order() {
+    let one = after_handshake(
+        "0.3 < P. seq=9005 data=\"2.0-OpenSSH_9.2\\r\\n\"
+         0.4 < P. seq=9001 data=\"SSH-\"
+         0.5 < P. seq=9001 data=\"SSH-\"  # again",
+    );
+    assert_eq!(one.server_banner.as_deref(), Some("SSH-2.0-OpenSSH_9.2"));
+    assert_eq!((one.outcome, one.server_bytes), (Outcome::Open, 21));
+}
+
+#[test]
+fn lines_may_come_before_the_banner() {
+    let one = after_handshake("0.3 < P. data=\"Authorised use only\\r\\nnot SSH- yet\\r\\nSSH-2.0-x\\r\\n\"");
+    assert_eq!(one.server_banner.as_deref(), Some("SSH-2.0-x"));
+    assert_eq!(one.outcome, Outcome::Open);
+}
+
+#[test]
+fn what_is_no_line_beginning_with_ssh_is_not_ssh() {
+    for data in ["220 mail ESMTP\\r\\n", "HTTP/1.1 400\\r\\nX: SSH-2.0\\r\\n", "ssh-2.0-x\\r\\n"] {
+        let one = after_handshake(&format!("0.3 < P. data=\"{data}\""));
+        assert_eq!((one.outcome, one.server_banner), (Outcome::NotSsh, None), "{data}");
+    }
+}
+
+#[test]
+fn words_of_refusal_and_then_a_fin_are_a_refusal() {
+    let one = after_handshake("0.3 < P. data=\"Exceeded MaxStartups\\r\\n\"\n 0.4 < F. seq=9023");
+    assert_eq!(one.outcome, Outcome::Closed);
+}
+
+#[test]
+fn a_reset_counts_until_the_key_exchange_is_through() {
+    let banner = "0.3 < P. data=\"SSH-2.0-x\\r\\n\"\n";
+    let soon = after_handshake(&format!("{banner} 0.4 < R seq=9012"));
+    assert_eq!(soon.outcome, Outcome::ResetAfterHandshake);
+    let late = after_handshake(&format!("{banner} 0.4 < P. seq=9012 len=1400\n 9.0 < R seq=10412"));
+    assert_eq!(late.outcome, Outcome::Open);
+}
+
+#[test]
+fn bytes_that_were_not_captured_are_not_taken_for_silence() {
+    let one = after_handshake("0.3 < P. data=\"SSH-2.0-x\\r\\n\" cut=54");
+    assert_eq!((one.outcome, one.server_bytes), (Outcome::Completed, 11));
+}
+
+#[test]
+fn another_port_is_not_judged_as_ssh() {
+    let one = attempt("0 > 50022:443 S\n 0.1 < 50022:443 S.\n 0.2 > 50022:443 .");
+    assert_eq!(ended(&one), (Handshake::Completed, Outcome::Completed));
+}
+
+#[test]
+fn an_error_is_matched_by_destination_ports_and_sequence_number() {
+    let one = attempt("0 > S ttl=64 | 3/13 10.22.1.1 qsrc=203.0.113.9 qid=1");
+    assert_eq!(ended(&one), (Handshake::Rejected, Outcome::Rejected));
+    let icmp = one.icmp.unwrap();
+    assert_eq!((icmp.icmp_type, icmp.code, icmp.from), (3, 13, address("10.22.1.1")));
+    assert_eq!(about(&one), [About::Syn(0)], "there was only one SYN");
+}
+
+#[test]
+fn an_error_names_its_syn_by_identification() {
+    let one = attempt(
+        "0.0 > S ttl=1 id=101
+         0.1 > S ttl=2 id=102
+         0.2 < 11/0 10.22.1.1 about=1
+         0.3 < 11/0 198.18.1.1 about=2 quote=8
+         0.4 < 11/0 198.18.9.9 about=2 qid=7",
+    );
+    assert_eq!(about(&one), [About::Syn(0), About::Syn(1), About::SomeSyn]);
+}
+
+#[test]
+fn an_error_with_a_rewritten_sequence_number_is_known_by_its_identification() {
+    let one = attempt(
+        "0.0 > S ttl=1 id=101
+         0.1 > S ttl=2 id=102
+         0.2 < 11/0 10.22.1.1 about=1 qseq=777777 quote=8",
+    );
+    assert_eq!(about(&one), [About::Syn(0)]);
+    let neither = attempt("0.0 > S id=101\n 0.2 < 3/1 10.22.1.1 qseq=777777 qid=55 quote=8");
+    assert!(about(&neither).is_empty());
+    assert_eq!(neither.handshake, Handshake::Unanswered);
+    let zero = attempt("0.0 > S id=0\n 0.2 < 3/1 10.22.1.1 qseq=777777 quote=8");
+    assert!(about(&zero).is_empty(), "an identification of 0 tells nothing");
+}
+
+#[test]
+fn an_error_over_v6_names_its_syn_by_timestamp() {
+    let one = attempt(
+        "client fd22::2
+         target 2001:db8::4
+         0.0 > S ttl=1 ts=501/0
+         0.1 > S ttl=2 ts=502/0
+         0.2 < 3/0 fd22::1 about=1
+         0.3 < 3/0 2001:db8::1 about=2",
+    );
+    assert_eq!(about(&one), [About::Syn(0), About::Syn(1)]);
+    assert_eq!(one.handshake, Handshake::Unanswered);
+}
+
+#[test]
+fn an_error_about_our_reset_refuses_nothing() {
+    let one = attempt(
+        "0.0 > S ttl=5
+         0.1 < S.
+         0.2 > R
+         0.3 < 3/1 198.18.1.1",
+    );
+    assert_eq!(about(&one), [About::Later]);
+    assert_eq!(ended(&one), (Handshake::HalfOpen, Outcome::HalfOpen));
+    let unanswered = attempt("0.0 > S ttl=5\n 0.2 > R\n 0.3 < 3/1 198.18.1.1");
+    assert_eq!(about(&unanswered), [About::Later]);
+    assert_eq!((unanswered.handshake, unanswered.icmp), (Handshake::Unanswered, None));
+}
+
+#[test]
+fn an_error_about_another_connection_is_left_alone() {
+    let two = attempts(
+        "0.0 > 20000:22 S
+         0.1 > 20001:22 S
+         0.2 < 3/13 10.22.1.1 about=1",
+    );
+    assert_eq!(
+        two.iter().map(|a| a.handshake).collect::<Vec<_>>(),
+        [Handshake::Rejected, Handshake::Unanswered]
+    );
+}
+
+#[test]
+fn time_exceeded_refuses_a_full_syn_but_not_a_probe() {
+    let probe = attempt("0 > S ttl=3 | 11/0 198.18.1.1");
+    assert_eq!(ended(&probe), (Handshake::Unanswered, Outcome::Timeout));
+    assert_eq!(about(&probe), [About::Syn(0)]);
+    let full = attempt("0 > S ttl=64 | 11/0 198.18.1.1");
+    assert_eq!(ended(&full), (Handshake::Rejected, Outcome::Rejected));
+    assert_eq!(full.icmp.unwrap().icmp_type, 11);
+}
+
+#[test]
+fn packet_too_big_refuses_nothing() {
+    let one = attempt("0 > S | 3/4 198.18.1.1");
+    assert_eq!(one.handshake, Handshake::Unanswered);
+    assert_eq!(one.timeline.len(), 2);
+}
+
+#[test]
+fn a_syn_ack_overrules_an_error_that_came_first() {
+    let one = attempt("0.0 > S\n 0.1 < 3/1 10.22.1.1\n 1.0 > S\n 1.1 < S.\n 1.2 > .");
+    assert_eq!(ended(&one), (Handshake::Completed, Outcome::NoBanner));
+}
+
+#[test]
+fn an_error_after_completion_changes_nothing() {
+    let one = after_handshake("0.3 < 3/13 10.22.1.1 about=1\n 0.4 < 3/1 10.22.1.1 about=3");
+    assert_eq!(ended(&one), (Handshake::Completed, Outcome::NoBanner));
+    assert_eq!(one.icmp, None);
+    assert_eq!(about(&one), [About::Syn(0), About::Later]);
+}
+
+#[test]
+fn whether_a_frame_was_for_this_machine_is_noted() {
+    let to_us = |line: &str| {
+        let one = attempt(&format!("0 > S\n {line}"));
+        let What::SynAck(segment) = one.timeline[1].what else { panic!() };
+        (segment.to_us, segment.checksum_ok)
+    };
+    assert_eq!(to_us("0.1 < S."), (Some(true), Some(true)));
+    assert_eq!(to_us("0.1 < stray S."), (Some(false), Some(true)));
+    assert_eq!(to_us("0.1 < S. badsum"), (Some(true), Some(false)));
+}
+
+#[test]
+fn too_many_attempts_at_once_are_counted_and_the_oldest_forgotten() {
+    let mut tracker = Tracker::with_capacity(2);
+    feed(
+        &mut tracker,
+        &Script::new(
+            "0.0 > 20000:22 S
+             0.1 > 20001:22 S
+             0.2 > 20000:22 S        # the same again
+             0.3 > 20002:22 S
+             0.4 < 20000:22 R.       # about the one forgotten
+             0.5 < 20001:22 R.
+             0.6 < 3/13 10.22.1.1 about=1",
+        ),
+    );
+    assert_eq!(tracker.evicted(), 1);
+    let ports: Vec<(u16, Handshake)> = tracker.attempts().map(|a| (a.client.port(), a.handshake)).collect();
+    assert_eq!(ports, [(20001, Handshake::Reset), (20002, Handshake::Unanswered)]);
+}
+
+#[test]
+fn a_forgotten_pair_may_be_used_again() {
+    let mut tracker = Tracker::with_capacity(1);
+    feed(&mut tracker, &Script::new("0 > 20000:22 S\n 1 > 20000:22 S seq=7\n 2 < 20000:22 R. ack=8"));
+    assert_eq!(tracker.evicted(), 1);
+    assert_eq!(tracker.attempts().next().unwrap().handshake, Handshake::Reset);
+}
+
+#[test]
+fn a_very_long_connection_keeps_the_beginning_of_its_timeline() {
+    let bytes = (0..600).map(|i| format!("1.{i:03} < P. seq={} data=\"x\"", 9001 + i));
+    let one = after_handshake(&bytes.collect::<Vec<_>>().join("\n"));
+    assert_eq!((one.timeline.len(), one.server_bytes), (512, 600));
+}
+
+#[test]
+fn an_identification_line_is_cut_and_cleaned() {
+    assert_eq!(ssh_line(b"SSH-2.0-x\r\n").as_deref(), Some("SSH-2.0-x"));
+    assert_eq!(ssh_line(b"a\nSSH-2.0-y").as_deref(), Some("SSH-2.0-y"));
+    assert_eq!(ssh_line(b"xSSH-2.0\n"), None);
+    assert_eq!(ssh_line(&[b"SSH-".as_slice(), &[b'v'; 400]].concat()).unwrap().len(), 255);
+}
+
+#[test]
+fn a_kernel_connection_is_what_its_events_say() {
+    let script = Script::new(
+        "0.0 ! connect 0 started
+         0.1 ! connect 0 established
+         0.2 ! connect 0 received \"hello\\r\\nSSH-\"
+         0.3 ! connect 0 received \"2.0-x\\r\\n\"
+         0.4 ! connect 1 started port=50023
+         0.5 ! connect 1 failed 111 port=50023",
+    );
+    let mut connections = Connections::default();
+    let mut over = Vec::new();
+    for record in script.records() {
+        let Body::Event(event) = &record.body else { panic!() };
+        connections.event(record.number, record.at, event);
+        over.push(connections.get(0).unwrap().is_over());
+    }
+    assert_eq!(over, [false, false, true, true, true, true], "a line begun with SSH- is enough");
+    let [first, second] = connections.iter().collect::<Vec<_>>()[..] else { panic!() };
+    assert_eq!(first.banner().as_deref(), Some("SSH-2.0-x"));
+    assert_eq!(first.records.iter().map(|r| r.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(first.client.unwrap().port(), 50022);
+    assert_eq!(second.failed.as_ref().unwrap().0, 111);
+    assert!(second.is_over() && second.banner().is_none() && second.established.is_none());
+}

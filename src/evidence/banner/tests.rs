@@ -1,0 +1,149 @@
+//! The way there has two routers, 10.22.1.1 (edge) and 198.18.1.1.
+
+use crate::testing::{Found, diagnose};
+
+/// The handshake, as the kernel and the wire tell it: records 1 to 7.
+const BEGIN: &str = "
+    0.000 ! start
+    0.000 ! route gw=10.22.1.1
+    0.000 ! connect 0 started
+    0.001 > S id=1 ts=1/0
+    0.002 < S. ts=5/1 ttl=62
+    0.003 > .
+    0.003 ! connect 0 established
+";
+
+/// A SYN that runs out at hop 1 is answered, and hop 2 lives.
+const BY_THE_EDGE: &str = "
+    0.020 > 20000:22 S ttl=1 ts=9/0 | S. ts=7/9 ttl=64
+    0.030 > 20000:22 R
+    0.040 > echo 1 ttl=1            | 11/0 10.22.1.1
+    0.050 > echo 2 ttl=2            | 11/0 198.18.1.1
+    0.060 > echo 3 ttl=3            | echo-reply 3
+";
+
+const BY_THE_VM: &str = "
+    0.020 > 20000:22 S ttl=1        | 11/0 10.22.1.1
+    0.022 > 20000:22 S ttl=2        | 11/0 198.18.1.1
+    0.024 > 20000:22 S ttl=3 ts=9/0 | S. ts=7/9 ttl=62
+    0.030 > 20000:22 R
+    0.040 > echo 1 ttl=1            | 11/0 10.22.1.1
+    0.050 > echo 2 ttl=2            | 11/0 198.18.1.1
+    0.060 > echo 3 ttl=3            | echo-reply 3
+";
+
+const EARLY: &str = "handshake-from-before-path-end";
+
+fn trace(lines: &str) -> Found {
+    diagnose(&format!("{BEGIN}{lines} 9.0 ! capture\n 9.1 ! end"))
+}
+
+#[test]
+fn a_box_before_the_vm_answers_and_stays_silent() {
+    let found = trace(&format!("{BY_THE_EDGE} 2.1 ! connect 0 abandoned 2100\n"));
+    assert_eq!(found.outcome(), "intercepted");
+    assert_eq!(found.cites(EARLY), [8, 9, 11, 12]);
+    assert_eq!(found.claims(EARLY), ["likely 1 edge-proxy edge-firewall azure-firewall"].map(sorted));
+    assert!(["edge-proxy", "edge-firewall"].contains(&found.standing()[0]));
+    assert!(found.stands("vm-sshd-hung"), "the box may hand it on to a VM that is at fault");
+}
+
+#[test]
+fn the_vm_itself_answers_and_stays_silent() {
+    let found = trace(&format!("{BY_THE_VM} 2.1 ! connect 0 abandoned 2100\n"));
+    assert_eq!(found.outcome(), "no-banner");
+    assert!(!found.has(EARLY));
+    assert_eq!(found.claims("after-the-handshake"), ["likely 1-end vm-sshd-hung"]);
+    assert_eq!(found.standing()[0], "vm-sshd-hung");
+}
+
+#[test]
+fn a_box_that_hands_the_connection_on_does_not_intercept() {
+    let banner = "0.1 < P. data=\"SSH-2.0-x\\r\\n\" ttl=60\n 0.1 ! connect 0 received \"SSH-2.0-x\\r\\n\"\n";
+    let found = trace(&format!("{BY_THE_EDGE} {banner}"));
+    assert_eq!(found.outcome(), "open", "the data came from farther away than the SYN/ACK");
+    assert!(found.has(EARLY));
+    assert!(found.standing().is_empty());
+    let relay = trace(&format!("{BY_THE_EDGE} {}", banner.replace("ttl=60", "ttl=62")));
+    assert_eq!(relay.outcome(), "intercepted");
+    assert!(relay.says("banner-read").starts_with("behind whoever answers"));
+}
+
+#[test]
+fn a_port_that_takes_another_way_is_not_measured_by_the_control_path() {
+    let other_way = "
+        0.020 > 20000:22 S ttl=2        | 11/0 198.18.77.1
+        0.030 > 20000:22 S ttl=3 ts=9/0 | S. ts=7/9 ttl=62
+        0.040 > 20000:22 R
+        0.050 > echo 1 ttl=2            | 11/0 198.18.1.1
+        0.060 > echo 2 ttl=3            | 11/0 198.18.2.1
+        0.070 > echo 3 ttl=4            | echo-reply 3
+    ";
+    assert!(!trace(other_way).has(EARLY));
+    assert!(trace(&other_way.replace("198.18.77.1", "198.18.1.1")).has(EARLY));
+}
+
+#[test]
+fn how_an_established_connection_ends_says_who_usually_does_that() {
+    for (ends, outcome, claim, cites) in [
+        (
+            "0.1 < R\n 0.1 ! connect 0 broken 104\n",
+            "reset-after-handshake",
+            "likely 1-end edge-ids vm-sshd-refuses",
+            vec![3, 5, 7, 8, 9],
+        ),
+        (
+            "0.1 < F.\n 0.1 ! connect 0 closed\n",
+            "closed",
+            "likely 1-end vm-sshd-refuses",
+            vec![3, 5, 7, 8, 9],
+        ),
+        (
+            "0.1 < P. data=\"Not allowed at this time\\r\\n\"
+             0.1 ! connect 0 received \"Not allowed at this time\\r\\n\"
+             0.1 < F. seq=9027\n 0.1 ! connect 0 closed\n",
+            "closed",
+            "likely 1-end vm-sshd-refuses",
+            vec![3, 5, 7, 8, 9, 10, 11],
+        ),
+        (
+            "0.1 < P. data=\"220 mail\\r\\n\"
+             0.1 ! connect 0 received \"220 mail\\r\\n\"
+             2.1 ! connect 0 abandoned 2100\n",
+            "not-ssh",
+            "likely 1-end vm-other-service",
+            vec![3, 5, 7, 8, 9, 10],
+        ),
+        ("2.1 ! connect 0 abandoned 2100\n", "no-banner", "likely 1-end vm-sshd-hung", vec![3, 5, 7, 8]),
+    ] {
+        let found = trace(ends);
+        assert_eq!(found.outcome(), outcome);
+        assert_eq!(found.claims("after-the-handshake"), [claim], "{outcome}");
+        assert_eq!(found.cites("after-the-handshake"), cites, "{outcome}");
+        assert!(!found.has("banner-read"), "{outcome}");
+        assert!(found.stands("edge-ids") && found.stands("edge-proxy"), "{outcome}: a box may do the same");
+    }
+}
+
+#[test]
+fn a_banner_is_enough() {
+    let found = trace("0.1 < P. data=\"SSH-2.0-x\\r\\n\"\n 0.1 ! connect 0 received \"SSH-2.0-x\\r\\n\"\n");
+    assert_eq!((found.outcome(), found.rules().as_str()), ("open", "banner-read"));
+    assert_eq!(found.cites("banner-read"), [3, 5, 7, 8, 9]);
+    assert_eq!(found.0.banner.as_deref(), Some("SSH-2.0-x"));
+    assert!(found.standing().is_empty() && found.cleared().is_empty());
+}
+
+#[test]
+fn a_reset_that_answers_the_syn_is_not_after_the_handshake() {
+    let found = diagnose("0 > S\n 0.1 < S.\n 0.2 < R.");
+    assert_eq!(found.outcome(), "reset");
+    assert!(!found.has("after-the-handshake"));
+}
+
+/// Names in path order, as sets are told.
+fn sorted(claim: &str) -> String {
+    let [strength, places, whom @ ..] = &claim.split(' ').collect::<Vec<_>>()[..] else { panic!() };
+    let known = crate::evidence::Suspect::ALL.iter().map(|s| s.name()).filter(|n| whom.contains(n));
+    format!("{strength} {places} {}", known.collect::<Vec<_>>().join(" "))
+}

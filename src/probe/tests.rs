@@ -1,0 +1,513 @@
+//! The planner in virtual time, against networks of a few lines.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Action, Means, Plan, Planner, Step};
+use crate::recording::{KernelProbe, Timestamp};
+use crate::testing::{CLIENT, Script, TARGET, address};
+
+const MS: i64 = 1_000_000;
+const SECOND: i64 = 1_000 * MS;
+const ROUTERS: [&str; 4] = ["11/0 10.22.1.1", "11/0 198.18.1.1", "11/0 198.18.2.1", "11/0 198.18.3.1"];
+
+/// What a network says to a probe: its port (0 for an echo) and its hop limit; as lines of a script say it.
+type Network = fn(u16, u8) -> &'static str;
+
+/// Four routers, and nobody behind them says anything.
+fn dark(_: u16, ttl: u8) -> &'static str {
+    ROUTERS.get(usize::from(ttl) - 1).unwrap_or(&"")
+}
+
+/// The VM answers pings and resets what is closed.
+fn vm(port: u16, ttl: u8) -> &'static str {
+    match (port, ttl) {
+        (_, 1..=4) => dark(port, ttl),
+        (0, _) => "echo-reply",
+        _ => "R. ttl=60",
+    }
+}
+
+/// So does one with sshd.
+fn sshd(port: u16, ttl: u8) -> &'static str {
+    if port == 22 && ttl > 4 { "S. ttl=60" } else { vm(port, ttl) }
+}
+
+/// Hop 1 drops SYNs to port 22.
+fn edge_drops(port: u16, ttl: u8) -> &'static str {
+    if port == 22 && ttl > 1 { "" } else { vm(port, ttl) }
+}
+
+/// Hop 1 resets them.
+fn edge_resets(port: u16, ttl: u8) -> &'static str {
+    if port == 22 && ttl > 1 { "R. ttl=64" } else { vm(port, ttl) }
+}
+
+/// Hop 1 lets nothing out but pings and port 443.
+fn edge_lets_https_out(port: u16, ttl: u8) -> &'static str {
+    if ttl > 1 && !matches!(port, 0 | 443) { "" } else { vm(port, ttl) }
+}
+
+/// Only the client's own kernel is in the way of its own SYNs (which alone have a hop limit of 64).
+fn all_dark(_: u16, _: u8) -> &'static str {
+    ""
+}
+
+#[derive(Clone, Copy)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a separate fact of the world")]
+struct Setting {
+    network: Network,
+    /// The kernel's SYN gets to the wire.
+    kernel_out: bool,
+    /// What comes back gets to the kernel.
+    kernel_in: bool,
+    /// sshd speaks.
+    banner: bool,
+    targets: usize,
+    routed: bool,
+    means: Means,
+    seed: u64,
+}
+
+const RAW: Means = Means { raw: true, datagram_icmp: true };
+
+fn usual(network: Network) -> Setting {
+    Setting {
+        network,
+        kernel_out: true,
+        kernel_in: true,
+        banner: true,
+        targets: 1,
+        routed: true,
+        means: RAW,
+        seed: 7,
+    }
+}
+
+/// What a trace did.
+struct Trace {
+    actions: Vec<(i64, Action)>,
+    ended: i64,
+    /// Most kernel connections that were open at once.
+    most_open: usize,
+}
+
+/// Virtual time, the wire and the kernel.
+struct World {
+    setting: Setting,
+    script: Script,
+    planner: Planner,
+    handled: usize,
+    announced: usize,
+    pending: BTreeMap<(i64, usize), String>,
+    open: BTreeSet<u32>,
+}
+
+fn seconds(at: i64) -> String {
+    format!("{}.{:09}", at / SECOND, at % SECOND)
+}
+
+fn run(setting: Setting) -> Trace {
+    let mut targets = vec![address(TARGET)];
+    targets.extend((1..setting.targets).map(|n| address(&format!("198.19.0.{}", 4 + n))));
+    let plan = Plan {
+        sources: targets.iter().map(|_| setting.routed.then(|| address(CLIENT))).collect(),
+        targets,
+        port: 22,
+        seed: setting.seed,
+        deadline: 10 * SECOND,
+        banner_wait: 2 * SECOND,
+        means: setting.means,
+        mss: 1460,
+    };
+    let planner = Planner::new(plan, Timestamp::from_nanos(0));
+    let (script, pending, open) = (Script::new(""), BTreeMap::new(), BTreeSet::new());
+    let mut world = World { setting, script, planner, handled: 0, announced: 0, pending, open };
+    let mut trace = Trace { actions: Vec::new(), ended: 0, most_open: 0 };
+    let mut now = 0;
+    for _ in 0..20_000 {
+        world.deliver(now);
+        match world.planner.step(Timestamp::from_nanos(now)) {
+            Step::Do(action) => {
+                world.act(now, &action);
+                trace.actions.push((now, action));
+                trace.most_open = trace.most_open.max(world.open.len());
+            }
+            Step::Wait { until, why } => {
+                assert!(until.nanos() > now, "waits for the past: {why}");
+                let next = world.pending.keys().next().map_or(i64::MAX, |(at, _)| *at);
+                now = until.nanos().min(next.max(now));
+            }
+            Step::Finished => {
+                trace.ended = now;
+                assert!(matches!(world.planner.step(Timestamp::from_nanos(now)), Step::Finished));
+                return trace;
+            }
+        }
+    }
+    panic!("it does not end");
+}
+
+impl World {
+    /// Writes a line into the recording, now or later.
+    fn at(&mut self, at: i64, line: &str) {
+        self.announced += 1;
+        self.pending.insert((at, self.announced), format!("{} {line}", seconds(at)));
+    }
+
+    fn deliver(&mut self, now: i64) {
+        while let Some(entry) = self.pending.first_entry().filter(|e| e.key().0 <= now) {
+            let line = entry.remove();
+            self.record(&line);
+        }
+    }
+
+    fn record(&mut self, line: &str) {
+        self.script.line(line);
+        for record in self.script.records().skip(self.handled) {
+            self.planner.handle(&record);
+        }
+        self.handled = self.script.len();
+    }
+
+    fn act(&mut self, now: i64, action: &Action) {
+        let t = seconds(now);
+        match action {
+            Action::SendSyn(syn) => {
+                let (client, port, ttl) = (syn.source.port(), syn.destination.port(), syn.hop_limit.0);
+                let (id, isn, clock) = (syn.identification, syn.isn.0, syn.timestamp);
+                self.record(&format!("{t} > {client}:{port} S ttl={ttl} id={id} seq={isn} ts={clock}/0"));
+                let later = now + i64::from(ttl.min(5)) * MS;
+                let ack = isn.wrapping_add(1);
+                match (self.setting.network)(port, ttl) {
+                    "" => {}
+                    error if error.contains('/') => {
+                        let about = self.script.len();
+                        self.at(later, &format!("< {error} about={about}"));
+                    }
+                    answer if answer.starts_with('S') => {
+                        for again in [0, SECOND] {
+                            let answer = format!("< {client}:{port} {answer} ack={ack} ts=1/{clock}");
+                            self.at(later + again, &answer);
+                        }
+                    }
+                    answer => self.at(later, &format!("< {client}:{port} {answer} ack={ack}")),
+                }
+            }
+            Action::SendEcho(echo) => {
+                let (sequence, ttl) = (echo.sequence, echo.hop_limit.0);
+                self.record(&format!("{t} > echo {sequence} ttl={ttl}"));
+                let later = now + i64::from(ttl.min(5)) * MS;
+                match (self.setting.network)(0, ttl) {
+                    "" => {}
+                    "echo-reply" => self.at(later, &format!("< echo-reply {sequence}")),
+                    error => {
+                        let about = self.script.len();
+                        self.at(later, &format!("< {error} about={about}"));
+                    }
+                }
+            }
+            Action::SendReset(reset) => {
+                let (client, seq) = (reset.source.port(), reset.seq.0);
+                self.record(&format!("{t} > {client}:{} R seq={seq}", reset.destination.port()));
+            }
+            Action::Connect { id, server } => {
+                self.open.insert(*id);
+                self.connect(now, *id, &format!("server={}", server.ip()));
+            }
+            Action::Abandon { id } => {
+                self.open.remove(id);
+                let server = format!("server=198.19.0.{}", 4 + id);
+                self.record(&format!("{t} ! connect {id} abandoned 1 port={} {server}", 50022 + id));
+            }
+            Action::Ask { id, probe, hop_limit } => {
+                let (kind, port) = match probe {
+                    KernelProbe::Connect(server) => ("connect", server.port()),
+                    KernelProbe::Echo(_) => ("echo", 0),
+                };
+                self.record(&format!("{t} ! ask {id} {kind} ttl={hop_limit}"));
+                let later = now + i64::from(*hop_limit) * MS;
+                match (self.setting.network)(port, *hop_limit) {
+                    "" => {}
+                    "echo-reply" => self.at(later, &format!("! answer {id} echo-reply {TARGET}")),
+                    error if error.contains('/') => self.at(later, &format!("! answer {id} {error}")),
+                    _ => self.at(later, &format!("! answer {id} failed 111")),
+                }
+            }
+        }
+    }
+
+    /// The kernel's connect(2), as far as it gets.
+    fn connect(&mut self, now: i64, id: u32, server: &str) {
+        let (t, port) = (seconds(now), 50022 + id);
+        let event = |stage: &str| format!("! connect {id} {stage} port={port} {server}");
+        self.record(&format!("{t} {}", event("started")));
+        let answer = (self.setting.network)(22, 64);
+        let raw = self.setting.means.raw;
+        let tries: &[i64] = if answer.is_empty() || !self.setting.kernel_in { &[0, 1, 3] } else { &[0] };
+        if !self.setting.kernel_out {
+            return;
+        }
+        for after in tries.iter().map(|s| now + s * SECOND) {
+            if raw {
+                self.at(after, &format!("> {port}:22 S seq=1000 {server}"));
+                if !answer.is_empty() {
+                    self.at(after + 5 * MS, &format!("< {port}:22 {answer} {server}"));
+                }
+            }
+            if !self.setting.kernel_in {
+                continue;
+            }
+            if answer.starts_with('S') {
+                if raw {
+                    self.at(after + 5 * MS, &format!("> {port}:22 . {server}"));
+                }
+                self.at(after + 5 * MS, &event("established"));
+                if self.setting.banner {
+                    self.at(after + 10 * MS, &event("received SSH-2.0-x\\r\\n"));
+                    self.open.remove(&id);
+                }
+            } else if answer.starts_with('R') {
+                self.at(after + 5 * MS, &event("failed 111"));
+                self.open.remove(&id);
+            }
+        }
+    }
+}
+
+impl Trace {
+    /// When each SYN was sent, to which port, from which port and with what hop limit.
+    fn syns(&self) -> Vec<(i64, u16, u16, u8)> {
+        let syn = |(at, action): &(i64, Action)| match action {
+            Action::SendSyn(s) => Some((*at, s.destination.port(), s.source.port(), s.hop_limit.0)),
+            _ => None,
+        };
+        self.actions.iter().filter_map(syn).collect()
+    }
+
+    /// When each probe was sent, by its hop limit.
+    fn by_hop(&self) -> BTreeMap<u8, Vec<i64>> {
+        let mut hops: BTreeMap<u8, Vec<i64>> = BTreeMap::new();
+        for (at, action) in &self.actions {
+            let hop = match action {
+                Action::SendSyn(syn) => syn.hop_limit.0,
+                Action::SendEcho(echo) => echo.hop_limit.0,
+                Action::Ask { hop_limit, .. } => *hop_limit,
+                _ => continue,
+            };
+            hops.entry(hop).or_default().push(*at);
+        }
+        hops
+    }
+
+    fn abandoned(&self) -> Option<i64> {
+        self.actions.iter().find(|(_, a)| matches!(a, Action::Abandon { .. })).map(|(at, _)| *at)
+    }
+
+    fn resets(&self) -> Vec<u16> {
+        let reset =
+            |(_, a): &(i64, Action)| if let Action::SendReset(r) = a { Some(r.source.port()) } else { None };
+        self.actions.iter().filter_map(reset).collect()
+    }
+}
+
+const NETWORKS: [(&str, Network); 7] = [
+    ("dark", dark),
+    ("vm", vm),
+    ("sshd", sshd),
+    ("edge_drops", edge_drops),
+    ("edge_resets", edge_resets),
+    ("edge_lets_https_out", edge_lets_https_out),
+    ("all_dark", all_dark),
+];
+
+#[test]
+fn every_trace_ends_in_time() {
+    for (name, network) in NETWORKS {
+        for kernel_out in [true, false] {
+            let trace = run(Setting { kernel_out, ..usual(network) });
+            assert!(trace.ended < 6 * SECOND, "{name}: {}", seconds(trace.ended));
+        }
+    }
+    assert!(run(usual(sshd)).ended < SECOND, "nothing to wait for");
+}
+
+#[test]
+fn no_port_gets_more_than_fifty_syns_a_second() {
+    for (name, network) in NETWORKS {
+        let mut times: BTreeMap<u16, Vec<i64>> = BTreeMap::new();
+        for (at, port, ..) in run(usual(network)).syns() {
+            times.entry(port).or_default().push(at);
+        }
+        // The kernel's own.
+        times.entry(22).or_default().extend([0, SECOND, 3 * SECOND]);
+        let to_ssh: Vec<i64> = run(usual(network)).syns().iter().filter(|s| s.1 == 22).map(|s| s.0).collect();
+        assert!(to_ssh.windows(2).all(|w| w[1] - w[0] > 20 * MS), "{name}: room for the kernel's own");
+        for (port, mut times) in times {
+            times.sort_unstable();
+            for from in &times {
+                let within = times.iter().filter(|t| (*from..from + SECOND).contains(t)).count();
+                assert!(within <= 50, "{name}: {within} SYNs to port {port} within a second");
+            }
+        }
+    }
+}
+
+#[test]
+fn no_hop_is_asked_for_more_errors_than_it_earns() {
+    for (name, network) in NETWORKS {
+        for (hop, times) in run(usual(network)).by_hop() {
+            for (i, at) in times.iter().enumerate() {
+                let earned = 5 + (at - times[0]) / SECOND;
+                assert!((i as i64) < earned, "{name}: hop {hop} asked {} times by {}", i + 1, seconds(*at));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_again_goes_from_a_fresh_port() {
+    for (name, network) in NETWORKS {
+        let mut flows: BTreeMap<u16, Vec<(u16, u8)>> = BTreeMap::new();
+        for (_, port, from, ttl) in run(usual(network)).syns() {
+            flows.entry(from).or_default().push((port, ttl));
+        }
+        for (from, syns) in flows {
+            assert!((20_000..32_000).contains(&from), "{name}: {from} may belong to a socket");
+            assert!(syns.windows(2).all(|w| w[0].0 == w[1].0 && w[0].1 < w[1].1), "{name}: {syns:?}");
+        }
+    }
+    let asked_again: Vec<_> = run(usual(edge_drops)).syns().into_iter().filter(|s| s.0 > SECOND).collect();
+    let ports: BTreeSet<u16> = asked_again.iter().map(|s| s.2).collect();
+    assert!(!asked_again.is_empty());
+    assert_eq!(ports.len(), asked_again.len(), "one SYN each");
+}
+
+#[test]
+fn a_refusal_is_confirmed_one_hop_limit_to_a_port() {
+    let trace = run(usual(edge_resets));
+    let to_ssh: Vec<(u16, u8)> = trace.syns().iter().filter(|s| s.1 == 22).map(|s| (s.2, s.3)).collect();
+    let sweep = to_ssh[0].0;
+    let alone: Vec<u8> = to_ssh.iter().filter(|(from, _)| *from != sweep).map(|(_, ttl)| *ttl).collect();
+    assert_eq!(alone, [1, 2], "the hop before it and its own");
+    assert!(to_ssh.iter().all(|(_, ttl)| *ttl <= 3), "no farther than one beyond the refusal");
+}
+
+#[test]
+fn unanswered_syns_are_asked_again_with_a_control_right_behind() {
+    let syns = run(usual(edge_drops)).syns();
+    for (at, _, _, ttl) in syns.iter().filter(|s| s.1 == 22 && s.0 > SECOND) {
+        let behind = syns.iter().any(|s| s.1 != 22 && s.3 == *ttl && (0..60 * MS).contains(&(s.0 - at)));
+        assert!(behind, "hop {ttl} at {}", seconds(*at));
+    }
+}
+
+#[test]
+fn every_half_open_connection_is_reset_once() {
+    // The trace lasts long enough for SYN/ACKs to come again.
+    let trace = run(Setting { banner: false, ..usual(sshd) });
+    let resets = trace.resets();
+    let unique: BTreeSet<&u16> = resets.iter().collect();
+    assert_eq!(unique.len(), resets.len(), "though SYN/ACKs come again");
+    let reached: BTreeSet<u16> = trace.syns().iter().filter(|s| s.1 == 22 && s.3 > 4).map(|s| s.2).collect();
+    assert!(reached.iter().all(|port| resets.contains(port)));
+    assert!(run(usual(vm)).resets().is_empty(), "a refused connection is not open");
+}
+
+#[test]
+fn a_syn_that_nobody_answered_is_reset_at_the_end() {
+    let trace = run(usual(edge_drops));
+    let beyond: BTreeSet<u16> = trace.syns().iter().filter(|s| s.1 == 22 && s.3 > 1).map(|s| s.2).collect();
+    let resets: BTreeSet<u16> = trace.resets().into_iter().collect();
+    assert!(beyond.is_subset(&resets), "its SYN/ACK may have been lost");
+}
+
+#[test]
+fn never_more_than_two_connections_at_once() {
+    let trace = run(Setting { targets: 5, ..usual(dark) });
+    assert_eq!(trace.most_open, 2);
+    let connects = trace.actions.iter().filter(|(_, a)| matches!(a, Action::Connect { .. })).count();
+    assert_eq!(connects, 5, "all have their turn");
+}
+
+#[test]
+fn a_connection_is_given_up_when_waiting_teaches_nothing() {
+    let silent = run(usual(dark)).abandoned().unwrap();
+    assert!((3_400 * MS..3_600 * MS).contains(&silent), "behind the SYN at 3 s: {}", seconds(silent));
+    let no_banner = run(Setting { banner: false, ..usual(sshd) }).abandoned().unwrap();
+    assert!((2_005 * MS..2_100 * MS).contains(&no_banner), "{}", seconds(no_banner));
+    let kept_in = run(Setting { kernel_out: false, ..usual(vm) }).abandoned().unwrap();
+    assert!((1_250 * MS..1_400 * MS).contains(&kept_in), "no SYN at its second try: {}", seconds(kept_in));
+    let kept_out = run(Setting { kernel_in: false, ..usual(sshd) }).abandoned().unwrap();
+    assert!(
+        (SECOND..1_100 * MS).contains(&kept_out),
+        "asked again behind the SYN/ACK: {}",
+        seconds(kept_out)
+    );
+    assert_eq!(run(usual(sshd)).abandoned(), None);
+    assert_eq!(run(usual(vm)).abandoned(), None);
+}
+
+#[test]
+fn where_nothing_answers_the_kernel_is_waited_for_even_if_its_syn_does_not_show() {
+    let trace = run(Setting { kernel_out: false, ..usual(all_dark) });
+    assert!(trace.abandoned().unwrap() >= 3_400 * MS, "no probe tells that anything leaves");
+}
+
+#[test]
+fn a_well_known_port_is_asked_where_the_closed_one_is_filtered_too() {
+    let to_https = |network| run(usual(network)).syns().iter().filter(|s| s.1 == 443).count();
+    assert!(to_https(edge_lets_https_out) >= 4);
+    assert_eq!(to_https(edge_drops), 0, "the closed port gets through");
+}
+
+#[test]
+fn a_connection_that_was_given_up_half_open_is_reset_too() {
+    let resets = run(Setting { kernel_in: false, ..usual(sshd) }).resets();
+    assert_eq!(resets.iter().filter(|port| **port == 50022).count(), 1);
+}
+
+#[test]
+fn a_listener_is_asked_no_more_than_needed() {
+    let reached = run(usual(sshd)).syns().iter().filter(|s| s.1 == 22 && s.3 > 4).count();
+    assert!(reached <= 1, "{reached} SYNs got to sshd beside the kernel's");
+}
+
+#[test]
+fn every_hop_is_asked_about_the_port_and_controls() {
+    let trace = run(usual(dark));
+    for hop in 1..=4 {
+        let syns: Vec<u16> = trace.syns().iter().filter(|s| s.3 == hop).map(|s| s.1).collect();
+        assert!(syns.contains(&22) && syns.iter().any(|p| *p > 61_000), "hop {hop}: {syns:?}");
+    }
+    assert!(trace.by_hop().keys().all(|hop| *hop <= 30));
+}
+
+#[test]
+fn without_privilege_only_the_kernels_means_are_used() {
+    let trace = run(Setting { means: Means { raw: false, datagram_icmp: true }, ..usual(vm) });
+    assert!(trace.syns().is_empty() && trace.resets().is_empty());
+    let asks = |wanted: fn(&KernelProbe) -> bool| {
+        trace.actions.iter().filter(|(_, a)| matches!(a, Action::Ask { probe, .. } if wanted(probe))).count()
+    };
+    assert!(asks(|p| matches!(p, KernelProbe::Connect(_))) >= 4);
+    assert!(asks(|p| matches!(p, KernelProbe::Echo(_))) >= 4);
+    let neither = run(Setting { means: Means { raw: false, datagram_icmp: false }, ..usual(vm) });
+    assert!(
+        !neither.actions.iter().any(|(_, a)| matches!(a, Action::Ask { probe: KernelProbe::Echo(_), .. }))
+    );
+}
+
+#[test]
+fn without_a_route_only_the_kernel_is_asked() {
+    let trace = run(Setting { routed: false, kernel_out: false, ..usual(all_dark) });
+    let [(0, Action::Connect { id: 0, .. }), (_, Action::Abandon { id: 0 })] = &trace.actions[..] else {
+        panic!("{:?}", trace.actions)
+    };
+}
+
+#[test]
+fn one_seed_one_trace() {
+    let told = |seed| format!("{:?}", run(Setting { seed, ..usual(edge_resets) }).actions);
+    assert_eq!(told(7), told(7));
+    assert_ne!(told(7), told(8));
+}
