@@ -4,6 +4,7 @@
 //! limits; the same as a control with ICMP echo and a closed port; then, on fresh ports, what those left open.
 
 mod asked;
+mod known;
 mod plan;
 mod planner;
 #[cfg(test)]

@@ -5,6 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use crate::packet::build;
 use crate::recording::{KernelProbe, Timestamp};
 
+/// A millisecond, in ns.
+pub(super) const MS: i64 = 1_000_000;
+
+/// The farthest hop asked.
+pub(super) const MAX_HOPS: u8 = 30;
+
 /// What the planner may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Means {

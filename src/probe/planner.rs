@@ -1,25 +1,22 @@
 //! The state machine.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::asked::{Flow, Flows, Random};
+use super::known::Known;
+use super::plan::{MAX_HOPS, MS};
 use super::{Action, Plan, Step};
 use crate::attempt::{Attempt, Connection, Connections, Handshake, Tracker, What};
 use crate::packet::{IcmpErrorKind, Transport, decode};
-use crate::path::{Networks, Path, Probe, ReplyKind, Survey, Via};
+use crate::path::{Probe, Survey, Via};
 use crate::recording::{Body, KernelProbe, Record, Timestamp};
-
-const MS: i64 = 1_000_000;
 
 /// Between two SYNs to the failing port: below 50 a second, the kernel's own included.
 const SYN_GAP: i64 = 22 * MS;
 
 /// Between two controls. Each hop gets one of each kind, far below any router's budget for errors.
 const CONTROL_GAP: i64 = 4 * MS;
-
-/// The farthest hop asked.
-const MAX_HOPS: u8 = 30;
 
 /// Hops asked beyond the last that answered anything; the inside of Azure may be silent for that long.
 const SILENT_HOPS: u8 = 12;
@@ -97,23 +94,6 @@ impl Sweep {
     fn new(via: Via, enabled: bool) -> Self {
         Self { via, flow: None, next: 1, enabled }
     }
-}
-
-/// What the replies so far tell.
-#[derive(Clone, Debug)]
-struct Known {
-    probes: Vec<Probe>,
-    path: Path,
-    /// Farthest router that answered anything.
-    last_router: u8,
-    /// Farthest router that answered a SYN to the port.
-    reached: u8,
-    /// Least hop limit that drew a refusal (RST or ICMP) of the port, and whether it is sure.
-    refused: Option<(u8, bool)>,
-    /// Least hop limit that drew a SYN/ACK on the port.
-    accepted: Option<u8>,
-    /// Largest round-trip time seen, ns.
-    rtt: i64,
 }
 
 impl Planner {
@@ -659,47 +639,4 @@ fn died_on_the_way(attempt: &Attempt) -> bool {
 fn syn_after_syn_ack(attempt: &Attempt) -> bool {
     let answered = attempt.timeline.iter().position(|e| matches!(e.what, What::SynAck(_)));
     answered.is_some_and(|at| attempt.timeline[at..].iter().any(|e| matches!(e.what, What::Syn(_))))
-}
-
-impl Known {
-    fn nothing() -> Self {
-        Self {
-            probes: Vec::new(),
-            path: Path::default(),
-            last_router: 0,
-            reached: 0,
-            refused: None,
-            accepted: None,
-            rtt: 0,
-        }
-    }
-
-    fn from(survey: &Survey, tracker: &Tracker, target: IpAddr, port: u16) -> Self {
-        let probes = survey.probes(target, tracker.attempts());
-        let path = Path::assemble(&probes, target, port, &Networks::default());
-        let via = Via::Tcp(port);
-        let swept = |p: &&Probe| p.hop_limit <= MAX_HOPS;
-        let routers = || probes.iter().filter(swept).filter(|p| p.time_exceeded().is_some());
-        let last_router = routers().map(|p| p.hop_limit).max().unwrap_or(0);
-        let reached = routers().filter(|p| p.via == via).map(|p| p.hop_limit).max().unwrap_or(0);
-        let answers = |wanted: fn(ReplyKind) -> bool| {
-            probes
-                .iter()
-                .filter(swept)
-                .filter(|p| p.via == via)
-                .flat_map(|p| p.replies.iter().map(move |r| (p.hop_limit, *r)))
-                .filter(move |(_, r)| wanted(r.kind))
-        };
-        let refused = answers(|k| matches!(k, ReplyKind::Rst | ReplyKind::Unreachable { .. }))
-            .map(|(hop, reply)| (hop, reply.exact))
-            .min_by_key(|(hop, exact)| (*hop, !exact));
-        let accepted = answers(|k| k == ReplyKind::SynAck).map(|(hop, _)| hop).min();
-        let rtt = probes
-            .iter()
-            .filter_map(|p| p.replies.first().map(|r| r.at.since(p.at)))
-            .filter(|rtt| (0..1_000 * MS).contains(rtt))
-            .max()
-            .unwrap_or(0);
-        Self { probes, path, last_router, reached, refused, accepted, rtt }
-    }
 }

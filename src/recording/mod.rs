@@ -7,6 +7,7 @@ mod buffer;
 mod cursor;
 mod escape;
 mod event;
+mod found;
 mod journal;
 mod pcap;
 mod pcapng;

@@ -3,7 +3,7 @@
 use pcap_parser::parse_pcap_header;
 
 use super::cursor::{Cursor, Endian};
-use super::read::FrameFound;
+use super::found::FrameFound;
 use super::{Direction, Timestamp};
 use crate::packet::LinkType;
 

@@ -8,7 +8,7 @@ use pcap_parser::{
 };
 
 use super::cursor::{Cursor, Endian};
-use super::read::{Found, FrameFound};
+use super::found::{Found, FrameFound};
 use super::{Direction, Event, Timestamp, journal};
 use crate::packet::LinkType;
 

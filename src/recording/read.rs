@@ -4,9 +4,9 @@ use std::fmt;
 use std::io::{self, Read};
 
 use super::buffer::Buffer;
+use super::found::{Found, FrameFound};
 use super::pcapng::Section;
-use super::{Body, Direction, Event, Frame, Record, RecordNumber, Timestamp, pcap, pcapng};
-use crate::packet::LinkType;
+use super::{Body, Frame, Record, RecordNumber, Timestamp, pcap, pcapng};
 
 /// The longest block that may hold a record, in bytes: what the reader's buffer may grow to (rounded up to a
 /// power of two). Blocks that hold none are passed over, however long they are.
@@ -80,23 +80,6 @@ pub struct Reader<R> {
 enum Format {
     Pcap(pcap::Capture),
     Pcapng(Section),
-}
-
-/// A record, while its bytes still lie in the buffer.
-pub(super) enum Found {
-    Frame(FrameFound),
-    Event { at: Option<Timestamp>, event: Box<Event> },
-}
-
-/// A frame as its header tells it; `start` and `len` place its bytes within the block.
-pub(super) struct FrameFound {
-    pub(super) at: Option<Timestamp>,
-    pub(super) interface: u32,
-    pub(super) link: LinkType,
-    pub(super) direction: Direction,
-    pub(super) original_len: u32,
-    pub(super) start: usize,
-    pub(super) len: usize,
 }
 
 /// Why there is no next block.
