@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::attempt::{Attempt, Connection, Connections, Outcome, Tracker, What};
+use crate::attempt::{Attempt, Connection, Connections, Outcome, Tracker};
 use crate::evidence::{Capture, Evidence, Scene, decide, gather, is_intercepted};
 use crate::packet::{Undecoded, decode};
 use crate::path::{Networks, Path, Survey};
@@ -327,11 +327,5 @@ fn chosen_attempt<'a>(
         return to_server.find(|a| Some(a.client) == connection.client);
     }
     let all: Vec<&Attempt> = to_server.collect();
-    let full = |a: &&&Attempt| {
-        a.timeline.iter().all(|e| match &e.what {
-            What::Syn(syn) => syn.hop_limit.0 > 32,
-            _ => true,
-        })
-    };
-    all.iter().rev().find(full).or(all.last()).copied()
+    all.iter().rev().find(|a| !a.is_probe()).or(all.last()).copied()
 }

@@ -50,6 +50,19 @@ pub struct Attempt {
     pub timeline: Vec<Entry>,
 }
 
+/// Operating systems start with a greater hop limit.
+const PROBE_HOP_LIMIT: u8 = 32;
+
+impl Attempt {
+    /// Whether a tracer made it: a SYN of it was sent with a sweep's hop limit.
+    pub fn is_probe(&self) -> bool {
+        self.timeline.iter().any(|entry| match &entry.what {
+            What::Syn(segment) => segment.hop_limit.0 <= PROBE_HOP_LIMIT,
+            _ => false,
+        })
+    }
+}
+
 /// An ICMP error that answered a SYN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpAnswer {

@@ -17,9 +17,6 @@ const MAX_TIMELINE: usize = 512;
 /// How far beyond the next expected byte a reset may lie and still be believed: the largest unscaled window.
 const RESET_WINDOW: i32 = 65_535;
 
-/// SYNs with a smaller hop limit are a tracer's probes: a time-exceeded answer to one refuses nothing.
-const PROBE_HOP_LIMIT: u8 = 32;
-
 /// Follows attempts.
 #[derive(Debug)]
 pub struct Tracker {
@@ -351,7 +348,7 @@ impl Tracked {
         self.note(record, at, What::Icmp(seen));
         let refuses = match seen.kind {
             IcmpErrorKind::TooBig => false,
-            IcmpErrorKind::TimeExceeded => !self.is_probe(),
+            IcmpErrorKind::TimeExceeded => !self.attempt.is_probe(),
             _ => seen.about != About::Later,
         };
         if refuses && matches!(self.attempt.handshake, Handshake::Unanswered | Handshake::Rejected) {
@@ -362,13 +359,6 @@ impl Tracked {
                 from: seen.from,
             });
         }
-    }
-
-    fn is_probe(&self) -> bool {
-        self.attempt.timeline.iter().any(|entry| match &entry.what {
-            What::Syn(segment) => segment.hop_limit.0 <= PROBE_HOP_LIMIT,
-            _ => false,
-        })
     }
 
     fn outcome(&self, ssh_port: u16) -> Outcome {

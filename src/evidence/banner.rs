@@ -95,7 +95,11 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
     };
     Some(Evidence {
         rule: "after-the-handshake",
-        says: says.to_owned(),
+        says: match scene.connection.and_then(|c| c.abandoned).filter(|_| scene.outcome == Outcome::NoBanner)
+        {
+            Some(ms) => format!("{says} within the {:.1} s waited for it", ms as f64 / 1000.0),
+            None => says.to_owned(),
+        },
         packets: telling(scene),
         claims: vec![Claim::implicates(Place(1), Place::END, Suspects::of(suspects), Strength::Likely)],
     })

@@ -4,7 +4,7 @@
 //! sent below both. Only the kernel's own connection speaks for the client.
 
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
-use crate::attempt::{Outcome, What};
+use crate::attempt::{Attempt, Outcome, What};
 use crate::path::Place;
 use crate::recording::RecordNumber;
 
@@ -230,7 +230,10 @@ pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
     if passes {
         return None;
     }
-    if let Some(syn) = scene.attempt.and_then(|a| a.timeline.first()) {
+    // Without a word from the kernel, a SYN with a sweep's hop limit speaks for the tracer, which may have sent it
+    // below the local firewall.
+    let client_speaks = |a: &&Attempt| scene.connection.is_some() || !a.is_probe();
+    if let Some(syn) = scene.attempt.filter(client_speaks).and_then(|a| a.timeline.first()) {
         // A lossy capture may have missed the answer that a local firewall then dropped; and where crafted SYNs were
         // answered, the kernel's own may be unanswered by chance alone.
         let answered = scene.port_probes().flat_map(|p| &p.replies).any(|r| r.kind.is_terminal());

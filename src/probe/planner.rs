@@ -39,6 +39,9 @@ const KERNEL_SYN_DUE: i64 = 1_250 * MS;
 const ERRORS_PER_HOP: usize = 5;
 const ERRORS_EARNED_EVERY: i64 = 1_000 * MS;
 
+/// How long the banner is waited for where something on this machine took the connection.
+const LOCAL_BANNER_WAIT: i64 = 2_000 * MS;
+
 /// Kernel connections at once: sshd's MaxStartups and its penalties count them.
 const CONNECTIONS_AT_ONCE: usize = 2;
 
@@ -260,7 +263,7 @@ impl Planner {
     /// Whether waiting longer for a kernel connection would teach nothing.
     fn is_hopeless(&self, id: u32, connection: &Connection, now: Timestamp) -> bool {
         if let Some(established) = connection.established {
-            return now >= established.plus(self.plan.banner_wait);
+            return now >= established.plus(self.banner_wait(id));
         }
         if now >= connection.started.plus(SILENT_END + self.rtt()) {
             return true;
@@ -275,6 +278,15 @@ impl Planner {
             // Probes leave, the kernel's SYN does not, and not at its second try either.
             None => now >= connection.started.plus(KERNEL_SYN_DUE) && self.last_router() > 0,
         }
+    }
+
+    /// How long the banner is waited for. A proxy on this machine that relays has it soon, or never.
+    fn banner_wait(&self, id: u32) -> i64 {
+        let local = id as usize == self.traced
+            && self.plan.means.raw
+            && self.last_router() > 0
+            && self.kernel_attempt().is_none();
+        if local { self.plan.banner_wait.min(LOCAL_BANNER_WAIT) } else { self.plan.banner_wait }
     }
 
     fn rtt(&self) -> i64 {
@@ -601,6 +613,9 @@ impl Planner {
         }
         for connection in connecting {
             let until = match connection.established {
+                Some(at) if now < at.plus(LOCAL_BANNER_WAIT) => {
+                    at.plus(self.plan.banner_wait.min(LOCAL_BANNER_WAIT))
+                }
                 Some(at) => at.plus(self.plan.banner_wait),
                 None => connection.started.plus(SILENT_END + self.rtt()),
             };
