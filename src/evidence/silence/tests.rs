@@ -159,6 +159,11 @@ fn where_packets_get_lost_more_answers_must_be_missing() {
 }
 
 #[test]
+fn our_own_reset_at_the_end_is_no_late_answer() {
+    assert!(trace(&format!("{BY_THE_EDGE}{PINGS} 7.0 > R")).has(STOPS));
+}
+
+#[test]
 fn a_capture_that_lost_packets_knows_no_silence() {
     let found = diagnose(&format!("{BEGIN}{BY_THE_EDGE}{PINGS} 9.0 ! capture lost=3\n 9.1 ! end"));
     assert!(!found.has(STOPS) && !found.has("syn-on-wire"));
