@@ -7,7 +7,7 @@ use super::scene::SWEPT;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::packet::{HopLimit, IcmpErrorKind};
-use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, Segment, Via, hops_back};
+use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, Via, hops_back};
 use crate::recording::RecordNumber;
 
 /// Fewest answers with one and the same hop limit left that rule out a sender who copies or draws it at random.
@@ -43,12 +43,6 @@ pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
     let hop = trigger.at_most;
     let router = scene.router_at_or_beyond(hop)?;
     let beyond = Place(hop + 1);
-    // A hop that never answered has no place of its own: who stands there is counted among the end of the path.
-    let cleared = if scene.path.hop(hop).is_some() {
-        Suspects::all()
-    } else {
-        Suspects::in_segment(Segment::Vm).or(Suspects::of(&[Suspect::AzurePublicIp]))
-    };
     let mut packets = trigger.records;
     packets.extend(router);
     let (rule, what) = match scene.outcome {
@@ -61,7 +55,7 @@ pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
             "a SYN that cannot get past hop {hop} drew {what}, and the path goes on beyond hop {hop}: its sender is no farther"
         ),
         packets,
-        claims: vec![Claim::clears(beyond, Place::END, cleared)],
+        claims: vec![Claim::clears(beyond, Place::END, Suspects::all())],
     })
 }
 
@@ -304,22 +298,19 @@ pub(super) fn refused_by_the_kernel(scene: &Scene<'_>) -> Option<Evidence> {
 ///
 /// - **Says.** A SYN/ACK came behind the reset of the same SYN: somebody listens, and somebody else reset.
 /// - **Needs.** Both on one attempt, the SYN/ACK acknowledging the SYN.
-/// - **Effect.** Clears the VM of not listening and of not running; it implicates whoever inspects on the way.
+/// - **Effect.** Implicates whoever inspects on the way; clears nobody: a proxy before a VM that is at fault may have
+///   sent the SYN/ACK.
 /// - **Misleads when.** The VM's own intrusion prevention sent the reset: it stands.
 /// - **Rests on.** RFC 9293 section 3.10.7.2: a closed port sends no SYN/ACK.
 pub(super) fn genuine_answer_follows(scene: &Scene<'_>) -> Option<Evidence> {
     let packets = genuine(scene).filter(|_| scene.outcome == Outcome::Reset)?;
-    let cleared = Suspects::of(&[Suspect::VmDown, Suspect::VmSshdNotRunning, Suspect::VmSshdPort]);
     let inspectors =
         Suspects::of(&[Suspect::EdgeIds, Suspect::TransitFilter, Suspect::AzureIds, Suspect::VmIds]);
     Some(Evidence {
         rule: "genuine-answer-follows",
         says: "a SYN/ACK came behind the reset of the same SYN: the reset was injected".to_owned(),
         packets: packets.to_vec(),
-        claims: vec![
-            Claim::clears(Place::END, Place::END, cleared),
-            Claim::implicates(Place(1), Place::END, inspectors, Strength::Likely),
-        ],
+        claims: vec![Claim::implicates(Place(1), Place::END, inspectors, Strength::Likely)],
     })
 }
 

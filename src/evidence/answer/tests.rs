@@ -221,10 +221,7 @@ fn a_syn_ack_behind_the_reset_shows_that_somebody_listens() {
     assert_eq!(found.cites("genuine-answer-follows"), [5, 7]);
     assert_eq!(
         found.claims("genuine-answer-follows"),
-        [
-            "clears end vm-down vm-sshd-not-running vm-sshd-port",
-            "likely 1-end edge-ids transit-filter azure-ids vm-ids"
-        ]
+        ["likely 1-end edge-ids transit-filter azure-ids vm-ids"]
     );
     assert!(found.cleared().contains(&"vm-sshd-not-running"));
     assert!(found.stands("vm-ids"));
