@@ -223,7 +223,7 @@ fn a_syn_ack_behind_the_reset_shows_that_somebody_listens() {
         found.claims("genuine-answer-follows"),
         ["likely 1-end edge-ids transit-filter azure-ids vm-ids"]
     );
-    assert!(found.cleared().contains(&"vm-sshd-not-running"));
+    assert!(!found.cleared().contains(&"vm-sshd-not-running"), "a proxy may have sent it");
     assert!(found.stands("vm-ids"));
 }
 
