@@ -33,7 +33,7 @@ fn word(outcome: Outcome) -> &'static str {
 ///
 /// - **Says.** A SYN that runs out at hop h drew the answer, and routers at h or beyond still answer.
 /// - **Needs.** A time-exceeded from hop h or beyond on the same way: the routers before h that answered the
-///   failing port are those of the control path.
+///   control answered the failing port too. The answer came back over fewer than h routers.
 /// - **Effect.** Clears everything beyond hop h, the VM first of all.
 /// - **Misleads when.** The port takes another, shorter way from a router on that shows no difference before it.
 /// - **Rests on.** RFC 9293 section 3.10.7.3; RFC 791 and RFC 8200 (a router does not forward a packet whose hop
@@ -41,6 +41,9 @@ fn word(outcome: Outcome) -> &'static str {
 pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
     let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
     let hop = trigger.at_most;
+    if came_from_beyond(&trigger) {
+        return None;
+    }
     let router = scene.router_at_or_beyond(hop)?;
     let beyond = Place(hop + 1);
     let mut packets = trigger.records;
@@ -57,6 +60,13 @@ pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
         packets,
         claims: vec![Claim::clears(beyond, Place::END, Suspects::all())],
     })
+}
+
+/// Whether the answers crossed more routers on their way back than there are to the hop that should have sent them:
+/// something gave the SYN a greater hop limit on its way, or the way back is another one.
+fn came_from_beyond(trigger: &Trigger) -> bool {
+    let at_trigger = trigger.replies.iter().filter(|(sent, _)| *sent == trigger.at_most);
+    at_trigger.filter_map(|(_, r)| r.hop_limit).any(|left| hops_back(left) >= trigger.at_most)
 }
 
 /// `syn-passed-hops`

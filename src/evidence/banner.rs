@@ -76,6 +76,10 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
             "the connection was established, then reset before the key exchange was through",
             &[Suspect::VmSshdRefuses, Suspect::EdgeIds],
         ),
+        Outcome::Closed if foreign_words(scene) => (
+            "the connection was established, and closed by the server's side after words that are not SSH's",
+            &[Suspect::VmOtherService],
+        ),
         Outcome::Closed => (
             "the connection was established, then closed by the server's side before any SSH identification",
             &[Suspect::VmSshdRefuses],
@@ -103,6 +107,13 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
         packets: telling(scene),
         claims: vec![Claim::implicates(Place(1), Place::END, Suspects::of(suspects), Strength::Likely)],
     })
+}
+
+/// Whether what the server's side said before it closed is not sshd's own refusal.
+fn foreign_words(scene: &Scene<'_>) -> bool {
+    let refusals: [&[u8]; 2] = [b"Exceeded MaxStartups", b"Not allowed at this time"];
+    let words = scene.connection.map_or(&[][..], |c| &c.received);
+    !words.is_empty() && !refusals.iter().any(|r| words.starts_with(r))
 }
 
 /// The records that tell the story of the established connection.

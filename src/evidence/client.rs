@@ -120,7 +120,7 @@ pub(super) fn no_route(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Says.** There is a route, but the next hop did not answer on the link (ARP or neighbour discovery).
 /// - **Needs.** No SYN on any interface, and connect(2) failing with EHOSTUNREACH or no probe leaving either.
 /// - **Effect.** Implicates the next hop (or, with the target on the link, the target) and the client's route.
-/// - **Misleads when.** The client's firewall drops ARP; it stands too.
+/// - **Misleads when.** The client's firewall drops ARP or neighbour discovery, out or in; both stand too.
 /// - **Rests on.** RFC 1122 section 2.3.2.2; connect(2), EHOSTUNREACH.
 pub(super) fn next_hop_silent(scene: &Scene<'_>) -> Option<Evidence> {
     let connection = scene.connection.filter(|_| scene.outcome == Outcome::LocalFailure)?;
@@ -144,7 +144,7 @@ pub(super) fn next_hop_silent(scene: &Scene<'_>) -> Option<Evidence> {
             Suspects::of(&[Suspect::VmDown, Suspect::AzurePublicIp, Suspect::ClientRoute]),
         ),
     };
-    let never = Suspects::of(&[Suspect::ClientProxy, Suspect::ClientFirewallIn]);
+    let never = Suspects::of(&[Suspect::ClientProxy]);
     Some(Evidence {
         rule: "next-hop-silent",
         says,

@@ -1,7 +1,7 @@
 //! The outcome of the attempt diagnosed, from the wire and the kernel together.
 
 use super::Capture;
-use crate::attempt::{Attempt, Connection, Outcome};
+use crate::attempt::{Attempt, Connection, Handshake, Outcome};
 use crate::recording::Route;
 
 /// Error numbers of Linux, as connect(2) returns them.
@@ -42,21 +42,12 @@ pub fn decide(
 
 /// connect(2) did not succeed, and its SYN is on the wire.
 fn of_failed(attempt: &Attempt, connection: &Connection) -> Outcome {
-    match (attempt.outcome, &connection.failed) {
+    match (attempt.handshake, &connection.failed) {
         // The capture missed the answer that the kernel got.
-        (Outcome::Timeout, Some((ECONNREFUSED, _))) => Outcome::Reset,
-        // The handshake looks done, yet the kernel does not know of it: its ACK belongs to somebody else.
-        (
-            Outcome::Completed
-            | Outcome::Open
-            | Outcome::NoBanner
-            | Outcome::NotSsh
-            | Outcome::Closed
-            | Outcome::Stalled
-            | Outcome::ResetAfterHandshake,
-            _,
-        ) => Outcome::HalfOpen,
-        (outcome, _) => outcome,
+        (Handshake::Unanswered, Some((ECONNREFUSED, _))) => Outcome::Reset,
+        // The kernel acknowledged the SYN/ACK, and was reset before anybody could ask it how the connection is.
+        (Handshake::Completed, Some(_)) => Outcome::ResetAfterHandshake,
+        _ => attempt.outcome,
     }
 }
 

@@ -107,7 +107,7 @@ impl<'a> Scene<'a> {
     /// Whether the routers before `hop` that answered the failing port are those of the control path.
     ///
     /// Ports may be routed apart, and load balancing may split them; a control then says nothing of the failing
-    /// port. The way to hop 1 is the same for all: they leave through the same next hop.
+    /// port. So it is where a router answered the control and nobody there the port. The way to hop 1 is the same for all: they leave through the same next hop.
     pub fn same_way_before(&self, hop: u8) -> bool {
         let answering = |probes: &mut dyn Iterator<Item = &'a Probe>, h: u8| -> Vec<IpAddr> {
             probes.filter(|p| p.hop_limit == h).filter_map(|p| Some(p.time_exceeded()?.from)).collect()
@@ -116,7 +116,7 @@ impl<'a> Scene<'a> {
         for h in 1..hop.min(SWEPT) {
             let port = answering(&mut self.port_probes(), h);
             let control = answering(&mut self.controls(), h);
-            if port.is_empty() || control.is_empty() {
+            if control.is_empty() {
                 continue;
             }
             if !port.iter().any(|a| control.contains(a)) {

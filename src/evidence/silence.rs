@@ -64,7 +64,7 @@ fn unanswered_beyond(scene: &Scene<'_>, hop: u8) -> Vec<RecordNumber> {
 /// - **Effect.** The SYN is dropped between hop h, after its TTL check, and the next hop that answers the
 ///   control: clears everything before and beyond.
 /// - **Misleads when.** The hops beyond ration their answers and spent them on the control; they are asked again
-///   over seconds.
+///   over seconds. Or a box gives the port's packets alone a greater hop limit, so that no hop beyond it answers.
 /// - **Rests on.** RFC 1812 section 5.2.7.3; Linux checks the TTL before netfilter FORWARD (net/ipv4/ip_forward.c).
 pub(super) fn stops_where_control_goes_on(scene: &Scene<'_>) -> Option<Evidence> {
     if scene.outcome != Outcome::Timeout {

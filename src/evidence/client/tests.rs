@@ -52,7 +52,7 @@ fn a_next_hop_that_does_not_answer_keeps_the_syn_too() {
     assert_eq!(found.cites("next-hop-silent"), [2, 3, 4]);
     assert_eq!(
         found.claims("next-hop-silent"),
-        ["likely client-end client-route edge-route", "clears client client-firewall-in client-proxy",]
+        ["likely client-end client-route edge-route", "clears client client-proxy"]
     );
     assert!(found.stands("edge-route") && found.stands("client-firewall-out"));
 }

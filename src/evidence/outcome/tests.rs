@@ -38,8 +38,9 @@ fn what_the_kernel_read_decides_once_it_is_connected() {
 }
 
 #[test]
-fn a_handshake_that_the_kernel_knows_nothing_of_is_half_open() {
-    assert_eq!(outcome("0.1 > S\n 0.2 < S.\n 0.3 > .\n 3.4 ! connect 0 abandoned 3400"), "half-open");
+fn a_reset_that_overtakes_the_news_of_the_handshake_came_after_it() {
+    let handshake = "0.1 > S\n 0.2 < S.\n 0.3 > .\n 0.4 < R";
+    assert_eq!(outcome(&format!("{handshake}\n 0.4 ! connect 0 failed 104")), "reset-after-handshake");
 }
 
 #[test]
