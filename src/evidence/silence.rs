@@ -136,9 +136,10 @@ fn droppers(scene: &Scene<'_>, place: Place) -> Suspects {
 /// - **Says.** Every router that answers at all answers SYNs to the port: they get to the end of the path, and
 ///   what comes back is lost, or nothing comes back.
 /// - **Needs.** The last router seen answering a SYN to the port.
-/// - **Effect.** Implicates the VM and what stands right before it; clears nobody: a filter on the way back leaves
-///   every hop answering.
-/// - **Misleads when.** The way back is cut: then hops before stand too, as they do here.
+/// - **Effect.** Implicates the VM and what stands right before it, or an edge beyond which no router answers; clears
+///   nobody: a filter on the way back leaves every hop answering.
+/// - **Misleads when.** The way back is cut, or the routers beyond are silent by themselves: then hops before stand too,
+///   as they do here.
 /// - **Rests on.** A time-exceeded bears another port and protocol than the SYN/ACK that a filter would drop.
 pub(super) fn every_hop_passes_it(scene: &Scene<'_>) -> Option<Evidence> {
     let (reached, packets) = scene.reached();
@@ -157,7 +158,12 @@ pub(super) fn every_hop_passes_it(scene: &Scene<'_>) -> Option<Evidence> {
     if !end_answers && at_edge && scene.path.target.is_none() {
         return None;
     }
+    let routers_hidden = scene.path.target.is_none_or(|target| target > reached + 1);
     let (suspects, says) = match (end_answers_tcp, end_answers) {
+        _ if at_edge && routers_hidden => (
+            Suspects::of(&[Suspect::EdgeFirewall]),
+            "though the target answers something else: an edge that hides what lies beyond it usually filters too",
+        ),
         (true, _) => (
             Suspects::of(&[Suspect::VmFirewall]),
             "and the target answers another port: what drops the SYN stands at the very end, or on the way back",
