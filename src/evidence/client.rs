@@ -118,7 +118,8 @@ pub(super) fn no_route(scene: &Scene<'_>) -> Option<Evidence> {
 /// `next-hop-silent`
 ///
 /// - **Says.** There is a route, but the next hop did not answer on the link (ARP or neighbour discovery).
-/// - **Needs.** No SYN on any interface, and connect(2) failing with EHOSTUNREACH or no probe leaving either.
+/// - **Needs.** No SYN on any interface, and connect(2) failing with EHOSTUNREACH while no probe is answered, or no
+///   probe leaving either.
 /// - **Effect.** Implicates the next hop (or, with the target on the link, the target) and the client's route.
 /// - **Misleads when.** The client's firewall drops ARP or neighbour discovery, out or in; both stand too.
 /// - **Rests on.** RFC 1122 section 2.3.2.2; connect(2), EHOSTUNREACH.
@@ -159,7 +160,9 @@ pub(super) fn next_hop_silent(scene: &Scene<'_>) -> Option<Evidence> {
 /// Whether the kernel may have kept the SYN only because the next hop's link-layer address is not known.
 fn next_hop_unknown(scene: &Scene<'_>) -> bool {
     match scene.connection.and_then(|c| c.failed.as_ref()) {
-        Some((errno, _)) => *errno == EHOSTUNREACH,
+        Some((errno, _)) => {
+            *errno == EHOSTUNREACH && scene.probes.iter().all(|probe| probe.replies.is_empty())
+        }
         None => scene.probes.is_empty(),
     }
 }

@@ -135,7 +135,7 @@ fn droppers(scene: &Scene<'_>, place: Place) -> Suspects {
 ///
 /// - **Says.** Every router that answers at all answers SYNs to the port: they get to the end of the path, and
 ///   what comes back is lost, or nothing comes back.
-/// - **Needs.** The last router seen answering a SYN to the port.
+/// - **Needs.** The last router seen answering a SYN to the port, or no router before the target at all.
 /// - **Effect.** Implicates the VM and what stands right before it, or an edge beyond which no router answers; clears
 ///   nobody: a filter on the way back leaves every hop answering.
 /// - **Misleads when.** The way back is cut, or the routers beyond are silent by themselves: then hops before stand too,
@@ -144,7 +144,8 @@ fn droppers(scene: &Scene<'_>, place: Place) -> Suspects {
 pub(super) fn every_hop_passes_it(scene: &Scene<'_>) -> Option<Evidence> {
     let (reached, packets) = scene.reached();
     let last = last_router(scene);
-    if scene.outcome != Outcome::Timeout || reached == 0 || reached < last {
+    let next_door = scene.path.target == Some(1);
+    if scene.outcome != Outcome::Timeout || reached < last || (reached == 0 && !next_door) {
         return None;
     }
     let end_answers = scene.controls().flat_map(|p| &p.replies).any(|r| r.from == scene.target);
@@ -159,6 +160,20 @@ pub(super) fn every_hop_passes_it(scene: &Scene<'_>) -> Option<Evidence> {
         return None;
     }
     let routers_hidden = scene.path.target.is_none_or(|target| target > reached + 1);
+    if next_door {
+        let answers = scene.controls().flat_map(|p| p.replies.iter().map(|r| r.record));
+        return Some(Evidence {
+            rule: "every-hop-passes-it",
+            says: format!("no router lies before {}, and it answers something else", scene.target),
+            packets: answers.take(4).collect(),
+            claims: vec![Claim::implicates(
+                Place::END,
+                Place::END,
+                Suspects::of(&[Suspect::VmFirewall]),
+                Strength::Likely,
+            )],
+        });
+    }
     let (suspects, says) = match (end_answers_tcp, end_answers) {
         _ if at_edge && routers_hidden => (
             Suspects::of(&[Suspect::EdgeFirewall]),
