@@ -448,6 +448,33 @@ mod several_attempts {
     }
 
     #[test]
+    fn a_pair_used_again_at_once_with_numbers_close_by() {
+        // As Linux does it: initial sequence numbers follow a clock.
+        let mut wire = Wire::default();
+        wire.handshake()
+            .tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n")
+            .tcp(S, C, FIN | ACK, 5012, 1001, b"")
+            .tcp(C, S, RST | ACK, 1001, 5013, b"")
+            .tcp(C, S, SYN, 1500, 0, b"")
+            .tcp(S, C, SYN | ACK, 5600, 1501, b"")
+            .tcp(C, S, ACK, 1501, 5601, b"")
+            .tcp(S, C, ACK, 5601, 1501, b"SSH-2.0-x\r\n");
+        assert_eq!(all(&wire), ["1/1 completed 0/11 open", "1/1 completed 0/11 open"]);
+        assert_eq!(wire.attempts()[0].reset_after_handshake_by.unwrap().name(), "client");
+    }
+
+    #[test]
+    fn roles_exchanged() {
+        let mut wire = Wire::default();
+        wire.session()
+            .tcp(S, C, SYN, 100_000, 0, b"")
+            .tcp(C, S, SYN | ACK, 200_000, 100_001, b"")
+            .tcp(S, C, ACK, 100_001, 200_001, b"abc")
+            .tcp(C, S, ACK, 200_001, 100_004, b"de");
+        assert_eq!(all(&wire), ["1/1 completed 11/11 open", "1/1 completed 3/2 completed"]);
+    }
+
+    #[test]
     fn answers_go_to_the_syn_that_they_acknowledge() {
         let mut wire = Wire::default();
         wire.tcp(C, S, SYN, 1000, 0, b"")

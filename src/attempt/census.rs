@@ -134,8 +134,6 @@ struct Slot {
     id: u64,
     /// The attempt on the same endpoints before this one.
     older: u32,
-    /// A newer one took its place.
-    superseded: bool,
     wait: Wait,
     /// When it was put into its queue; the place before and behind it there.
     since: i64,
@@ -352,7 +350,9 @@ impl Census {
         for place in client.into_iter().chain(server) {
             self.touch(place);
         }
-        if server.is_none() && self.ports.has(tcp.source_port) {
+        // A reset of a client that is known is no answer to a SYN.
+        let may_answer = client.is_none() || tcp.flags.is_syn_ack();
+        if server.is_none() && may_answer && self.ports.has(tcp.source_port) {
             self.answer_without_syn(at, packet, tcp, (destination, source), newest);
         }
     }
@@ -432,8 +432,10 @@ impl Census {
         let mut length = 0;
         let mut place = newest;
         while let Some(slot) = self.slots.get_mut(place) {
-            if slot.tracked.attempt.client == client {
-                slot.superseded = true;
+            let Attempt { client: theirs, syn, handshake, .. } = slot.tracked.attempt;
+            // SYNs the other way cross this one only where nothing has answered them.
+            if syn > 0 && (theirs == client || handshake != Handshake::Unanswered) {
+                slot.tracked.supersede();
             }
             if let Some(known) = chain.get_mut(length) {
                 *known = place;
@@ -442,7 +444,7 @@ impl Census {
             place = slot.older;
         }
         for place in chain.into_iter().take(length) {
-            if self.slots.get(place).is_some_and(|s| s.superseded && s.wait != Wait::ToSettle) {
+            if self.slots.get(place).is_some_and(|s| s.tracked.is_over() && s.wait != Wait::ToSettle) {
                 self.touch(place);
             }
         }
@@ -456,9 +458,11 @@ impl Census {
         let mut place = newest;
         let mut theirs = None;
         while let Some(slot) = self.slots.get_mut(place) {
-            if slot.tracked.attempt.client == destination && slot.tracked.attempt.server == source {
+            let Attempt { client, server, isn, syn, handshake, .. } = slot.tracked.attempt;
+            let open = syn > 0 && handshake == Handshake::Unanswered;
+            if open && (client, server) == (destination, source) {
                 slot.tracked.crossed_by(tcp.seq);
-                theirs.get_or_insert(slot.tracked.attempt.isn);
+                theirs.get_or_insert(isn);
             }
             place = slot.older;
         }
@@ -545,7 +549,7 @@ impl Census {
             self.next_id += 1;
         }
         let older = self.find(hash, pair).unwrap_or(NONE);
-        let slot = Slot { tracked, id, older, superseded: false, wait, since: 0, ahead: NONE, behind: NONE };
+        let slot = Slot { tracked, id, older, wait, since: 0, ahead: NONE, behind: NONE };
         let place = self.slots.insert(slot);
         let (slots, hasher) = (&self.slots, &self.hasher);
         if let Some(newest) = self.pairs.find_mut(hash, |other| slots.is_of(*other, pair)) {
@@ -590,7 +594,7 @@ impl Census {
         let wait = if attempt.syn == 0 {
             // It waits for its SYN, whatever else comes.
             return;
-        } else if slot.superseded || slot.tracked.is_over() {
+        } else if slot.tracked.is_over() {
             Wait::ToSettle
         } else if attempt.handshake == Handshake::Completed {
             Wait::Established

@@ -10,8 +10,9 @@ use crate::recording::{RecordNumber, Timestamp};
 /// Timeline entries kept of one attempt, at most.
 const MAX_TIMELINE: usize = 512;
 
-/// How far beyond the next expected byte a reset may lie and still be believed: the largest unscaled window.
-const RESET_WINDOW: i32 = 65_535;
+/// The largest unscaled window: how far beyond the next expected byte a reset may lie and still be believed, and
+/// anything of a connection whose endpoints another one has taken.
+const UNSCALED_WINDOW: i32 = 65_535;
 
 /// SYNs with a smaller hop limit are a tracer's probes: a time-exceeded answer to one refuses nothing.
 const PROBE_HOP_LIMIT: u8 = 32;
@@ -38,6 +39,8 @@ pub(super) struct Tracked {
     refused_after: u32,
     fin: Sides,
     client_reset: bool,
+    /// A newer attempt took its endpoints.
+    superseded: bool,
     keep: Keep,
     probe: bool,
     server: Stream,
@@ -119,6 +122,7 @@ impl Tracked {
             refused_after: 0,
             fin: Sides::default(),
             client_reset: false,
+            superseded: false,
             keep,
             probe: false,
             server: Stream::default(),
@@ -274,7 +278,11 @@ impl Tracked {
 
     fn syn_ack(&mut self, tcp: &Tcp<'_>) {
         self.attempt.syn_ack += 1;
-        if self.server_isn.is_none() {
+        // What a SYN that crossed ours said is only a guess.
+        let first = self.keep == Keep::Result
+            && self.attempt.syn_ack == 1
+            && matches!(self.attempt.handshake, Handshake::Unanswered | Handshake::Rejected);
+        if first || self.server_isn.is_none() {
             self.server_isn = Some(tcp.seq);
             self.server.starts_at(tcp.seq.plus(1));
         }
@@ -349,7 +357,13 @@ impl Tracked {
     }
 
     fn window(&self) -> i32 {
-        if self.attempt.handshake == Handshake::Completed { LARGEST_WINDOW } else { FIRST_FLIGHT }
+        if self.superseded {
+            UNSCALED_WINDOW
+        } else if self.attempt.handshake == Handshake::Completed {
+            LARGEST_WINDOW
+        } else {
+            FIRST_FLIGHT
+        }
     }
 
     /// Whether a SYN/ACK or a reset that came before the SYN in the capture answers this SYN, and if so makes the
@@ -364,8 +378,16 @@ impl Tracked {
         true
     }
 
+    /// Says that a newer attempt took its endpoints: of this one, only late packets may still come.
+    pub(super) fn supersede(&mut self) {
+        self.superseded = true;
+    }
+
     /// Whether nothing more is to be expected of it.
     pub(super) fn is_over(&self) -> bool {
+        if self.superseded {
+            return true;
+        }
         match self.attempt.handshake {
             Handshake::Reset => true,
             Handshake::Completed => {
@@ -386,7 +408,7 @@ impl Tracked {
     fn reset_by_server(&mut self, tcp: &Tcp<'_>) -> bool {
         let acceptable = if self.attempt.handshake == Handshake::Completed {
             let behind = tcp.seq.distance_from(self.server.next());
-            (0..=RESET_WINDOW).contains(&behind)
+            (0..=UNSCALED_WINDOW).contains(&behind)
         } else {
             self.refuses(tcp)
         };

@@ -65,7 +65,7 @@ fn remark(attempt: &Attempt) -> String {
         });
     }
     if attempt.handshake == Handshake::Completed && attempt.syn_ack == 0 {
-        remarks.push("its SYN/ACK was not captured".to_owned());
+        remarks.push("no SYN/ACK captured".to_owned());
     }
     if let Some(banner) = &attempt.server_banner {
         remarks.push(printable(banner).into_owned());
@@ -173,7 +173,7 @@ mod tests {
         assert_snapshot!(table, @r"
         FIRST SYN (UTC)             CLIENT                 SERVER                 OUTCOME                SYN  SYN/ACK      SENT  RECEIVED
         2017-11-27 12:00:00.123456  10.22.1.2:50022        198.19.0.4:22          reset                    3        0         0         0
-        2017-11-27 12:00:00.123456  [2001:db8::1:2:3:4]:50022  198.19.0.4:22          reset                    3        0         0         0  reset by both; its SYN/ACK was not captured; SSH-2.0-\u{1b}[2J
+        2017-11-27 12:00:00.123456  [2001:db8::1:2:3:4]:50022  198.19.0.4:22          reset                    3        0         0         0  reset by both; no SYN/ACK captured; SSH-2.0-\u{1b}[2J
         ");
     }
 
