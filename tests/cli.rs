@@ -71,6 +71,11 @@ mod help {
     }
 
     #[test]
+    fn of_attempts() {
+        assert_snapshot!(help(&["attempts", "--help"]));
+    }
+
+    #[test]
     fn is_shown_where_no_verb_is_named() {
         let said = refused(&[]);
         assert!(said.contains("Usage: whichhop") && said.contains("replay"), "{said}");

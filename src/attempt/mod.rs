@@ -1,14 +1,17 @@
 //! Records to TCP connection attempts. An attempt is one SYN: a pair of endpoints and an initial sequence number.
 
+mod census;
 mod connection;
 mod outcome;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tracked;
 mod tracker;
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use census::{Census, Limits, Ports};
 pub use connection::{Connection, Connections};
 pub use outcome::{Handshake, Outcome, ResetBy};
 pub use stream::ssh_line;

@@ -1,11 +1,17 @@
-//! The first bytes a server sends, put back in order: enough to find its identification line.
-
-use std::collections::BTreeMap;
+//! The first bytes a server sends, read in order: enough to find its identification line, and no more is kept.
 
 use crate::packet::SeqNumber;
 
-/// Bytes kept: RFC 4253 section 4.2 allows lines before the identification line, but not without end.
-const KEPT: usize = 4096;
+/// Bytes looked at: RFC 4253 section 4.2 allows lines before the identification line, but not without end.
+const READ: u32 = 4096;
+
+/// Bytes kept that came before their turn, and pieces of them, at most: whoever sends more hides a line from us, no
+/// more.
+const AHEAD: usize = 1024;
+const PIECES: usize = 8;
+
+/// Longest identification line that is told.
+const LONGEST_LINE: usize = 255;
 
 /// Bytes after which a server that says `SSH-` has had its say in the key exchange too: KEXINIT and the reply
 /// to it make more than this with every algorithm in use.
@@ -15,43 +21,103 @@ const KEY_EXCHANGE: u64 = 1200;
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     start: Option<SeqNumber>,
-    kept: Vec<u8>,
-    ahead: BTreeMap<u32, Vec<u8>>,
+    /// The sequence number after the last byte sent.
+    next: Option<SeqNumber>,
+    /// Bytes sent, as far as sequence numbers tell.
     highest: u64,
+    /// Bytes read in order, from the first on.
+    read: u32,
+    /// Bytes were sent that the capture does not hold, or that were too much to keep.
     cut: bool,
+    line: Line,
+    /// Pieces that came before their turn, by their place.
+    ahead: Vec<(u32, Box<[u8]>)>,
+}
+
+/// Where the search for a line beginning `SSH-` stands.
+#[derive(Debug)]
+enum Line {
+    /// This many bytes of `SSH-` are read at the start of a line.
+    Begun(u8),
+    /// In the middle of another line.
+    Other,
+    /// In the line itself.
+    Found(Vec<u8>),
+    /// The line is whole, its end taken off.
+    Whole(Vec<u8>),
+}
+
+impl Default for Line {
+    fn default() -> Self {
+        Self::Begun(0)
+    }
 }
 
 impl Stream {
     /// Says which sequence number the first byte has.
     pub(super) fn starts_at(&mut self, seq: SeqNumber) {
         self.start = Some(seq);
+        self.next = Some(seq.plus(self.highest as u32));
     }
 
     /// Takes a segment's data; `claimed` is its length on the wire, of which `data` may be a part.
     pub(super) fn push(&mut self, seq: SeqNumber, data: &[u8], claimed: u32) {
         let start = *self.start.get_or_insert(seq);
-        let Ok(offset) = u32::try_from(seq.distance_from(start)) else { return };
-        self.highest = self.highest.max(u64::from(offset) + u64::from(claimed));
-        let place = offset as usize;
-        if place >= KEPT || self.kept.len() >= KEPT {
+        let next = *self.next.get_or_insert(start);
+        // Beyond 2 GiB a place in the first bytes cannot be told from one far on.
+        let near = i32::try_from(self.highest).is_ok();
+        let place = u32::try_from(seq.distance_from(start)).ok();
+        if near && place.is_none() {
             return;
         }
-        if (data.len() as u64) < u64::from(claimed) && place + data.len() < KEPT {
+        let end = seq.plus(claimed);
+        let new = end.distance_from(next);
+        if new > 0 {
+            self.highest += new as u64;
+            self.next = Some(end);
+        }
+        let Some(place) = place.filter(|place| near && *place < READ && self.read < READ) else { return };
+        let room = (READ - place) as usize;
+        if data.len() < claimed as usize && data.len() < room {
             self.cut = true;
         }
-        let data = &data[..data.len().min(KEPT - place)];
-        if !data.is_empty() {
-            self.ahead.entry(offset).or_insert_with(|| data.to_vec());
+        let data = &data[..data.len().min(room)];
+        if place <= self.read {
+            self.read_on(place, data);
+            self.catch_up();
+        } else if !data.is_empty() {
+            self.keep(place, data);
         }
-        while let Some((offset, data)) = self.ahead.pop_first() {
-            let place = offset as usize;
-            if place > self.kept.len() {
-                self.ahead.insert(offset, data);
-                break;
-            }
-            if let Some(new) = data.get(self.kept.len() - place..) {
-                self.kept.extend_from_slice(new);
-            }
+    }
+
+    /// Keeps a piece that came before its turn.
+    fn keep(&mut self, place: u32, data: &[u8]) {
+        if self.ahead.iter().any(|(other, _)| *other == place) {
+            return;
+        }
+        let kept: usize = self.ahead.iter().map(|(_, piece)| piece.len()).sum();
+        if self.ahead.len() == PIECES || kept + data.len() > AHEAD {
+            self.cut = true;
+            return;
+        }
+        self.ahead.push((place, data.into()));
+    }
+
+    /// Reads the pieces whose turn has come.
+    fn catch_up(&mut self) {
+        while let Some(index) = self.ahead.iter().position(|(place, _)| *place <= self.read) {
+            let (place, data) = self.ahead.swap_remove(index);
+            self.read_on(place, &data);
+        }
+    }
+
+    /// Reads data at `place`, of which the first part may be known.
+    fn read_on(&mut self, place: u32, data: &[u8]) {
+        let Some(new) = data.get((self.read - place) as usize..) else { return };
+        self.read += new.len() as u32;
+        let mut rest = new;
+        while !rest.is_empty() {
+            rest = self.line.read(rest);
         }
     }
 
@@ -62,31 +128,87 @@ impl Stream {
 
     /// The sequence number expected next.
     pub(super) fn next(&self) -> SeqNumber {
-        self.start.unwrap_or(SeqNumber(0)).plus(self.highest as u32)
+        self.next.unwrap_or(SeqNumber(0))
     }
 
     /// Bytes were sent that the capture does not hold.
     pub(super) fn unreadable(&self) -> bool {
-        self.cut || (self.highest > 0 && self.kept.is_empty())
+        self.cut || (self.highest > 0 && self.read == 0)
     }
 
     /// The server said enough to have finished its part of the key exchange.
     pub(super) fn beyond_key_exchange(&self) -> bool {
-        self.ssh_line().is_some() && self.highest > KEY_EXCHANGE
+        self.highest > KEY_EXCHANGE && self.says_ssh()
+    }
+
+    /// There is a line beginning `SSH-`.
+    pub(super) fn says_ssh(&self) -> bool {
+        matches!(self.line, Line::Found(_) | Line::Whole(_))
     }
 
     /// The first line beginning `SSH-`, without its line end.
     pub(super) fn ssh_line(&self) -> Option<String> {
-        ssh_line(&self.kept)
+        match &self.line {
+            Line::Found(line) | Line::Whole(line) => Some(told(line)),
+            Line::Begun(_) | Line::Other => None,
+        }
+    }
+}
+
+impl Line {
+    /// Reads bytes, and gives back those that are left of them.
+    fn read<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        const PREFIX: &[u8] = b"SSH-";
+        let end = bytes.iter().position(|b| *b == b'\n');
+        match self {
+            Self::Begun(known) => {
+                let [first, rest @ ..] = bytes else { return bytes };
+                *self = match (PREFIX.get(usize::from(*known)), first) {
+                    (Some(expected), byte) if byte == expected => {
+                        if usize::from(*known) + 1 == PREFIX.len() {
+                            Self::Found(PREFIX.to_vec())
+                        } else {
+                            Self::Begun(*known + 1)
+                        }
+                    }
+                    (_, b'\n') => Self::Begun(0),
+                    _ => Self::Other,
+                };
+                rest
+            }
+            Self::Other => match end {
+                Some(end) => {
+                    *self = Self::Begun(0);
+                    &bytes[end + 1..]
+                }
+                None => &[],
+            },
+            Self::Found(line) => {
+                let part = &bytes[..end.unwrap_or(bytes.len())];
+                // One byte more than is told: it may be the carriage return of the line end.
+                let room = (LONGEST_LINE + 1).saturating_sub(line.len());
+                line.extend_from_slice(&part[..part.len().min(room)]);
+                if end.is_some() {
+                    line.shrink_to_fit();
+                    *self = Self::Whole(std::mem::take(line));
+                }
+                &[]
+            }
+            Self::Whole(_) => &[],
+        }
     }
 }
 
 /// The first line of `bytes` beginning `SSH-` (RFC 4253 section 4.2), without its line end; an unfinished last
 /// line counts.
 pub fn ssh_line(bytes: &[u8]) -> Option<String> {
-    let line = bytes.split(|b| *b == b'\n').find(|line| line.starts_with(b"SSH-"))?;
+    bytes.split(|b| *b == b'\n').find(|line| line.starts_with(b"SSH-")).map(told)
+}
+
+/// A line as it is told: without a carriage return at its end, and not too long.
+fn told(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    Some(String::from_utf8_lossy(&line[..line.len().min(255)]).into_owned())
+    String::from_utf8_lossy(&line[..line.len().min(LONGEST_LINE)]).into_owned()
 }
 
 #[cfg(test)]
@@ -113,5 +235,62 @@ mod tests {
         stream.push(SeqNumber(1), b"", 21);
         assert!(stream.unreadable());
         assert_eq!(stream.ssh_line(), None);
+    }
+
+    #[test]
+    fn pieces_find_the_line_that_the_whole_has() {
+        let long = format!("SSH-2.0-{}\r\n", "x".repeat(400));
+        for text in [
+            "SSH-2.0-x\r\n",
+            "SSH-2.0-x",
+            "SSH-2.0-x\r",
+            "SSH-",
+            "SSH",
+            "",
+            "\n\nSSH-1\nSSH-2\n",
+            "SSSH-\nSSH-y",
+            "HTTP/1.1\r\n",
+            long.as_str(),
+            &long.replace('-', "é"),
+        ] {
+            for size in [1, 2, 3, 7, 1000] {
+                let mut stream = Stream::default();
+                stream.starts_at(SeqNumber(u32::MAX - 3));
+                let pieces: Vec<_> = text.as_bytes().chunks(size).enumerate().collect();
+                // Each pair of neighbours the wrong way round.
+                for pair in pieces.chunks(2) {
+                    for (i, piece) in pair.iter().rev() {
+                        let seq = SeqNumber(u32::MAX - 3).plus((i * size) as u32);
+                        stream.push(seq, piece, piece.len() as u32);
+                    }
+                }
+                assert_eq!(stream.ssh_line(), ssh_line(text.as_bytes()), "{text:?} by {size}");
+                assert_eq!(stream.bytes(), text.len() as u64);
+                assert!(!stream.unreadable());
+            }
+        }
+    }
+
+    #[test]
+    fn more_than_fits_into_sequence_numbers_is_counted() {
+        let mut stream = Stream::default();
+        stream.starts_at(SeqNumber(7));
+        for i in 0..10_u32 {
+            stream.push(SeqNumber(7).plus(i.wrapping_mul(1 << 29)), b"", 1 << 29);
+        }
+        assert_eq!(stream.bytes(), 10 << 29);
+    }
+
+    #[test]
+    fn what_comes_too_early_is_not_kept_without_end() {
+        let mut stream = Stream::default();
+        stream.starts_at(SeqNumber(0));
+        for i in 1..4000 {
+            stream.push(SeqNumber(i), b"x", 1);
+        }
+        assert_eq!(stream.ahead.len(), PIECES);
+        assert!(stream.unreadable());
+        stream.push(SeqNumber(0), &[b'y'; 4000], 4000);
+        assert!(stream.ahead.is_empty());
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use ipnet::IpNet;
+use whichhop::attempt::Ports;
 
 const STATUS: &str = "\
 Exit status:
@@ -21,7 +22,8 @@ Examples:
   sudo whichhop trace vm1.example.com
   sudo whichhop trace -p 2222 -w run.pcapng azureuser@198.19.0.4
   whichhop replay run.pcapng
-  whichhop replay --json run.pcapng";
+  whichhop replay --json run.pcapng
+  whichhop attempts -p any huge.pcap";
 
 const TRACE_EXAMPLES: &str = "\
 Examples:
@@ -36,6 +38,18 @@ Examples:
   whichhop replay run.pcapng
   whichhop replay -p 2222 --json tcpdump.pcap
   zcat run.pcapng.gz | whichhop replay -";
+
+const ATTEMPTS_EXAMPLES: &str = "\
+Examples:
+  whichhop attempts tcpdump.pcap
+  whichhop attempts -p any --json huge.pcap | jq -r .outcome | sort | uniq -c
+  whichhop attempts -p 22,2222 --summary rotated.pcap.*
+  tcpdump -i eth0 -U -w - port 22 | whichhop attempts -";
+
+const ATTEMPTS_STATUS: &str = "\
+Exit status:
+  0  the input could be read, to its end or to where it breaks off
+  2  wrong usage or unreadable input";
 
 /// Which hop drops my SSH?
 ///
@@ -57,6 +71,13 @@ pub(super) enum Verb {
     /// Say the same of a recorded trace, or of any pcap or pcapng capture
     #[command(after_help = format!("{REPLAY_EXAMPLES}\n\n{STATUS}"))]
     Replay(Replay),
+    /// List the TCP connection attempts in captures, and what became of each
+    ///
+    /// An attempt is a SYN and its retransmissions; where a capture lacks the SYN, there is none. It is printed once
+    /// it is decided: it ended, or the time of the capture has moved on without it. --settle, --unanswered and --idle
+    /// say how far.
+    #[command(after_help = format!("{ATTEMPTS_EXAMPLES}\n\n{ATTEMPTS_STATUS}"))]
+    Attempts(Attempts),
 }
 
 #[derive(Debug, clap::Args)]
@@ -121,6 +142,42 @@ pub(super) struct Replay {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct Attempts {
+    /// Port of the server, or `any`; may be repeated, or be a list: 22,2222. With `any`, only what happens on port
+    /// 22 is judged as SSH
+    #[arg(short, long = "port", value_name = "PORT|any", default_value = "22", value_delimiter = ',', value_parser = port_or_any)]
+    pub(super) ports: Vec<Option<u16>>,
+
+    /// Print one JSON object a line
+    #[arg(long, conflicts_with = "summary")]
+    pub(super) json: bool,
+
+    /// Print at the end, in order of first SYN; this takes memory for every attempt
+    #[arg(long, conflicts_with = "summary")]
+    pub(super) sort: bool,
+
+    /// Print no attempts, but how many there are by outcome, server and hour
+    #[arg(long)]
+    pub(super) summary: bool,
+
+    /// Decide an attempt that was reset, refused or closed by both sides after this long without a packet of it
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = limit)]
+    pub(super) settle: Duration,
+
+    /// Decide an attempt whose handshake is not done after this long
+    #[arg(long, value_name = "SECONDS", default_value = "130", value_parser = limit)]
+    pub(super) unanswered: Duration,
+
+    /// Decide an established connection after this long
+    #[arg(long, value_name = "SECONDS", default_value = "7500", value_parser = limit)]
+    pub(super) idle: Duration,
+
+    /// Captures, read as one in order of time; `-` reads standard input
+    #[arg(value_name = "FILE", required = true, value_parser = OsStringValueParser::new().try_map(|text| capture(&text)))]
+    pub(super) files: Vec<Input>,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Nets {
     /// Network to count as the organisation's edge, beside private addresses before the first public hop; may
     /// be repeated
@@ -157,13 +214,32 @@ fn port(text: &str) -> Result<u16, String> {
     }
 }
 
+/// A port, or `None` for any.
+fn port_or_any(text: &str) -> Result<Option<u16>, String> {
+    if text == "any" { Ok(None) } else { port(text).map(Some).map_err(|error| format!("{error}; or `any`")) }
+}
+
+/// The ports that were named; any port where `any` is among them.
+pub(super) fn ports(named: &[Option<u16>]) -> Ports {
+    named.iter().copied().collect::<Option<Vec<u16>>>().map_or(Ports::Any, Ports::Only)
+}
+
 /// Decimal seconds, more than none and up to an hour.
 fn seconds(text: &str) -> Result<Duration, String> {
+    seconds_up_to(text, 3600)
+}
+
+/// Seconds of a capture, which may last for days.
+fn limit(text: &str) -> Result<Duration, String> {
+    seconds_up_to(text, 31_536_000)
+}
+
+fn seconds_up_to(text: &str, most: u64) -> Result<Duration, String> {
     text.parse::<f64>()
         .ok()
         .and_then(|s| Duration::try_from_secs_f64(s).ok())
-        .filter(|d| *d >= Duration::from_millis(1) && *d <= Duration::from_secs(3600))
-        .ok_or_else(|| "a number of seconds from 0.001 to 3600".to_owned())
+        .filter(|d| *d >= Duration::from_millis(1) && *d <= Duration::from_secs(most))
+        .ok_or_else(|| format!("a number of seconds from 0.001 to {most}"))
 }
 
 /// A network, or a bare address for the network of that address alone.
@@ -245,6 +321,14 @@ fn input(text: &OsStr) -> Result<Input, String> {
     Ok(if file == "-" { Input::Stdin } else { Input::File(file.into()) })
 }
 
+/// A capture, wherever it was taken.
+fn capture(text: &OsStr) -> Result<Input, String> {
+    if text.is_empty() {
+        return Err("there is no file name in it".to_owned());
+    }
+    Ok(if text == "-" { Input::Stdin } else { Input::File(text.into()) })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -317,6 +401,21 @@ mod tests {
         assert_eq!(input("client=-"), Ok(Input::Stdin));
         for text in ["", "client=", "vm=x", "edge=x", "azure-edge=x"] {
             assert!(input(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn ports_may_be_listed_or_any() {
+        let of = |line: &str| match Args::try_parse_from(line.split(' ')).unwrap().verb {
+            Verb::Attempts(args) => ports(&args.ports),
+            _ => panic!("other verb: {line}"),
+        };
+        assert_eq!(of("whichhop attempts x"), Ports::Only(vec![22]));
+        assert_eq!(of("whichhop attempts -p 22,2222 -p 443 x"), Ports::Only(vec![22, 2222, 443]));
+        assert_eq!(of("whichhop attempts -p any x"), Ports::Any);
+        assert_eq!(of("whichhop attempts -p 22,any x"), Ports::Any);
+        for port in ["0", "all", "22,", "65536"] {
+            assert!(Args::try_parse_from(["whichhop", "attempts", "-p", port, "x"]).is_err(), "{port}");
         }
     }
 

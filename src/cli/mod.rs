@@ -1,6 +1,8 @@
 //! The command line: arguments, one file per verb, and what the exit status says.
 
 mod args;
+mod attempts;
+mod input;
 mod output;
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod progress;
@@ -19,6 +21,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match &Args::parse().verb {
         Verb::Trace(args) => trace::run(args),
         Verb::Replay(args) => replay::run(args),
+        Verb::Attempts(args) => attempts::run(args),
     };
     match result {
         Ok(status) => status.into(),
@@ -44,7 +47,7 @@ fn complain(message: &str) {
 /// What the exit status says; the numbers are relied upon by scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
-    /// SSH is reachable.
+    /// SSH is reachable; or, where that was not asked, the input could be read.
     Reachable = 0,
     /// It is not, and all that stands lies in one segment.
     OneSegment = 1,

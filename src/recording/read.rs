@@ -74,6 +74,8 @@ pub struct Reader<R> {
     last: Timestamp,
     truncation: Option<Truncation>,
     ended: bool,
+    /// A record that [`Reader::peek`] has found, and where its block begins.
+    found: Option<(Found, usize)>,
 }
 
 /// The format of the file, and what has been read of it so far.
@@ -117,6 +119,7 @@ impl<R: Read> Reader<R> {
             last: Timestamp::from_nanos(0),
             truncation: None,
             ended: false,
+            found: None,
         };
         if let Format::Pcapng(section) = &mut reader.format {
             // Its magic number has shown that the first block is a section header: no record.
@@ -137,13 +140,7 @@ impl<R: Read> Reader<R> {
     /// where no record came before it.
     #[allow(clippy::should_implement_trait, reason = "a record borrows the reader's buffer")]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, ReadError> {
-        if self.ended {
-            return Ok(None);
-        }
-        let (found, block_start) = match self.advance() {
-            Ok(found) => found,
-            Err(stop) => return self.stop(stop).map(|()| None),
-        };
+        let Some((found, block_start)) = self.find()? else { return Ok(None) };
         self.number += 1;
         let (at, body) = match found {
             Found::Event { at, event } => (at, Body::Event(event)),
@@ -156,6 +153,29 @@ impl<R: Read> Reader<R> {
         };
         self.last = at.unwrap_or(self.last);
         Ok(Some(Record { number: RecordNumber(self.number), at: self.last, body }))
+    }
+
+    /// The time of the next record, which stays the next; `None` at the end.
+    pub fn peek(&mut self) -> Result<Option<Timestamp>, ReadError> {
+        self.found = self.find()?;
+        let last = self.last;
+        Ok(self.found.as_ref().map(|(found, _)| match found {
+            Found::Frame(FrameFound { at, .. }) | Found::Event { at, .. } => at.unwrap_or(last),
+        }))
+    }
+
+    /// The next record, as it lies in the buffer, and where its block begins.
+    fn find(&mut self) -> Result<Option<(Found, usize)>, ReadError> {
+        if let Some(found) = self.found.take() {
+            return Ok(Some(found));
+        }
+        if self.ended {
+            return Ok(None);
+        }
+        match self.advance() {
+            Ok(found) => Ok(Some(found)),
+            Err(stop) => self.stop(stop).map(|()| None),
+        }
     }
 
     /// Whether, and where, the capture broke off before its end. Known once [`Reader::next`] has returned `None`.

@@ -1,13 +1,13 @@
 //! Findings as JSON: the schema `whichhop.report/1`. The only types that serde sees for it live here.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::layout::{is_hostile, milliseconds};
-use crate::attempt::{Attempt, Outcome, ResetBy};
+use super::attempt::{AttemptView, disarmed, number};
+use super::layout::milliseconds;
+use crate::attempt::Outcome;
 use crate::diagnose::Findings;
 use crate::evidence::Evidence;
 use crate::path::{Hop, Segment};
@@ -19,24 +19,8 @@ pub fn json(findings: &Findings) -> String {
     let report = Report::of(findings);
     let text = serde_json::to_string_pretty(&report)
         .unwrap_or_else(|error| unreachable!("strings and numbers always serialise: {error}"));
-    let mut out = disarmed(&text);
+    let mut out = disarmed(text);
     out.push('\n');
-    out
-}
-
-/// JSON text with the characters escaped that JSON allows and a terminal or a reader could be misled by.
-/// Outside strings, none of them occurs but the newline.
-fn disarmed(json: &str) -> String {
-    let mut out = String::with_capacity(json.len() + 1);
-    for c in json.chars() {
-        if c != '\n' && is_hostile(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(c);
-        }
-    }
     out
 }
 
@@ -206,11 +190,6 @@ fn shortest(decimal: &str) -> String {
     decimal.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A number digit for digit as written.
-fn number(digits: String) -> Box<RawValue> {
-    RawValue::from_string(digits).unwrap_or_else(|error| unreachable!("only digits are passed: {error}"))
-}
-
 #[derive(Serialize)]
 struct EvidenceView<'a> {
     id: String,
@@ -226,55 +205,6 @@ impl<'a> EvidenceView<'a> {
             rule: evidence.rule,
             says: &evidence.says,
             packets: evidence.packets.iter().map(|p| p.0).collect(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct AttemptView<'a> {
-    client: IpAddr,
-    client_port: u16,
-    server: IpAddr,
-    server_port: u16,
-    first_syn: Box<RawValue>,
-    isn: u32,
-    syn: u32,
-    syn_ack: u32,
-    handshake: &'static str,
-    reset_after_handshake_by: Option<&'static str>,
-    client_bytes: u64,
-    server_bytes: u64,
-    server_banner: Option<&'a str>,
-    icmp: Option<IcmpView>,
-    outcome: &'static str,
-}
-
-#[derive(Serialize)]
-struct IcmpView {
-    #[serde(rename = "type")]
-    icmp_type: u8,
-    code: u8,
-    from: IpAddr,
-}
-
-impl<'a> AttemptView<'a> {
-    fn of(attempt: &'a Attempt) -> Self {
-        Self {
-            client: attempt.client.ip(),
-            client_port: attempt.client.port(),
-            server: attempt.server.ip(),
-            server_port: attempt.server.port(),
-            first_syn: number(attempt.first_syn.to_string()),
-            isn: attempt.isn.0,
-            syn: attempt.syn,
-            syn_ack: attempt.syn_ack,
-            handshake: attempt.handshake.name(),
-            reset_after_handshake_by: attempt.reset_after_handshake_by.map(ResetBy::name),
-            client_bytes: attempt.client_bytes,
-            server_bytes: attempt.server_bytes,
-            server_banner: attempt.server_banner.as_deref(),
-            icmp: attempt.icmp.map(|i| IcmpView { icmp_type: i.icmp_type, code: i.code, from: i.from }),
-            outcome: attempt.outcome.name(),
         }
     }
 }
@@ -322,6 +252,7 @@ mod tests {
     use insta::assert_snapshot;
     use serde_json::Value;
 
+    use super::super::layout::is_hostile;
     use super::super::samples;
     use super::*;
 

@@ -3,17 +3,23 @@
 //! This room decides nothing. It orders, words and escapes what was found; the same findings always give
 //! the same bytes.
 
+mod attempt;
 mod headline;
 mod json;
 mod layout;
 #[cfg(test)]
 mod samples;
+mod summary;
 mod text;
+mod time;
 mod words;
 
+pub use attempt::{attempt_json, attempt_row, attempts_heading};
 pub use json::json;
 pub use layout::printable;
+pub use summary::Summary;
 pub use text::text;
+pub use words::worth_telling;
 
 /// How a text report is dressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -98,7 +98,7 @@ pub(super) const fn outcome(outcome: Outcome) -> &'static str {
 }
 
 /// Whether frames that could not be read are worth a word: not what is merely not IP, such as ARP.
-pub(super) fn worth_telling(why: Undecoded) -> bool {
+pub fn worth_telling(why: Undecoded) -> bool {
     !matches!(why, Undecoded::NotIp(_) | Undecoded::Llc | Undecoded::AddressFamily(_))
 }
 

@@ -1,0 +1,303 @@
+//! `whichhop attempts`: captures in, every TCP connection attempt in them out.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufWriter, IsTerminal, Read, StdoutLock, Write};
+
+use anyhow::{Context, bail};
+use whichhop::attempt::{Attempt, Census, Limits};
+use whichhop::packet::{Undecoded, decode};
+use whichhop::recording::{Body, Reader, Record, Timestamp};
+use whichhop::report::{self, Summary};
+
+use super::args::{Attempts, Input, ports};
+use super::{Status, complain, input};
+
+/// Bytes of output held back, unless somebody watches.
+const HELD_BACK: usize = 1 << 16;
+
+pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
+    let mut files = Files::open(&args.files)?;
+    let limits =
+        Limits { settle: args.settle, unanswered: args.unanswered, idle: args.idle, ..Limits::default() };
+    let mut census = Census::new(ports(&args.ports), limits);
+    let mut output = Output::new(args);
+    let mut undecoded: BTreeMap<Undecoded, u64> = BTreeMap::new();
+    let read = files.each(|record| {
+        match &record.body {
+            Body::Frame(frame) => match decode(frame.link, frame.bytes) {
+                Ok(packet) => census.push(record.at, &packet),
+                Err(reason) => {
+                    *undecoded.entry(reason).or_default() += 1;
+                    census.pass(record.at);
+                }
+            },
+            Body::Event(_) => census.pass(record.at),
+        }
+        output.take(&mut census)
+    });
+    // What was read before an error is worth telling.
+    census.end();
+    let (written, unread) = match read {
+        Err(Stop::Write(error)) => (Err(error), Ok(())),
+        Err(Stop::Read(error)) => (output.rest(&mut census), Err(error)),
+        Ok(()) => (output.rest(&mut census), Ok(())),
+    };
+    match written {
+        // A reader that stops reading early, such as `head`, has got what it wanted.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Status::Reachable),
+        result => result.context("cannot write to standard output")?,
+    }
+    unread?;
+    tell(&census, &undecoded);
+    if output.count == 0 && !args.json {
+        complain(&format!("no attempt to connect to {} in it (no SYN)", wanted(args)));
+    }
+    Ok(Status::Reachable)
+}
+
+/// Says what was not used, or not as it should have been.
+fn tell(census: &Census, undecoded: &BTreeMap<Undecoded, u64>) {
+    let evicted = census.evicted();
+    if evicted > 0 {
+        complain(&format!(
+            "too many attempts at once: {evicted} were decided before their time, as what they were by then"
+        ));
+    }
+    let kinds: Vec<_> = undecoded.iter().filter(|(why, _)| report::worth_telling(**why)).collect();
+    if !kinds.is_empty() {
+        let frames: u64 = kinds.iter().map(|(_, count)| **count).sum();
+        let kinds: Vec<_> = kinds.iter().map(|(why, count)| format!("{why} ({count})")).collect();
+        complain(&format!("frames that could not be read: {frames}: {}", kinds.join(", ")));
+    }
+}
+
+/// The ports asked for, in words.
+fn wanted(args: &Attempts) -> String {
+    match ports(&args.ports) {
+        whichhop::attempt::Ports::Any => "any port".to_owned(),
+        whichhop::attempt::Ports::Only(ports) => {
+            let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+            format!("port {}", ports.join(" or "))
+        }
+    }
+}
+
+/// Where attempts go.
+struct Output {
+    out: BufWriter<StdoutLock<'static>>,
+    form: Form,
+    /// Somebody watches: nothing is held back.
+    watched: bool,
+    count: u64,
+}
+
+enum Form {
+    Lines {
+        json: bool,
+    },
+    /// All of them, to be sorted.
+    Sorted {
+        json: bool,
+        attempts: Vec<Attempt>,
+    },
+    Summary(Box<Summary>),
+}
+
+impl Output {
+    fn new(args: &Attempts) -> Self {
+        let stdout = io::stdout().lock();
+        let watched = stdout.is_terminal() || args.files.contains(&Input::Stdin);
+        let form = match (args.summary, args.sort) {
+            (true, _) => Form::Summary(Box::default()),
+            (_, true) => Form::Sorted { json: args.json, attempts: Vec::new() },
+            _ => Form::Lines { json: args.json },
+        };
+        Self { out: BufWriter::with_capacity(HELD_BACK, stdout), form, watched, count: 0 }
+    }
+
+    /// Takes what is decided.
+    fn take(&mut self, census: &mut Census) -> io::Result<()> {
+        let before = self.count;
+        while let Some(attempt) = census.next_decided() {
+            match &mut self.form {
+                Form::Lines { json } => write(&mut self.out, &attempt, *json, self.count)?,
+                Form::Sorted { attempts, .. } => attempts.push(attempt),
+                Form::Summary(summary) => summary.count(&attempt),
+            }
+            self.count += 1;
+        }
+        if self.watched && self.count > before { self.out.flush() } else { Ok(()) }
+    }
+
+    /// Takes what is left.
+    fn rest(&mut self, census: &mut Census) -> io::Result<()> {
+        self.take(census)?;
+        match &mut self.form {
+            Form::Lines { .. } => {}
+            Form::Sorted { json, attempts } => {
+                // Stable: attempts of one instant stay in the order in which they were decided.
+                attempts.sort_by_key(|attempt| attempt.first_syn);
+                for (index, attempt) in attempts.iter().enumerate() {
+                    write(&mut self.out, attempt, *json, index as u64)?;
+                }
+            }
+            Form::Summary(summary) => self.out.write_all(summary.text().as_bytes())?,
+        }
+        self.out.flush()
+    }
+}
+
+/// Writes one attempt, the `index`th.
+fn write(out: &mut impl Write, attempt: &Attempt, json: bool, index: u64) -> io::Result<()> {
+    if json {
+        return out.write_all(report::attempt_json(attempt).as_bytes());
+    }
+    if index == 0 {
+        out.write_all(report::attempts_heading().as_bytes())?;
+    }
+    out.write_all(report::attempt_row(attempt).as_bytes())
+}
+
+/// Why reading ended before the captures did.
+enum Stop {
+    Read(anyhow::Error),
+    Write(io::Error),
+}
+
+/// Captures as one, in order of time.
+struct Files {
+    /// Those being read.
+    open: Vec<Source>,
+    /// Those whose first record is still to come, the next first.
+    waiting: VecDeque<Waiting>,
+}
+
+struct Source {
+    reader: Reader<Box<dyn Read>>,
+    name: String,
+    /// Its place in the order given.
+    index: usize,
+}
+
+/// A file that can be opened when its time has come, so that many take no more memory than those that overlap.
+struct Waiting {
+    first: Timestamp,
+    index: usize,
+    file: Input,
+}
+
+impl Files {
+    /// Looks into each capture; fails if one is none.
+    fn open(inputs: &[Input]) -> anyhow::Result<Self> {
+        let mut files = Self { open: Vec::new(), waiting: VecDeque::new() };
+        if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
+            bail!("standard input can be read only once");
+        }
+        let alone = inputs.len() == 1;
+        for (index, input) in inputs.iter().enumerate() {
+            let (mut source, regular) = Source::open(input, index)?;
+            if alone || !regular {
+                files.open.push(source);
+                continue;
+            }
+            match source.peek()? {
+                Some(first) => files.waiting.push_back(Waiting { first, index, file: input.clone() }),
+                None => source.tell_truncation(),
+            }
+        }
+        files.waiting.make_contiguous().sort_by_key(|waiting| (waiting.first, waiting.index));
+        Ok(files)
+    }
+
+    /// Hands every record to `take`.
+    fn each(&mut self, mut take: impl FnMut(&Record<'_>) -> io::Result<()>) -> Result<(), Stop> {
+        loop {
+            self.open_those_due().map_err(Stop::Read)?;
+            let mut nexts = Vec::with_capacity(self.open.len());
+            for (place, source) in self.open.iter_mut().enumerate() {
+                nexts.push((source.peek().map_err(Stop::Read)?, source.index, place));
+            }
+            let Some(&(at, _, place)) = nexts.iter().min_by_key(|(at, index, _)| (at.is_none(), *at, *index))
+            else {
+                return Ok(());
+            };
+            if at.is_none() {
+                for source in self.open.drain(..) {
+                    source.tell_truncation();
+                }
+                if self.waiting.is_empty() {
+                    return Ok(());
+                }
+                continue;
+            }
+            let others = nexts.iter().filter(|(at, _, other)| at.is_some() && *other != place);
+            let waiting = self.waiting.front().map(|waiting| (waiting.first, waiting.index));
+            let until = others.filter_map(|(at, index, _)| Some(((*at)?, *index))).chain(waiting).min();
+            let Some(source) = self.open.get_mut(place) else { return Ok(()) };
+            source.each_before(until, &mut take)?;
+        }
+    }
+
+    /// Opens the files whose first record is the next of all.
+    fn open_those_due(&mut self) -> anyhow::Result<()> {
+        while let Some(waiting) = self.waiting.front() {
+            let mut due = true;
+            for source in &mut self.open {
+                due &= source.peek()?.is_none_or(|at| waiting.first <= at);
+            }
+            if !due {
+                break;
+            }
+            let (source, _) = Source::open(&waiting.file, waiting.index)?;
+            self.open.push(source);
+            self.waiting.pop_front();
+        }
+        Ok(())
+    }
+}
+
+impl Source {
+    /// Starts to read a capture, and says whether it is a file that can be read anew.
+    fn open(input: &Input, index: usize) -> anyhow::Result<(Self, bool)> {
+        let (name, regular, bytes): (_, _, Box<dyn Read>) = match input {
+            Input::Stdin => (input::STDIN.to_owned(), false, Box::new(input::stdin()?)),
+            Input::File(path) => {
+                let file = input::open(path)?;
+                let regular = file.metadata().is_ok_and(|m| m.is_file());
+                (path.display().to_string(), regular, Box::new(file))
+            }
+        };
+        let reader = Reader::new(bytes).with_context(|| name.clone())?;
+        Ok((Self { reader, name, index }, regular))
+    }
+
+    fn peek(&mut self) -> anyhow::Result<Option<Timestamp>> {
+        self.reader.peek().with_context(|| self.name.clone())
+    }
+
+    /// Hands records to `take` while they come before `until`, a time and a place in the order given.
+    fn each_before(
+        &mut self,
+        until: Option<(Timestamp, usize)>,
+        take: &mut impl FnMut(&Record<'_>) -> io::Result<()>,
+    ) -> Result<(), Stop> {
+        loop {
+            if let Some(until) = until
+                && self.peek().map_err(Stop::Read)?.is_none_or(|at| (at, self.index) > until)
+            {
+                return Ok(());
+            }
+            match self.reader.next().with_context(|| self.name.clone()).map_err(Stop::Read)? {
+                Some(record) => take(&record).map_err(Stop::Write)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Says so where the capture breaks off.
+    fn tell_truncation(&self) {
+        if let Some(truncation) = self.reader.truncation() {
+            complain(&format!("{}: {truncation}; what comes before was used", self.name));
+        }
+    }
+}

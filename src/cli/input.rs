@@ -1,0 +1,28 @@
+//! Where captures are read from.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, StdinLock};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+/// What standard input is called in messages.
+pub(super) const STDIN: &str = "standard input";
+
+/// Standard input, unless that is a terminal: nobody types a capture.
+pub(super) fn stdin() -> anyhow::Result<StdinLock<'static>> {
+    let stdin = io::stdin().lock();
+    if stdin.is_terminal() {
+        bail!("{STDIN}: standard input is a terminal: pipe a capture into it, or name a file");
+    }
+    Ok(stdin)
+}
+
+/// Opens a file that may hold a capture.
+pub(super) fn open(path: &Path) -> anyhow::Result<File> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    if file.metadata().is_ok_and(|m| m.is_dir()) {
+        bail!("{}: is a directory; name a pcap or pcapng file in it", path.display());
+    }
+    Ok(file)
+}

@@ -1,0 +1,828 @@
+//! Captures written by hand, and the attempts that a careful person finds in them.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::process::Output;
+use std::time::Duration;
+
+use assert_cmd::Command;
+use serde_json::Value;
+use whichhop::attempt::{Attempt, Census, Limits, Outcome, Ports};
+use whichhop::packet::{LinkType, decode};
+use whichhop::recording::{Timestamp, Writer};
+
+const C: End = End(Ipv4Addr::new(10, 22, 0, 1), 50022);
+const S: End = End(Ipv4Addr::new(198, 19, 0, 4), 22);
+const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 22, 1, 1);
+const MS: i64 = 1_000_000;
+const SECOND: i64 = 1_000 * MS;
+/// When the captures begin.
+const START: i64 = 1_700_000_000 * SECOND;
+
+/// An address and a port.
+#[derive(Clone, Copy)]
+struct End(Ipv4Addr, u16);
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 0x10;
+
+/// A capture in the making: frames of raw IP, each with its time in nanoseconds from the start.
+#[derive(Clone, Default)]
+struct Wire {
+    frames: Vec<(i64, Vec<u8>)>,
+    now: i64,
+}
+
+impl Wire {
+    /// Time passes.
+    fn wait(&mut self, nanos: i64) -> &mut Self {
+        self.now += nanos;
+        self
+    }
+
+    /// A segment, 1 ms after the frame before it.
+    fn tcp(&mut self, from: End, to: End, flags: u8, seq: u32, ack: u32, data: &[u8]) -> &mut Self {
+        self.now += MS;
+        self.frames.push((self.now, segment(from, to, flags, seq, ack, data)));
+        self
+    }
+
+    fn icmp(&mut self, kind: u8, code: u8, from: Ipv4Addr, to: Ipv4Addr, quoted: &[u8]) -> &mut Self {
+        self.now += MS;
+        let message = [&[kind, code, 0, 0, 0, 0, 0, 0], &quoted[..28]].concat();
+        self.frames.push((self.now, ip(1, from, to, &message)));
+        self
+    }
+
+    /// SYN, SYN/ACK, ACK with initial sequence numbers 1000 and 5000.
+    fn handshake(&mut self) -> &mut Self {
+        self.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(S, C, SYN | ACK, 5000, 1001, b"")
+            .tcp(C, S, ACK, 1001, 5001, b"")
+    }
+
+    /// A whole SSH session, from the handshake to the last FIN.
+    fn session(&mut self) -> &mut Self {
+        self.handshake()
+            .tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n")
+            .tcp(C, S, ACK, 1001, 5012, b"SSH-2.0-y\r\n")
+            .tcp(C, S, FIN | ACK, 1012, 5012, b"")
+            .tcp(S, C, FIN | ACK, 5012, 1013, b"")
+            .tcp(C, S, ACK, 1013, 5013, b"")
+    }
+
+    /// Puts the last frame `places` earlier in the capture, with its time as it was.
+    fn stored_earlier(&mut self, places: usize) -> &mut Self {
+        let frame = self.frames.pop().unwrap();
+        self.frames.insert(self.frames.len() - places, frame);
+        self
+    }
+
+    fn pcapng(&self) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new()).unwrap();
+        let info = whichhop::recording::InterfaceInfo { name: "eth0".to_owned(), link: LinkType::RAW };
+        let interface = writer.interface(&info).unwrap();
+        for (at, frame) in &self.frames {
+            let at = Timestamp::from_nanos(START + at);
+            let direction = whichhop::recording::Direction::Unknown;
+            writer.frame(interface, at, direction, frame.len() as u32, frame).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    /// The attempts that a census with `limits` hands out, and how many it had to decide early.
+    fn census(&self, ports: Ports, limits: Limits) -> (Vec<Attempt>, u64) {
+        let mut census = Census::new(ports, limits);
+        for (at, frame) in &self.frames {
+            census.push(Timestamp::from_nanos(START + at), &decode(LinkType::RAW, frame).unwrap());
+        }
+        census.end();
+        let evicted = census.evicted();
+        (std::iter::from_fn(|| census.next_decided()).collect(), evicted)
+    }
+
+    fn attempts(&self) -> Vec<Attempt> {
+        self.census(Ports::Any, Limits::default()).0
+    }
+
+    fn only(&self) -> Attempt {
+        let mut attempts = self.attempts();
+        assert_eq!(attempts.len(), 1, "{attempts:#?}");
+        attempts.remove(0)
+    }
+
+    /// The one attempt in a few words: SYNs, SYN/ACKs, handshake, bytes of client and server, outcome.
+    fn says(&self) -> String {
+        says(&self.only())
+    }
+}
+
+fn says(a: &Attempt) -> String {
+    format!("{}/{} {} {}/{} {}", a.syn, a.syn_ack, a.handshake, a.client_bytes, a.server_bytes, a.outcome)
+}
+
+fn segment(from: End, to: End, flags: u8, seq: u32, ack: u32, data: &[u8]) -> Vec<u8> {
+    let mut tcp = Vec::new();
+    tcp.extend_from_slice(&from.1.to_be_bytes());
+    tcp.extend_from_slice(&to.1.to_be_bytes());
+    tcp.extend_from_slice(&seq.to_be_bytes());
+    tcp.extend_from_slice(&ack.to_be_bytes());
+    tcp.extend_from_slice(&[0x50, flags, 0xfa, 0xf0, 0, 0, 0, 0]);
+    tcp.extend_from_slice(data);
+    ip(6, from.0, to.0, &tcp)
+}
+
+fn ip(protocol: u8, from: Ipv4Addr, to: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x45, 0];
+    packet.extend_from_slice(&(20 + payload.len() as u16).to_be_bytes());
+    packet.extend_from_slice(&[0, 0, 0x40, 0, 64, protocol, 0, 0]);
+    packet.extend_from_slice(&from.octets());
+    packet.extend_from_slice(&to.octets());
+    packet.extend_from_slice(payload);
+    packet
+}
+
+mod one_attempt {
+    use super::*;
+
+    #[test]
+    fn a_session() {
+        let mut wire = Wire::default();
+        wire.session();
+        assert_eq!(wire.says(), "1/1 completed 11/11 open");
+        let attempt = wire.only();
+        assert_eq!(attempt.server_banner.as_deref(), Some("SSH-2.0-x"));
+        assert_eq!(attempt.client, SocketAddrV4::new(C.0, C.1).into());
+        assert_eq!((attempt.isn.0, attempt.reset_after_handshake_by), (1000, None));
+        assert!(attempt.timeline.is_empty(), "of millions of attempts no timeline is kept");
+    }
+
+    #[test]
+    fn retransmitted_syns() {
+        let mut wire = Wire::default();
+        for gap in [0, 1, 2, 4, 8, 16, 32, 64] {
+            wire.wait(gap * SECOND).tcp(C, S, SYN, 1000, 0, b"");
+        }
+        assert_eq!(wire.says(), "8/0 unanswered 0/0 timeout");
+        assert_eq!(wire.only().first_syn.nanos(), START + MS);
+    }
+
+    #[test]
+    fn an_ack_after_a_refused_syn_completes_nothing() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(S, C, RST | ACK, 0, 1001, b"")
+            .tcp(C, S, ACK, 1001, 1, b"")
+            .tcp(S, C, RST, 1, 0, b"");
+        assert_eq!(wire.says(), "1/0 reset 0/0 reset");
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(S, C, SYN | ACK, 5000, 1001, b"")
+            .tcp(S, C, RST | ACK, 5001, 1001, b"")
+            .tcp(C, S, ACK, 1001, 5001, b"");
+        assert_eq!(wire.says(), "1/1 reset 0/0 reset");
+    }
+
+    #[test]
+    fn a_client_that_tries_again_after_a_reset() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, RST | ACK, 0, 1001, b"").wait(500 * MS).handshake();
+        assert_eq!(wire.says(), "2/1 completed 0/0 no-banner");
+    }
+
+    #[test]
+    fn a_forged_reset_that_the_client_did_not_believe() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(S, C, SYN | ACK, 5000, 1001, b"")
+            .tcp(S, C, RST | ACK, 9_999, 1001, b"")
+            .tcp(C, S, ACK, 1001, 5001, b"")
+            .tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n")
+            .tcp(C, S, ACK, 1001, 5012, b"SSH-2.0-y\r\n");
+        assert_eq!(wire.says(), "1/1 completed 11/11 open");
+    }
+
+    #[test]
+    fn a_reset_that_proves_nothing() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(S, C, RST, 0, 1001, b"")
+            .tcp(S, C, RST | ACK, 0, 7_777, b"")
+            .tcp(S, C, SYN | ACK, 5000, 9_001, b"");
+        assert_eq!(wire.says(), "1/0 unanswered 0/0 timeout");
+    }
+
+    #[test]
+    fn a_challenge_ack_answers_no_syn() {
+        // The server still has an older connection, answers for that, is told to forget it, and takes the next SYN.
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(S, C, ACK, 77_000_000, 88_000_000, b"")
+            .tcp(C, S, RST, 88_000_000, 0, b"");
+        assert_eq!(wire.says(), "1/0 unanswered 0/0 timeout");
+        wire.wait(SECOND).handshake();
+        assert_eq!(wire.says(), "2/1 completed 0/0 no-banner");
+    }
+
+    #[test]
+    fn a_challenge_ack_to_a_reset_within_the_window() {
+        let mut wire = Wire::default();
+        wire.handshake()
+            .tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n")
+            .tcp(C, S, ACK, 1001, 5012, b"")
+            .tcp(S, C, ACK, 5012, 1001, b"");
+        assert_eq!(wire.says(), "1/1 completed 0/11 open");
+    }
+
+    #[test]
+    fn a_half_open_scan() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, SYN | ACK, 5000, 1001, b"").tcp(C, S, RST, 1001, 0, b"");
+        assert_eq!(wire.says(), "1/1 half-open 0/0 half-open");
+    }
+
+    #[test]
+    fn a_syn_ack_stored_before_its_syn() {
+        let mut wire = Wire::default();
+        wire.tcp(S, C, SYN | ACK, 5000, 1001, b"");
+        wire.now -= 3 * MS;
+        wire.tcp(C, S, SYN, 1000, 0, b"");
+        let syn = wire.now;
+        wire.wait(2 * MS).tcp(C, S, ACK, 1001, 5001, b"").tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
+        assert_eq!(wire.says(), "1/1 completed 0/11 open");
+        assert_eq!(wire.only().first_syn.nanos(), START + syn);
+    }
+
+    #[test]
+    fn a_refusal_stored_before_its_syn() {
+        let mut wire = Wire::default();
+        wire.tcp(S, C, RST | ACK, 0, 1001, b"").tcp(C, S, SYN, 1000, 0, b"");
+        assert_eq!(wire.says(), "1/0 reset 0/0 reset");
+    }
+
+    #[test]
+    fn one_direction_stored_before_the_other() {
+        let mut wire = Wire::default();
+        wire.tcp(S, C, SYN | ACK, 5000, 1001, b"")
+            .tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n")
+            .tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(C, S, ACK, 1001, 5001, b"")
+            .tcp(C, S, ACK, 1001, 5012, b"");
+        assert_eq!(wire.says(), "1/1 completed 0/11 open");
+        let mut wire = Wire::default();
+        wire.handshake().stored_earlier(1);
+        assert_eq!(wire.says(), "1/1 completed 0/0 no-banner");
+    }
+
+    #[test]
+    fn a_syn_long_after_an_answer_is_not_what_it_answers() {
+        let mut wire = Wire::default();
+        wire.tcp(S, C, SYN | ACK, 5000, 1001, b"").wait(SECOND).tcp(C, S, SYN, 1000, 0, b"");
+        assert_eq!(wire.says(), "1/0 unanswered 0/0 timeout");
+    }
+
+    #[test]
+    fn data_on_the_syn() {
+        let syn = |wire: &mut Wire| {
+            wire.tcp(C, S, SYN, 1000, 0, b"SSH-2.0-y\r\n");
+        };
+        let mut taken = Wire::default();
+        syn(&mut taken);
+        taken
+            .tcp(S, C, SYN | ACK, 5000, 1012, b"")
+            .tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\n")
+            .tcp(C, S, ACK, 1012, 5012, b"");
+        assert_eq!(taken.says(), "1/1 completed 11/11 open");
+        let mut not_taken = Wire::default();
+        syn(&mut not_taken);
+        not_taken
+            .tcp(S, C, SYN | ACK, 5000, 1001, b"")
+            .tcp(C, S, ACK, 1001, 5001, b"SSH-2.0-y\r\n")
+            .tcp(S, C, ACK, 5001, 1012, b"");
+        assert_eq!(not_taken.says(), "1/1 completed 11/0 no-banner");
+        let mut refused = Wire::default();
+        syn(&mut refused);
+        refused.tcp(S, C, RST | ACK, 0, 1012, b"");
+        assert_eq!(refused.says(), "1/0 reset 11/0 reset");
+        let mut answered_early = Wire::default();
+        answered_early.tcp(S, C, SYN | ACK, 5000, 1012, b"");
+        syn(&mut answered_early);
+        answered_early.tcp(C, S, ACK, 1012, 5001, b"");
+        assert_eq!(answered_early.says(), "1/1 completed 11/0 no-banner");
+    }
+
+    #[test]
+    fn resets_after_the_handshake() {
+        let mut wire = Wire::default();
+        wire.handshake().tcp(S, C, RST, 5001, 0, b"");
+        assert_eq!(wire.says(), "1/1 completed 0/0 reset-after-handshake");
+        assert_eq!(wire.only().reset_after_handshake_by.unwrap().name(), "server");
+        wire.tcp(C, S, RST, 1001, 0, b"");
+        assert_eq!(wire.only().reset_after_handshake_by.unwrap().name(), "both");
+        let mut wire = Wire::default();
+        wire.handshake().tcp(C, S, RST, 1001, 0, b"");
+        assert_eq!(wire.only().reset_after_handshake_by.unwrap().name(), "client");
+        let mut wire = Wire::default();
+        wire.handshake().tcp(S, C, RST, 500_000_000, 0, b"").tcp(C, S, RST, 3_000_000_000, 0, b"");
+        assert_eq!(wire.only().reset_after_handshake_by, None, "both lie outside the window");
+    }
+
+    #[test]
+    fn a_handshake_of_which_the_capture_lacks_the_syn_ack() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(C, S, ACK, 1001, 5001, b"")
+            .tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n")
+            .tcp(C, S, ACK, 1001, 5012, b"");
+        assert_eq!(wire.says(), "1/0 completed 0/11 open");
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"").tcp(C, S, ACK, 1001, 5001, b"");
+        assert_eq!(wire.says(), "1/0 unanswered 0/0 timeout", "nothing shows that the server answered");
+    }
+
+    #[test]
+    fn more_bytes_than_sequence_numbers() {
+        let mut wire = Wire::default();
+        wire.handshake();
+        let data = vec![0; 60_000];
+        let mut seq = 1001_u32;
+        for _ in 0..5 {
+            // A capture that misses most of it: every step lies within the largest window.
+            seq = seq.wrapping_add(1_000_000_000);
+            wire.tcp(C, S, ACK, seq.wrapping_sub(60_000), 5001, &data);
+        }
+        assert_eq!(wire.only().client_bytes, 5_000_000_000);
+    }
+}
+
+mod icmp_errors {
+    use super::*;
+
+    fn syn() -> Vec<u8> {
+        segment(C, S, SYN, 1000, 0, b"")
+    }
+
+    #[test]
+    fn an_error_about_the_syn_rejects_it() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"").icmp(3, 13, ROUTER, C.0, &syn());
+        assert_eq!(wire.says(), "1/0 rejected 0/0 rejected");
+        let icmp = wire.only().icmp.unwrap();
+        assert_eq!((icmp.icmp_type, icmp.code, icmp.from), (3, 13, ROUTER.into()));
+        wire.wait(SECOND).handshake();
+        assert_eq!(wire.says(), "2/1 completed 0/0 no-banner", "a soft error may pass");
+        assert!(wire.only().icmp.is_some());
+    }
+
+    #[test]
+    fn a_translator_that_quotes_its_own_address() {
+        let quoted = segment(End(Ipv4Addr::new(198, 18, 0, 9), C.1), S, SYN, 1000, 0, b"");
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"").icmp(3, 1, ROUTER, C.0, &quoted);
+        assert_eq!(wire.says(), "1/0 rejected 0/0 rejected");
+    }
+
+    #[test]
+    fn errors_about_something_else() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"");
+        for (end, seq) in [(End(C.0, 50023), 1000), (C, 900_000_000)] {
+            wire.icmp(3, 13, ROUTER, C.0, &segment(end, S, SYN, seq, 0, b""));
+        }
+        wire.icmp(3, 4, ROUTER, C.0, &syn());
+        assert_eq!(wire.says(), "1/0 unanswered 0/0 timeout");
+        let mut wire = Wire::default();
+        wire.handshake().icmp(3, 1, ROUTER, C.0, &segment(C, S, ACK, 1001, 5001, b""));
+        assert_eq!(wire.says(), "1/1 completed 0/0 no-banner");
+        assert_eq!(wire.only().icmp, None);
+    }
+}
+
+mod several_attempts {
+    use super::*;
+
+    fn all(wire: &Wire) -> Vec<String> {
+        wire.attempts().iter().map(says).collect()
+    }
+
+    #[test]
+    fn crossed_syns() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(S, C, SYN, 5000, 0, b"")
+            .tcp(C, S, SYN | ACK, 1000, 5001, b"")
+            .tcp(S, C, SYN | ACK, 5000, 1001, b"")
+            .tcp(C, S, ACK, 1001, 5001, b"SSH-2.0-y\r\n")
+            .tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\nand more");
+        assert_eq!(all(&wire), ["1/1 completed 11/19 open", "1/1 completed 19/11 completed"]);
+        let (only, _) = wire.census(Ports::Only(vec![22]), Limits::default());
+        assert_eq!(only.iter().map(says).collect::<Vec<_>>(), ["1/1 completed 11/19 open"]);
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, SYN, 5000, 0, b"").tcp(C, S, SYN | ACK, 1000, 5001, b"");
+        assert_eq!(all(&wire)[0], "1/0 unanswered 0/0 timeout", "the server acknowledged nothing");
+        wire.tcp(S, C, RST | ACK, 0, 1001, b"");
+        assert_eq!(all(&wire)[0], "1/0 reset 0/0 reset");
+    }
+
+    #[test]
+    fn a_pair_used_again() {
+        let mut wire = Wire::default();
+        wire.session()
+            .wait(SECOND)
+            .tcp(C, S, SYN, 90_000_000, 0, b"")
+            .tcp(S, C, ACK, 5013, 1013, b"")
+            .tcp(C, S, RST, 1013, 0, b"")
+            .tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\n")
+            .tcp(C, S, SYN, 90_000_000, 0, b"")
+            .tcp(S, C, SYN | ACK, 70_000_000, 90_000_001, b"")
+            .tcp(C, S, ACK, 90_000_001, 70_000_001, b"abc");
+        let mut attempts = wire.attempts();
+        attempts.sort_by_key(|a| a.first_syn);
+        let said: Vec<_> = attempts.iter().map(says).collect();
+        assert_eq!(said, ["1/1 completed 11/11 open", "2/1 completed 3/0 no-banner"]);
+        assert_eq!(attempts[0].reset_after_handshake_by.unwrap().name(), "client");
+    }
+
+    #[test]
+    fn a_pair_used_again_at_once_with_numbers_close_by() {
+        // As Linux does it: initial sequence numbers follow a clock.
+        let mut wire = Wire::default();
+        wire.handshake()
+            .tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n")
+            .tcp(S, C, FIN | ACK, 5012, 1001, b"")
+            .tcp(C, S, RST | ACK, 1001, 5013, b"")
+            .tcp(C, S, SYN, 1500, 0, b"")
+            .tcp(S, C, SYN | ACK, 5600, 1501, b"")
+            .tcp(C, S, ACK, 1501, 5601, b"")
+            .tcp(S, C, ACK, 5601, 1501, b"SSH-2.0-x\r\n");
+        assert_eq!(all(&wire), ["1/1 completed 0/11 open", "1/1 completed 0/11 open"]);
+        assert_eq!(wire.attempts()[0].reset_after_handshake_by.unwrap().name(), "client");
+    }
+
+    #[test]
+    fn roles_exchanged() {
+        let mut wire = Wire::default();
+        wire.session()
+            .tcp(S, C, SYN, 100_000, 0, b"")
+            .tcp(C, S, SYN | ACK, 200_000, 100_001, b"")
+            .tcp(S, C, ACK, 100_001, 200_001, b"abc")
+            .tcp(C, S, ACK, 200_001, 100_004, b"de");
+        assert_eq!(all(&wire), ["1/1 completed 11/11 open", "1/1 completed 3/2 completed"]);
+    }
+
+    #[test]
+    fn answers_go_to_the_syn_that_they_acknowledge() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(C, S, SYN, 3_000_000_000, 0, b"")
+            .tcp(S, C, RST | ACK, 0, 1001, b"")
+            .tcp(S, C, SYN | ACK, 5000, 3_000_000_001, b"")
+            .tcp(C, S, SYN, 1000, 0, b"");
+        assert_eq!(all(&wire), ["2/0 reset 0/0 reset", "1/1 half-open 0/0 half-open"]);
+    }
+
+    #[test]
+    fn one_pair_flooded_with_syns() {
+        let mut wire = Wire::default();
+        for isn in 0..10_000_u32 {
+            wire.tcp(C, S, SYN, isn.wrapping_mul(0x9e37_79b9), 0, b"");
+        }
+        let attempts = wire.attempts();
+        assert_eq!(attempts.len(), 10_000);
+        assert!(attempts.is_sorted_by_key(|a| a.first_syn));
+    }
+
+    #[test]
+    fn captures_that_start_or_stop_in_the_middle() {
+        let mut whole = Wire::default();
+        whole.session();
+        for from in 1..whole.frames.len() {
+            let late = Wire { frames: whole.frames[from..].to_vec(), now: whole.now };
+            assert_eq!(all(&late), Vec::<String>::new(), "without its first {from} frames");
+        }
+        let said: Vec<_> = (1..=whole.frames.len())
+            .map(|to| Wire { frames: whole.frames[..to].to_vec(), now: whole.now }.says())
+            .collect();
+        assert_eq!(
+            said,
+            [
+                "1/0 unanswered 0/0 timeout",
+                "1/1 half-open 0/0 half-open",
+                "1/1 completed 0/0 no-banner",
+                "1/1 completed 0/11 open",
+                "1/1 completed 11/11 open",
+                "1/1 completed 11/11 open",
+                "1/1 completed 11/11 open",
+                "1/1 completed 11/11 open",
+            ]
+        );
+    }
+
+    #[test]
+    fn only_the_ports_asked_for() {
+        let web = End(S.0, 80);
+        let mut wire = Wire::default();
+        wire.session().tcp(C, web, SYN, 1, 0, b"").tcp(web, C, SYN | ACK, 2, 2, b"").tcp(
+            C,
+            web,
+            ACK,
+            2,
+            3,
+            b"GET /\r\n",
+        );
+        let outcomes =
+            |ports| -> Vec<_> { wire.census(ports, Limits::default()).0.iter().map(|a| a.outcome).collect() };
+        assert_eq!(outcomes(Ports::Only(vec![22])), [Outcome::Open]);
+        assert_eq!(outcomes(Ports::Only(vec![80])), [Outcome::NoBanner]);
+        assert_eq!(outcomes(Ports::Any), [Outcome::Open, Outcome::Completed]);
+        assert_eq!(outcomes(Ports::Only(vec![2222, 50022])), []);
+    }
+}
+
+mod deciding {
+    use super::*;
+
+    /// A packet that concerns no attempt, to move the time.
+    fn tick(wire: &mut Wire) {
+        wire.tcp(End(ROUTER, 1), End(ROUTER, 2), ACK, 0, 0, b"");
+    }
+
+    /// Which attempts (by client port) are decided by which frame.
+    fn order(wire: &Wire, limits: Limits) -> Vec<(usize, u16)> {
+        let mut census = Census::new(Ports::Any, limits);
+        let mut order = Vec::new();
+        for (i, (at, frame)) in wire.frames.iter().enumerate() {
+            census.push(Timestamp::from_nanos(START + at), &decode(LinkType::RAW, frame).unwrap());
+            order.extend(std::iter::from_fn(|| census.next_decided()).map(|a| (i, a.client.port())));
+        }
+        census.end();
+        order.extend(
+            std::iter::from_fn(|| census.next_decided()).map(|a| (wire.frames.len(), a.client.port())),
+        );
+        order
+    }
+
+    fn client(port: u16) -> End {
+        End(C.0, port)
+    }
+
+    #[test]
+    fn each_in_its_time_and_the_rest_at_the_end() {
+        let limits = Limits {
+            settle: Duration::from_secs(1),
+            unanswered: Duration::from_secs(10),
+            idle: Duration::from_secs(100),
+            attempts: 100,
+        };
+        let mut wire = Wire::default();
+        wire.tcp(client(1), S, SYN, 0, 0, b"");
+        wire.tcp(client(2), S, SYN, 0, 0, b"").tcp(S, client(2), RST | ACK, 0, 1, b"");
+        wire.handshake();
+        wire.wait(2 * SECOND);
+        tick(&mut wire);
+        wire.tcp(client(3), S, SYN, 0, 0, b"");
+        wire.wait(9 * SECOND);
+        tick(&mut wire);
+        wire.wait(150 * SECOND).tcp(client(4), S, SYN, 0, 0, b"").tcp(client(5), S, SYN, 0, 0, b"");
+        assert_eq!(order(&wire, limits), [(6, 2), (8, 1), (9, 3), (9, 50022), (11, 4), (11, 5)]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_or_lies() {
+        let mut wire = Wire::default();
+        wire.tcp(client(1), S, SYN, 1000, 0, b"");
+        wire.wait(-5000 * SECOND);
+        wire.tcp(S, client(1), SYN | ACK, 5000, 1001, b"").wait(SECOND);
+        wire.tcp(client(1), S, ACK, 1001, 5001, b"");
+        assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "time goes on from where it was set to");
+        wire.frames.push((i64::MAX - START, segment(client(2), S, SYN, 0, 0, b"")));
+        wire.tcp(client(3), S, SYN, 1000, 0, b"").tcp(S, client(3), SYN | ACK, 5000, 1001, b"");
+        let says: Vec<_> = wire.attempts().iter().map(says).collect();
+        assert_eq!(says[0], "1/1 completed 0/0 no-banner");
+        assert!(says.contains(&"1/1 half-open 0/0 half-open".to_owned()), "{says:?}");
+    }
+
+    #[test]
+    fn a_flood_evicts_the_unanswered_and_not_the_established() {
+        let limits = Limits { attempts: 50, ..Limits::default() };
+        let mut wire = Wire::default();
+        wire.handshake();
+        for port in 1000..2000 {
+            wire.tcp(client(port), End(S.0, 23), SYN, 7, 0, b"");
+        }
+        wire.tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
+        let (attempts, evicted) = wire.census(Ports::Any, limits);
+        assert_eq!((attempts.len(), evicted), (1001, 951));
+        let session = attempts.iter().find(|a| a.server.port() == 22).unwrap();
+        assert_eq!(session.outcome, Outcome::Open);
+        let ports: Vec<_> = attempts.iter().map(|a| a.client.port()).filter(|p| *p < 2000).collect();
+        assert!(ports.is_sorted(), "the oldest go first");
+    }
+
+    #[test]
+    fn answers_without_a_syn_take_no_lasting_room() {
+        let mut wire = Wire::default();
+        for port in 1000..3000 {
+            wire.tcp(S, client(port), SYN | ACK, 7, 8, b"").tcp(S, client(port), RST | ACK, 7, 9, b"");
+        }
+        wire.handshake();
+        let limits = Limits { attempts: 10, ..Limits::default() };
+        let (attempts, evicted) = wire.census(Ports::Any, limits);
+        assert_eq!((attempts.len(), evicted), (1, 0));
+    }
+}
+
+mod command {
+    use super::*;
+
+    fn whichhop(args: &[&str], stdin: &[u8]) -> Output {
+        Command::cargo_bin("whichhop")
+            .unwrap()
+            .arg("attempts")
+            .args(args)
+            .write_stdin(stdin)
+            .output()
+            .unwrap()
+    }
+
+    fn out(output: &Output) -> String {
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout.clone()).unwrap()
+    }
+
+    fn said(output: &Output) -> String {
+        String::from_utf8(output.stderr.clone()).unwrap()
+    }
+
+    #[test]
+    fn one_object_a_line_with_the_contracts_keys_in_order() {
+        let mut wire = Wire::default();
+        wire.session();
+        let output = whichhop(&["--json", "-"], &wire.pcapng());
+        assert_eq!(
+            out(&output),
+            "{\"client\":\"10.22.0.1\",\"client_port\":50022,\"server\":\"198.19.0.4\",\"server_port\":22,\
+             \"first_syn\":1700000000.001000000,\"isn\":1000,\"syn\":1,\"syn_ack\":1,\"handshake\":\"completed\",\
+             \"reset_after_handshake_by\":null,\"client_bytes\":11,\"server_bytes\":11,\
+             \"server_banner\":\"SSH-2.0-x\",\"icmp\":null,\"outcome\":\"open\"}\n"
+        );
+        assert_eq!(said(&output), "");
+    }
+
+    #[test]
+    fn nothing_in_it_is_no_error() {
+        let output = whichhop(&["--json", "-"], &Wire::default().pcapng());
+        assert_eq!((out(&output), said(&output)), (String::new(), String::new()));
+        let output = whichhop(&["-"], &Wire::default().pcapng());
+        assert_eq!(out(&output), "");
+        assert!(said(&output).contains("no attempt to connect to port 22"), "{output:?}");
+    }
+
+    #[test]
+    fn a_capture_cut_off_anywhere_tells_what_comes_before() {
+        let mut wire = Wire::default();
+        wire.session();
+        let bytes = wire.pcapng();
+        let output = whichhop(&["--json", "-"], &bytes[..bytes.len() - 7]);
+        assert!(out(&output).contains("\"outcome\":\"open\""));
+        let said = said(&output);
+        assert!(said.starts_with("whichhop: standard input: it breaks off at byte "), "{said}");
+        assert_eq!(said.lines().count(), 1);
+    }
+
+    #[test]
+    fn what_is_no_capture() {
+        for bytes in [&b""[..], b"which hop?", b"\xd4\xc3\xb2\xa1"] {
+            let output = whichhop(&["--json", "-"], bytes);
+            assert_eq!(output.status.code(), Some(2));
+            assert!(output.stdout.is_empty());
+            assert!(said(&output).starts_with("whichhop: standard input: "), "{output:?}");
+        }
+        let output = whichhop(&["no-such-file.pcap"], b"");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said(&output).starts_with("whichhop: cannot open no-such-file.pcap: "));
+        assert_eq!(whichhop(&["-", "-"], b"").status.code(), Some(2));
+    }
+
+    /// Files that follow each other, that overlap, and that are named in any order, are one capture.
+    #[test]
+    fn several_files_are_one_stream_in_order_of_time() {
+        let mut wire = Wire::default();
+        wire.session().wait(SECOND).tcp(C, End(S.0, 23), SYN, 5, 0, b"");
+        wire.tcp(End(S.0, 23), C, RST | ACK, 0, 6, b"");
+        let whole = out(&whichhop(&["-p", "any", "--json", "-"], &wire.pcapng()));
+        assert_eq!(whole.lines().count(), 2);
+        let dir = tempfile::tempdir().unwrap();
+        let part = |name: &str, keep: &dyn Fn(usize) -> bool| {
+            let frames = wire.frames.iter().enumerate().filter(|(i, _)| keep(*i)).map(|(_, f)| f.clone());
+            let part = Wire { frames: frames.collect(), now: 0 };
+            let path = dir.path().join(name);
+            fs::write(&path, part.pcapng()).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        for (one, other, empty) in [
+            (part("a", &|i| i < 4), part("b", &|i| i >= 4), part("empty", &|_| false)),
+            (part("even", &|i| i % 2 == 0), part("odd", &|i| i % 2 == 1), part("empty", &|_| false)),
+        ] {
+            for files in [[&one, &other, &empty], [&other, &empty, &one]] {
+                let mut args = vec!["-p", "any", "--json"];
+                args.extend(files.map(String::as_str));
+                assert_eq!(out(&whichhop(&args, b"")), whole, "{files:?}");
+            }
+            let stdin = fs::read(&one).unwrap();
+            assert_eq!(out(&whichhop(&["-p", "any", "--json", &other, "-"], &stdin)), whole);
+        }
+        let output = whichhop(&["--json", &part("c", &|_| true), "no-such-file.pcap"], b"");
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(2), 0),
+            "found before anything is said"
+        );
+    }
+
+    #[test]
+    fn sorted_by_the_first_syn() {
+        let mut wire = Wire::default();
+        wire.tcp(End(C.0, 1), S, SYN, 0, 0, b"").session();
+        wire.wait(20 * SECOND).tcp(End(C.0, 2), S, SYN, 0, 0, b"");
+        let ports = |args: &[&str]| -> Vec<u64> {
+            let lines = out(&whichhop(args, &wire.pcapng()));
+            let of =
+                |line: &str| serde_json::from_str::<Value>(line).unwrap()["client_port"].as_u64().unwrap();
+            lines.lines().map(of).collect()
+        };
+        assert_eq!(ports(&["--json", "-"]), [50022, 1, 2]);
+        assert_eq!(ports(&["--json", "--sort", "-"]), [1, 50022, 2]);
+        assert_eq!(ports(&["--json", "--settle", "60", "-"]), [1, 50022, 2]);
+    }
+
+    #[test]
+    fn a_table_and_a_summary() {
+        let mut wire = Wire::default();
+        wire.session().tcp(End(C.0, 7), S, SYN, 5, 0, b"");
+        let table = out(&whichhop(&["-"], &wire.pcapng()));
+        let lines: Vec<_> = table.lines().collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[0].starts_with("FIRST SYN (UTC)"));
+        assert!(lines[1].starts_with("2023-11-14 22:13:20.001000  10.22.0.1:50022"), "{}", lines[1]);
+        assert!(lines[1].ends_with("SSH-2.0-x") && lines[2].contains("  timeout  "), "{table}");
+        let summary = out(&whichhop(&["--summary", "-"], &wire.pcapng()));
+        assert_eq!(
+            summary,
+            "Attempts: 2\n         1  timeout\n         1  open\n\nBy server\n         \
+             2  198.19.0.4:22  1 timeout, 1 open\n\nBy hour (UTC)\n         \
+             2  2023-11-14 22:00  1 timeout, 1 open\n"
+        );
+    }
+
+    #[test]
+    fn a_reader_that_goes_away_is_no_error() {
+        use std::io::{Read, Write};
+        use std::process::{Command, Stdio};
+        let mut wire = Wire::default();
+        for port in 1..2000 {
+            wire.tcp(End(C.0, port), S, SYN, 0, 0, b"");
+        }
+        let mut child = Command::new(assert_cmd::cargo::cargo_bin("whichhop"))
+            .args(["attempts", "--json", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let _ = child.stdin.take().unwrap().write_all(&wire.pcapng());
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(said, "");
+    }
+
+    /// What is decided is printed while the capture goes on.
+    #[test]
+    fn output_appears_while_reading() {
+        use std::io::{BufRead, BufReader, Write};
+        use std::process::{Command, Stdio};
+        let mut wire = Wire::default();
+        wire.session().wait(60 * SECOND).tcp(End(C.0, 7), S, SYN, 5, 0, b"");
+        let mut child = Command::new(assert_cmd::cargo::cargo_bin("whichhop"))
+            .args(["attempts", "--json", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&wire.pcapng()).unwrap();
+        stdin.flush().unwrap();
+        let mut line = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut line).unwrap();
+        assert!(line.contains("\"outcome\":\"open\""), "{line}");
+        drop(stdin);
+        assert!(child.wait().unwrap().success());
+    }
+}
