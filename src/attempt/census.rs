@@ -103,6 +103,8 @@ pub struct Census {
     next_deadline: i64,
     next_id: u64,
     decided: VecDeque<Attempt>,
+    /// Places of those that are still to be decided at the end of the capture.
+    left: VecDeque<u32>,
     evicted: u64,
 }
 
@@ -233,6 +235,7 @@ impl Census {
             next_deadline: i64::MAX,
             next_id: 0,
             decided: VecDeque::new(),
+            left: VecDeque::new(),
             evicted: 0,
         }
     }
@@ -260,7 +263,7 @@ impl Census {
         }
     }
 
-    /// Says that the capture is over: all that is left is decided.
+    /// Says that the capture is over: all that is left is decided, and no packet may follow.
     pub fn end(&mut self) {
         let mut left: Vec<(u64, u32)> = Vec::with_capacity(self.slots.used);
         for wait in &ALL[1..] {
@@ -271,13 +274,17 @@ impl Census {
             }
         }
         left.sort_unstable();
-        for (_, place) in left {
-            self.decide(place);
-        }
+        // Decided one by one as they are asked for: two tables of them would not be bounded memory.
+        self.left = left.into_iter().map(|(_, place)| place).collect();
     }
 
     /// The next attempt that is decided.
     pub fn next_decided(&mut self) -> Option<Attempt> {
+        if self.decided.is_empty()
+            && let Some(place) = self.left.pop_front()
+        {
+            self.decide(place);
+        }
         self.decided.pop_front()
     }
 
