@@ -233,6 +233,18 @@ impl Diagnosis {
             scene.outcome = Outcome::Intercepted;
         }
         let outcome = scene.outcome;
+        if outcome != Outcome::Open && scene.loss_seen() {
+            caveats.push(
+                "packets were lost on the way, or routers rationed their answers: a trace some ten seconds later may tell more"
+                    .to_owned(),
+            );
+        }
+        if outcome != Outcome::Open && contained {
+            caveats.push(
+                "this seems to be a container, or WSL: the first hop may be its own host, which counts as the client"
+                    .to_owned(),
+            );
+        }
         let evidence = gather(&scene);
         let case = Case { outcome, path: &path, target, port, named, contained };
         let verdict = eliminate(&case, &evidence);

@@ -5,7 +5,7 @@
 
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, What};
-use crate::path::Place;
+use crate::path::{Place, Segment};
 use crate::recording::RecordNumber;
 
 const EHOSTUNREACH: i32 = 113;
@@ -120,7 +120,8 @@ pub(super) fn no_route(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Says.** There is a route, but the next hop did not answer on the link (ARP or neighbour discovery).
 /// - **Needs.** No SYN on any interface, and connect(2) failing with EHOSTUNREACH while no probe is answered, or no
 ///   probe leaving either.
-/// - **Effect.** Implicates the next hop (or, with the target on the link, the target) and the client's route.
+/// - **Effect.** Implicates the next hop (or, with the target on the link, the target) and the client's route; clears
+///   what lies beyond the next hop.
 /// - **Misleads when.** The client's firewall drops ARP or neighbour discovery, out or in; both stand too.
 /// - **Rests on.** RFC 1122 section 2.3.2.2; connect(2), EHOSTUNREACH.
 pub(super) fn next_hop_silent(scene: &Scene<'_>) -> Option<Evidence> {
@@ -132,10 +133,14 @@ pub(super) fn next_hop_silent(scene: &Scene<'_>) -> Option<Evidence> {
     let mut packets = connection.records.clone();
     packets.push(record);
     let at = Place::CLIENT;
-    let (says, guilty) = match route.gateway {
+    let beyond = |segments: &[Segment]| {
+        segments.iter().fold(Suspects::NONE, |all, s| all.or(Suspects::in_segment(*s)))
+    };
+    let (says, guilty, cleared) = match route.gateway {
         Some(gateway) => (
             format!("the next hop {gateway} did not answer on the link, so that no SYN could be sent"),
             Suspects::of(&[Suspect::EdgeRoute, Suspect::ClientRoute]),
+            beyond(&[Segment::Transit, Segment::AzureEdge, Segment::Vm]),
         ),
         None => (
             format!(
@@ -143,6 +148,7 @@ pub(super) fn next_hop_silent(scene: &Scene<'_>) -> Option<Evidence> {
                 scene.target
             ),
             Suspects::of(&[Suspect::VmDown, Suspect::AzurePublicIp, Suspect::ClientRoute]),
+            beyond(&[Segment::Transit]),
         ),
     };
     let never = Suspects::of(&[Suspect::ClientProxy]);
@@ -153,6 +159,7 @@ pub(super) fn next_hop_silent(scene: &Scene<'_>) -> Option<Evidence> {
         claims: vec![
             Claim::implicates(at, Place::END, guilty, Strength::Likely),
             Claim::clears(at, at, never),
+            Claim::clears(Place(1), Place::END, cleared),
         ],
     })
 }

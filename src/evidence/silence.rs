@@ -12,6 +12,9 @@ use crate::recording::RecordNumber;
 const UNANSWERED: usize = 3;
 const UNANSWERED_WITH_LOSS: usize = 9;
 
+/// Fewest controls that must have gone unanswered before all beyond is said to be silent.
+const SILENT_CONTROLS: usize = 3;
+
 /// How soon a control must follow a SYN to speak for the same moment, in ns.
 const RIGHT_BEHIND: i64 = 60_000_000;
 
@@ -217,7 +220,8 @@ pub(super) fn everything_stops(scene: &Scene<'_>) -> Option<Evidence> {
         return None;
     }
     let (reached, packets) = scene.reached();
-    if reached < last_router(scene) || every_hop_passes_it(scene).is_some() {
+    let silent = scene.controls().filter(|p| p.hop_limit > reached && p.replies.is_empty()).count();
+    if reached < last_router(scene) || silent < SILENT_CONTROLS || every_hop_passes_it(scene).is_some() {
         return None;
     }
     let (says, from) = match reached {

@@ -159,6 +159,14 @@ pub enum LiveError {
         /// The source address.
         bind: IpAddr,
     },
+    /// The source address is not this machine's.
+    #[error("cannot connect from {bind}: {source}; name an address of this machine with -b")]
+    Bind {
+        /// The source address.
+        bind: IpAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// An address that has no path to it.
     #[error("{address} is on the local link only: there is no path to trace; give a routable address")]
     LinkLocal {

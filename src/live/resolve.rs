@@ -1,6 +1,6 @@
 //! Names to addresses, as ssh does it: getaddrinfo for a stream socket, every address in its order.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 
 use super::{Family, LiveError};
 
@@ -10,6 +10,9 @@ pub(super) fn addresses(
     family: Option<Family>,
     bind: Option<IpAddr>,
 ) -> Result<Vec<IpAddr>, LiveError> {
+    if let Some(bind) = bind {
+        UdpSocket::bind((bind, 0)).map_err(|source| LiveError::Bind { bind, source })?;
+    }
     let found: Vec<SocketAddr> = (host, 0)
         .to_socket_addrs()
         .map_err(|e| LiveError::UnknownHost { host: host.to_owned(), words: resolver_words(&e.to_string()) })?
@@ -24,7 +27,7 @@ fn select(
     bind: Option<IpAddr>,
 ) -> Result<Vec<IpAddr>, LiveError> {
     let mut addresses = Vec::new();
-    for address in found.iter().map(SocketAddr::ip) {
+    for address in found.iter().map(|a| a.ip().to_canonical()) {
         if family.is_none_or(|f| f.fits(address)) && !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -43,10 +46,15 @@ fn select(
     if let Some(&address) = addresses.iter().find(|a| is_link_local(**a)) {
         return Err(LiveError::LinkLocal { address });
     }
-    if let Some(&address) = addresses.iter().find(|a| a.is_unspecified() || a.is_multicast()) {
+    if let Some(&address) = addresses.iter().find(|a| is_no_host(**a)) {
         return Err(LiveError::NotAHost { address });
     }
     Ok(addresses)
+}
+
+fn is_no_host(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(a) if a.is_broadcast());
+    broadcast || address.is_unspecified() || address.is_multicast()
 }
 
 fn is_link_local(address: IpAddr) -> bool {

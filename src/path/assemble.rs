@@ -61,6 +61,9 @@ impl Path {
     }
 }
 
+/// The first retransmission of a SYN, in ns (RFC 6298).
+const RETRANSMISSION: i64 = 1_000_000_000;
+
 #[derive(Default)]
 struct Seen {
     addresses: Vec<IpAddr>,
@@ -74,7 +77,11 @@ impl Seen {
             self.addresses.push(reply.from);
         }
         let rtt = reply.at.since(probe.at).max(0);
-        self.rtt = Some(self.rtt.map_or(rtt, |least| least.min(rtt)));
+        // The kernel may tell of an error to its own SYN only when it sends that again.
+        let told_late = reply.hop_limit.is_none() && rtt >= RETRANSMISSION;
+        if !told_late {
+            self.rtt = Some(self.rtt.map_or(rtt, |least| least.min(rtt)));
+        }
         if !self.via.contains(&probe.via) {
             self.via.push(probe.via);
         }

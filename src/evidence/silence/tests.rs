@@ -204,7 +204,9 @@ fn a_router_beyond_that_answers_a_control_is_not_passed() {
 
 #[test]
 fn nothing_answers_anything() {
-    let found = trace("4.02 > 20000:22 S ttl=1\n 4.03 > echo 1 ttl=1\n 4.04 > 20000:22 S ttl=2");
+    const ASKED: &str = "4.02 > 20000:22 S ttl=1\n 4.03 > echo 1 ttl=1\n 4.04 > 20000:22 S ttl=2";
+    assert!(!trace(ASKED).has("everything-stops"), "little was asked");
+    let found = trace(&format!("{ASKED}\n 4.05 > echo 2 ttl=2\n 4.06 > echo 3 ttl=3"));
     assert_eq!(found.claims("everything-stops"), ["likely 1-end edge-firewall edge-route"]);
     assert!(found.cleared().iter().all(|c| c.starts_with("client-")), "{:?}", found.cleared());
     assert!(found.stands("edge-firewall") && found.stands("vm-down"));
@@ -212,8 +214,10 @@ fn nothing_answers_anything() {
 
 #[test]
 fn nothing_beyond_the_edge_answers_anything() {
-    let found =
-        trace("4.02 > 20000:22 S ttl=1 | 11/0 10.22.1.1\n 4.04 > 20000:22 S ttl=2\n 4.05 > echo 1 ttl=2");
+    let found = trace(
+        "4.02 > 20000:22 S ttl=1 | 11/0 10.22.1.1\n 4.04 > 20000:22 S ttl=2
+         4.05 > echo 1 ttl=2\n 4.06 > echo 2 ttl=3\n 4.07 > echo 3 ttl=4",
+    );
     assert_eq!(found.claims("everything-stops"), ["likely 1-end transit-route"]);
     assert_eq!(found.cites("everything-stops"), [8, 9]);
     assert!(!found.has("every-hop-passes-it"), "the edge is no end of the path");
