@@ -12,6 +12,9 @@ use crate::recording::{RecordNumber, Timestamp};
 /// Timeline entries kept of one attempt, at most.
 const MAX_TIMELINE: usize = 512;
 
+/// Entries after which data and bare acknowledgments are left out: how a connection begins and ends tells its story.
+const MAX_EVENTLESS: usize = 48;
+
 /// The largest unscaled window: how far beyond the next expected byte a reset may lie and still be believed, and
 /// anything of a connection whose endpoints another one has taken.
 const UNSCALED_WINDOW: i32 = 65_535;
@@ -159,8 +162,13 @@ impl Tracked {
 
     /// Adds to the timeline, if there is to be one.
     fn note(&mut self, record: RecordNumber, at: Timestamp, what: impl FnOnce() -> What) {
-        if self.keep == Keep::Timeline && self.attempt.timeline.len() < MAX_TIMELINE {
-            self.attempt.timeline.push(Entry { record, at, what: what() });
+        let entries = self.attempt.timeline.len();
+        if self.keep != Keep::Timeline || entries >= MAX_TIMELINE {
+            return;
+        }
+        let what = what();
+        if entries < MAX_EVENTLESS || !matches!(what, What::Data { .. } | What::Ack(_)) {
+            self.attempt.timeline.push(Entry { record, at, what });
         }
     }
 
