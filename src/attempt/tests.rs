@@ -360,10 +360,13 @@ fn a_forgotten_pair_may_be_used_again() {
 }
 
 #[test]
-fn a_very_long_connection_keeps_the_beginning_of_its_timeline() {
-    let bytes = (0..600).map(|i| format!("1.{i:03} < P. seq={} data=\"x\"", 9001 + i));
-    let one = after_handshake(&bytes.collect::<Vec<_>>().join("\n"));
-    assert_eq!((one.timeline.len(), one.server_bytes), (512, 600));
+fn a_very_long_connection_keeps_the_beginning_and_the_end_of_its_timeline() {
+    let mut lines: Vec<String> =
+        (0..600).map(|i| format!("1.{i:03} < P. seq={} data=\"x\"", 9001 + i)).collect();
+    lines.push("2 < F. seq=9601".to_owned());
+    let one = after_handshake(&lines.join("\n"));
+    assert_eq!((one.timeline.len(), one.server_bytes), (49, 600));
+    assert!(matches!(one.timeline.last().unwrap().what, What::Fin { from_client: false, .. }));
 }
 
 #[test]
