@@ -3,11 +3,10 @@
 //! The answer bears the VM's address whoever forged it. What gives the sender away is the least hop limit that
 //! draws the answer: a packet that runs out before the VM cannot have been answered by it.
 
-use super::scene::SWEPT;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::packet::{HopLimit, IcmpErrorKind};
-use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, Via, hops_back};
+use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, SWEPT, Via, hops_back};
 use crate::recording::RecordNumber;
 
 /// Fewest answers with one and the same hop limit left that rule out a sender who copies or draws it at random.

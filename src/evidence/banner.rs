@@ -1,10 +1,9 @@
 //! After the handshake: who answered it, and what became of the connection.
 
-use super::scene::SWEPT;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Outcome, What};
 use crate::packet::HopLimit;
-use crate::path::{Place, ReplyKind};
+use crate::path::{Place, ReplyKind, SWEPT};
 use crate::recording::RecordNumber;
 
 /// `handshake-from-before-path-end`

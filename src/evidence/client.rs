@@ -7,9 +7,7 @@ use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, What};
 use crate::path::{Place, Segment};
 use crate::recording::RecordNumber;
-
-const EHOSTUNREACH: i32 = 113;
-const ECONNREFUSED: i32 = 111;
+use crate::recording::errno::{ECONNREFUSED, EHOSTUNREACH};
 
 /// `kernel-syn-not-on-wire`
 ///

@@ -3,10 +3,7 @@
 use super::Capture;
 use crate::attempt::{Attempt, Connection, Handshake, Outcome};
 use crate::recording::Route;
-
-/// Error numbers of Linux, as connect(2) returns them.
-const ECONNREFUSED: i32 = 111;
-const ENETUNREACH: i32 = 101;
+use crate::recording::errno::ECONNREFUSED;
 
 /// Decides the outcome of one attempt.
 ///
@@ -32,7 +29,6 @@ pub fn decide(
         (None, Capture::Whole) => Outcome::LocalFailure,
         (None, _) => match &connection.failed {
             Some((ECONNREFUSED, _)) => Outcome::Reset,
-            Some((ENETUNREACH, _)) if route.is_some_and(|r| r.error.is_some()) => Outcome::LocalFailure,
             Some(_) if route.is_some_and(|r| r.error.is_some()) => Outcome::LocalFailure,
             Some(_) => Outcome::Rejected,
             None => Outcome::Timeout,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::attempt::{Attempt, Connection, Outcome, What};
-use crate::path::{Path, Place, Probe, Reply, ReplyKind, Segment, Via};
+use crate::path::{Path, Place, Probe, Reply, ReplyKind, SWEPT, Segment, Via};
 use crate::recording::{RecordNumber, Route};
 
 /// Everything a rule may look at.
@@ -195,9 +195,6 @@ fn answered_late(attempt: &Attempt) -> bool {
         |what: &What| matches!(what, What::SynAck(_) | What::Icmp(_) | What::Rst { from_client: false, .. });
     first_two && attempt.timeline.iter().any(|e| answer(&e.what))
 }
-
-/// Hop limits from here on are what operating systems send with, not a sweep's.
-pub(super) const SWEPT: u8 = 64;
 
 fn farthest<'a>(answered: impl Iterator<Item = (&'a Probe, &'a Reply)>) -> (u8, Vec<RecordNumber>) {
     let mut best: (u8, Vec<RecordNumber>) = (0, Vec::new());

@@ -1,10 +1,9 @@
 //! Nothing answered the SYN: where does it stop? Silence counts only beside a control that did answer, on the
 //! same path, at the same time, more than once.
 
-use super::scene::SWEPT;
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::Outcome;
-use crate::path::{Place, Probe, ReplyKind, Segment, Via};
+use crate::path::{Place, Probe, ReplyKind, SWEPT, Segment, Via};
 use crate::recording::RecordNumber;
 
 /// Fewest unanswered SYNs beyond the last hop that answered the port, at hops that answered a TCP control: where

@@ -138,4 +138,4 @@ fn distance_of_target(probes: &[Probe], target: IpAddr, port: u16) -> Option<u8>
 pub const AT_ONCE: i64 = 500_000_000;
 
 /// Hop limits from here on are what operating systems send with, not a sweep's.
-const SWEPT: u8 = 64;
+pub const SWEPT: u8 = 64;

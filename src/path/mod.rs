@@ -10,7 +10,7 @@ mod tests;
 
 use std::net::IpAddr;
 
-pub use assemble::AT_ONCE;
+pub use assemble::{AT_ONCE, SWEPT};
 pub use distance::hops_back;
 pub use owner::Networks;
 pub use segment::{Segment, Segments};

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use crate::attempt::{About, Attempt, IcmpSeen, What};
 use crate::packet::{HopLimit, Icmp, IcmpErrorKind, Packet, QuotedTransport, Transport};
+use crate::recording::errno::ECONNREFUSED;
 use crate::recording::{Event, KernelAnswer, KernelProbe, RecordNumber, Timestamp};
 
 /// What a probe was sent as.
@@ -208,9 +209,6 @@ impl Survey {
             .map(|(.., probe)| probe)
     }
 }
-
-/// ECONNREFUSED on Linux, the only system whose kernel is asked.
-const ECONNREFUSED: i32 = 111;
 
 fn target_of(probe: KernelProbe) -> IpAddr {
     match probe {

@@ -5,6 +5,7 @@
 
 mod buffer;
 mod cursor;
+pub mod errno;
 mod escape;
 mod event;
 mod found;

@@ -1,0 +1,7 @@
+//! Error numbers that events carry, as Linux counts them: a recording is read on other systems too.
+
+/// A reset answered connect(2).
+pub const ECONNREFUSED: i32 = 111;
+
+/// The next hop, or a router, could not reach the host.
+pub const EHOSTUNREACH: i32 = 113;
