@@ -3,15 +3,17 @@
 mod census;
 mod connection;
 mod outcome;
+mod seg;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod timeline;
 mod tracked;
 mod tracker;
 
 use std::net::{IpAddr, SocketAddr};
 
-pub use census::{Census, Limits, Ports};
+pub use census::{Batch, Census, Limits, Ports, Sieve};
 pub use connection::{Connection, Connections};
 pub use outcome::{Handshake, Outcome, ResetBy};
 pub use stream::ssh_line;

@@ -3,7 +3,7 @@
 use crate::packet::SeqNumber;
 
 /// Bytes looked at: RFC 4253 section 4.2 allows lines before the identification line, but not without end.
-const READ: u32 = 4096;
+pub(super) const READ: u32 = 4096;
 
 /// Bytes kept that came before their turn, and pieces of them, at most: whoever sends more hides a line from us, no
 /// more.
@@ -13,6 +13,9 @@ const PIECES: usize = 8;
 /// Longest identification line that is told.
 const LONGEST_LINE: usize = 255;
 
+/// Most identification lines are no longer.
+const ORDINARY_LINE: usize = 48;
+
 /// Bytes after which a server that says `SSH-` has had its say in the key exchange too: KEXINIT and the reply
 /// to it make more than this with every algorithm in use.
 const KEY_EXCHANGE: u64 = 1200;
@@ -21,8 +24,6 @@ const KEY_EXCHANGE: u64 = 1200;
 #[derive(Debug, Default)]
 pub(super) struct Stream {
     start: Option<SeqNumber>,
-    /// The sequence number after the last byte sent.
-    next: Option<SeqNumber>,
     /// Bytes sent, as far as sequence numbers tell.
     highest: u64,
     /// Bytes read in order, from the first on.
@@ -30,21 +31,30 @@ pub(super) struct Stream {
     /// Bytes were sent that the capture does not hold, or that were too much to keep.
     cut: bool,
     line: Line,
+    /// Most servers of other things than SSH need none of this.
+    kept: Option<Box<Kept>>,
+}
+
+/// Bytes that are kept.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The line beginning `SSH-`, as far as it was read, without its line end.
+    line: Vec<u8>,
     /// Pieces that came before their turn, by their place.
     ahead: Vec<(u32, Box<[u8]>)>,
 }
 
 /// Where the search for a line beginning `SSH-` stands.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
     /// This many bytes of `SSH-` are read at the start of a line.
     Begun(u8),
     /// In the middle of another line.
     Other,
     /// In the line itself.
-    Found(Vec<u8>),
-    /// The line is whole, its end taken off.
-    Whole(Vec<u8>),
+    Found,
+    /// The line is whole.
+    Whole,
 }
 
 impl Default for Line {
@@ -57,13 +67,12 @@ impl Stream {
     /// Says which sequence number the first byte has.
     pub(super) fn starts_at(&mut self, seq: SeqNumber) {
         self.start = Some(seq);
-        self.next = Some(seq.plus(self.highest as u32));
     }
 
     /// Takes a segment's data; `claimed` is its length on the wire, of which `data` may be a part.
     pub(super) fn push(&mut self, seq: SeqNumber, data: &[u8], claimed: u32) {
         let start = *self.start.get_or_insert(seq);
-        let next = *self.next.get_or_insert(start);
+        let next = self.next();
         // Beyond 2 GiB a place in the first bytes cannot be told from one far on.
         let near = i32::try_from(self.highest).is_ok();
         let place = u32::try_from(seq.distance_from(start)).ok();
@@ -74,7 +83,10 @@ impl Stream {
         let new = end.distance_from(next);
         if new > 0 {
             self.highest += new as u64;
-            self.next = Some(end);
+        }
+        if self.line == Line::Whole {
+            // Nothing that follows changes what was found.
+            return;
         }
         let Some(place) = place.filter(|place| near && *place < READ && self.read < READ) else { return };
         let room = (READ - place) as usize;
@@ -92,21 +104,24 @@ impl Stream {
 
     /// Keeps a piece that came before its turn.
     fn keep(&mut self, place: u32, data: &[u8]) {
-        if self.ahead.iter().any(|(other, _)| *other == place) {
+        let ahead = &mut self.kept.get_or_insert_default().ahead;
+        if ahead.iter().any(|(other, _)| *other == place) {
             return;
         }
-        let kept: usize = self.ahead.iter().map(|(_, piece)| piece.len()).sum();
-        if self.ahead.len() == PIECES || kept + data.len() > AHEAD {
+        let kept: usize = ahead.iter().map(|(_, piece)| piece.len()).sum();
+        if ahead.len() == PIECES || kept + data.len() > AHEAD {
             self.cut = true;
             return;
         }
-        self.ahead.push((place, data.into()));
+        ahead.push((place, data.into()));
     }
 
     /// Reads the pieces whose turn has come.
     fn catch_up(&mut self) {
-        while let Some(index) = self.ahead.iter().position(|(place, _)| *place <= self.read) {
-            let (place, data) = self.ahead.swap_remove(index);
+        while let Some(kept) = &mut self.kept
+            && let Some(index) = kept.ahead.iter().position(|(place, _)| *place <= self.read)
+        {
+            let (place, data) = kept.ahead.swap_remove(index);
             self.read_on(place, &data);
         }
     }
@@ -117,7 +132,52 @@ impl Stream {
         self.read += new.len() as u32;
         let mut rest = new;
         while !rest.is_empty() {
-            rest = self.line.read(rest);
+            rest = self.read_line(rest);
+        }
+    }
+
+    /// Reads bytes of a line, and gives back those that are left of them.
+    fn read_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        const PREFIX: &[u8] = b"SSH-";
+        match self.line {
+            Line::Begun(known) => {
+                let [first, rest @ ..] = bytes else { return bytes };
+                self.line = match (PREFIX.get(usize::from(known)), first) {
+                    (Some(expected), byte) if byte == expected => {
+                        if usize::from(known) + 1 == PREFIX.len() {
+                            let line = &mut self.kept.get_or_insert_default().line;
+                            line.reserve(ORDINARY_LINE);
+                            line.extend_from_slice(PREFIX);
+                            Line::Found
+                        } else {
+                            Line::Begun(known + 1)
+                        }
+                    }
+                    (_, b'\n') => Line::Begun(0),
+                    _ => Line::Other,
+                };
+                rest
+            }
+            Line::Other => match memchr::memchr(b'\n', bytes) {
+                Some(end) => {
+                    self.line = Line::Begun(0);
+                    &bytes[end + 1..]
+                }
+                None => &[],
+            },
+            Line::Found => {
+                let end = memchr::memchr(b'\n', bytes);
+                let part = &bytes[..end.unwrap_or(bytes.len())];
+                let line = &mut self.kept.get_or_insert_default().line;
+                // One byte more than is told: it may be the carriage return of the line end.
+                let room = (LONGEST_LINE + 1).saturating_sub(line.len());
+                line.extend_from_slice(&part[..part.len().min(room)]);
+                if end.is_some() {
+                    self.line = Line::Whole;
+                }
+                &[]
+            }
+            Line::Whole => &[],
         }
     }
 
@@ -128,7 +188,7 @@ impl Stream {
 
     /// The sequence number expected next.
     pub(super) fn next(&self) -> SeqNumber {
-        self.next.unwrap_or(SeqNumber(0))
+        self.start.map_or(SeqNumber(0), |start| start.plus(self.highest as u32))
     }
 
     /// Bytes were sent that the capture does not hold.
@@ -143,59 +203,12 @@ impl Stream {
 
     /// There is a line beginning `SSH-`.
     pub(super) fn says_ssh(&self) -> bool {
-        matches!(self.line, Line::Found(_) | Line::Whole(_))
+        matches!(self.line, Line::Found | Line::Whole)
     }
 
     /// The first line beginning `SSH-`, without its line end.
     pub(super) fn ssh_line(&self) -> Option<String> {
-        match &self.line {
-            Line::Found(line) | Line::Whole(line) => Some(told(line)),
-            Line::Begun(_) | Line::Other => None,
-        }
-    }
-}
-
-impl Line {
-    /// Reads bytes, and gives back those that are left of them.
-    fn read<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        const PREFIX: &[u8] = b"SSH-";
-        let end = bytes.iter().position(|b| *b == b'\n');
-        match self {
-            Self::Begun(known) => {
-                let [first, rest @ ..] = bytes else { return bytes };
-                *self = match (PREFIX.get(usize::from(*known)), first) {
-                    (Some(expected), byte) if byte == expected => {
-                        if usize::from(*known) + 1 == PREFIX.len() {
-                            Self::Found(PREFIX.to_vec())
-                        } else {
-                            Self::Begun(*known + 1)
-                        }
-                    }
-                    (_, b'\n') => Self::Begun(0),
-                    _ => Self::Other,
-                };
-                rest
-            }
-            Self::Other => match end {
-                Some(end) => {
-                    *self = Self::Begun(0);
-                    &bytes[end + 1..]
-                }
-                None => &[],
-            },
-            Self::Found(line) => {
-                let part = &bytes[..end.unwrap_or(bytes.len())];
-                // One byte more than is told: it may be the carriage return of the line end.
-                let room = (LONGEST_LINE + 1).saturating_sub(line.len());
-                line.extend_from_slice(&part[..part.len().min(room)]);
-                if end.is_some() {
-                    line.shrink_to_fit();
-                    *self = Self::Whole(std::mem::take(line));
-                }
-                &[]
-            }
-            Self::Whole(_) => &[],
-        }
+        self.kept.as_ref().filter(|_| self.says_ssh()).map(|kept| told(&kept.line))
     }
 }
 

@@ -2,18 +2,12 @@
 
 use std::net::SocketAddr;
 
+use super::About;
+use super::seg::Seg;
 use super::stream::Stream;
-use super::{
-    About, Attempt, Entry, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, ResetBy, Segment, What,
-};
-use crate::packet::{IcmpError, IcmpErrorKind, Ip, Packet, Quoted, QuotedTcp, SeqNumber, Tcp, TcpFlags};
-use crate::recording::{RecordNumber, Timestamp};
-
-/// Timeline entries kept of one attempt, at most.
-const MAX_TIMELINE: usize = 512;
-
-/// Entries after which data and bare acknowledgments are left out: how a connection begins and ends tells its story.
-const MAX_EVENTLESS: usize = 48;
+use super::{Attempt, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, ResetBy};
+use crate::packet::{IcmpErrorKind, SeqNumber, TcpFlags};
+use crate::recording::Timestamp;
 
 /// The largest unscaled window: how far beyond the next expected byte a reset may lie and still be believed, and
 /// anything of a connection whose endpoints another one has taken.
@@ -25,15 +19,21 @@ const LARGEST_WINDOW: i32 = 1 << 30;
 /// How far off a segment may lie before the handshake is done: what a first flight may hold.
 const FIRST_FLIGHT: i32 = 1 << 18;
 
-/// An attempt with what is needed to go on with it.
+/// An attempt, as far as it is needed to go on with it. There may be a million of these: what follows from other fields
+/// is not kept.
 #[derive(Debug)]
 pub(super) struct Tracked {
-    pub(super) attempt: Attempt,
-    syn_source_mac: Option<crate::packet::MacAddr>,
+    pub(super) isn: SeqNumber,
+    pub(super) first_syn: Timestamp,
+    pub(super) syn: u32,
+    syn_ack: u32,
+    pub(super) handshake: Handshake,
+    reset_after_handshake_by: Option<ResetBy>,
+    client_bytes: u64,
+    icmp: Option<IcmpAnswer>,
     /// Bytes of data on the first SYN (RFC 7413).
     syn_data: u32,
     server_isn: Option<SeqNumber>,
-    client_next: SeqNumber,
     /// An acknowledgment that the client sent, and that came before the SYN/ACK in the capture.
     early_ack: Option<SeqNumber>,
     ended: Option<Ended>,
@@ -71,54 +71,20 @@ pub(super) enum Keep {
     Result,
 }
 
-/// An ICMP error about an attempt, as its timeline has it.
-pub(super) fn seen(
-    packet: &Packet<'_>,
-    error: &IcmpError<'_>,
-    quoted: &Quoted<'_>,
-    about: About,
-) -> IcmpSeen {
-    IcmpSeen {
-        kind: error.kind,
-        icmp_type: error.icmp_type,
-        code: error.code,
-        from: packet.ip.source,
-        hop_limit: packet.ip.hop_limit,
-        quoted_hop_limit: quoted.hop_limit,
-        about,
-    }
-}
-
 impl Tracked {
     /// An attempt that no packet has been seen of yet.
-    pub(super) fn new(
-        client: SocketAddr,
-        server: SocketAddr,
-        isn: SeqNumber,
-        at: Timestamp,
-        keep: Keep,
-    ) -> Self {
+    pub(super) fn new(isn: SeqNumber, at: Timestamp, keep: Keep) -> Self {
         Self {
-            attempt: Attempt {
-                client,
-                server,
-                isn,
-                first_syn: at,
-                syn: 0,
-                syn_ack: 0,
-                handshake: Handshake::Unanswered,
-                reset_after_handshake_by: None,
-                client_bytes: 0,
-                server_bytes: 0,
-                server_banner: None,
-                icmp: None,
-                outcome: Outcome::Timeout,
-                timeline: Vec::new(),
-            },
-            syn_source_mac: None,
+            isn,
+            first_syn: at,
+            syn: 0,
+            syn_ack: 0,
+            handshake: Handshake::Unanswered,
+            reset_after_handshake_by: None,
+            client_bytes: 0,
+            icmp: None,
             syn_data: 0,
             server_isn: None,
-            client_next: isn.plus(1),
             early_ack: None,
             ended: None,
             refused_after: 0,
@@ -131,209 +97,191 @@ impl Tracked {
         }
     }
 
-    /// The attempt with its outcome; `asked` says whether SSH was asked for on its port.
-    pub(super) fn into_attempt(self, asked: bool) -> Attempt {
-        let outcome = self.outcome(asked);
-        let server_banner = self.server.ssh_line();
-        Attempt { outcome, server_banner, server_bytes: self.server.bytes(), ..self.attempt }
+    /// The attempt as it is now, between these endpoints; `asked` says whether SSH was asked for on the server's port.
+    pub(super) fn attempt(&self, client: SocketAddr, server: SocketAddr, asked: bool) -> Attempt {
+        Attempt {
+            client,
+            server,
+            isn: self.isn,
+            first_syn: self.first_syn,
+            syn: self.syn,
+            syn_ack: self.syn_ack,
+            handshake: self.handshake,
+            reset_after_handshake_by: self.reset_after_handshake_by,
+            client_bytes: self.client_bytes,
+            server_bytes: self.server.bytes(),
+            server_banner: self.server.ssh_line(),
+            icmp: self.icmp,
+            outcome: self.outcome(asked),
+            timeline: Vec::new(),
+        }
+    }
+
+    /// Tells `attempt` what may have changed with a packet; what is known only at the end is left.
+    pub(super) fn tell(&self, attempt: &mut Attempt) {
+        attempt.first_syn = self.first_syn;
+        attempt.syn = self.syn;
+        attempt.syn_ack = self.syn_ack;
+        attempt.handshake = self.handshake;
+        attempt.reset_after_handshake_by = self.reset_after_handshake_by;
+        attempt.client_bytes = self.client_bytes;
+        attempt.icmp = self.icmp;
     }
 
     /// Takes a SYN of this attempt, the first or another.
-    pub(super) fn syn(&mut self, record: RecordNumber, at: Timestamp, packet: &Packet<'_>, tcp: &Tcp<'_>) {
-        if self.attempt.syn == 0 {
-            self.attempt.first_syn = at;
-            self.syn_source_mac = packet.link.source;
+    pub(super) fn syn(&mut self, at: Timestamp, seg: &Seg<'_>) {
+        if self.syn == 0 {
+            self.first_syn = at;
         }
-        self.attempt.syn += 1;
-        self.probe |= packet.ip.hop_limit.0 <= PROBE_HOP_LIMIT;
-        self.syn_data = self.syn_data.max(tcp.payload_len);
-        self.client_sent(self.attempt.isn.plus(1).plus(tcp.payload_len));
-        self.note(record, at, || What::Syn(Segment::of(&packet.ip, tcp)));
+        self.syn += 1;
+        self.probe |= seg.hop_limit.0 <= PROBE_HOP_LIMIT;
+        self.syn_data = self.syn_data.max(seg.len);
+        self.client_sent(self.isn.plus(1).plus(seg.len));
+    }
+
+    /// The sequence number that the client's next byte will have.
+    fn client_next(&self) -> SeqNumber {
+        self.isn.plus(1).plus(self.client_bytes as u32)
     }
 
     /// Counts data of the client that ends before `end`.
     fn client_sent(&mut self, end: SeqNumber) {
-        let new = end.distance_from(self.client_next);
+        let new = end.distance_from(self.client_next());
         if new > 0 {
-            self.client_next = end;
-            self.attempt.client_bytes += new as u64;
-        }
-    }
-
-    /// Adds to the timeline, if there is to be one.
-    fn note(&mut self, record: RecordNumber, at: Timestamp, what: impl FnOnce() -> What) {
-        let entries = self.attempt.timeline.len();
-        if self.keep != Keep::Timeline || entries >= MAX_TIMELINE {
-            return;
-        }
-        let what = what();
-        if entries < MAX_EVENTLESS || !matches!(what, What::Data { .. } | What::Ack(_)) {
-            self.attempt.timeline.push(Entry { record, at, what });
+            self.client_bytes += new as u64;
         }
     }
 
     /// Whether an acknowledgment number may answer a SYN of this attempt, data on it acknowledged or not.
     pub(super) fn acknowledges_syn(&self, ack: SeqNumber) -> bool {
-        let acknowledged = ack.distance_from(self.attempt.isn.plus(1));
+        let acknowledged = ack.distance_from(self.isn.plus(1));
         (0..=self.syn_data as i32).contains(&acknowledged)
     }
 
-    pub(super) fn by_client(
-        &mut self,
-        record: RecordNumber,
-        at: Timestamp,
-        packet: &Packet<'_>,
-        tcp: &Tcp<'_>,
-    ) {
-        let segment = || Segment::of(&packet.ip, tcp);
-        if tcp.flags.has(TcpFlags::RST) {
+    /// Takes a segment of the client, no SYN.
+    pub(super) fn by_client(&mut self, seg: &Seg<'_>) {
+        if seg.flags.has(TcpFlags::RST) {
             self.client_reset = true;
-            if self.attempt.handshake == Handshake::Completed {
+            if self.handshake == Handshake::Completed {
                 self.reset_after_handshake(true);
             }
-            self.note(record, at, || What::Rst { from_client: true, segment: segment(), acceptable: true });
             return;
         }
-        if !tcp.flags.has(TcpFlags::ACK) {
+        if !seg.flags.has(TcpFlags::ACK) {
             return;
         }
-        self.acknowledged_by_client(tcp);
-        if tcp.payload_len > 0 {
-            self.client_sent(tcp.seq.plus(tcp.payload_len));
-            self.note(record, at, || What::Data {
-                from_client: true,
-                segment: segment(),
-                len: tcp.payload_len,
-            });
+        self.acknowledged_by_client(seg);
+        if seg.len > 0 {
+            self.client_sent(seg.seq.plus(seg.len));
         }
-        if tcp.flags.has(TcpFlags::FIN) {
+        if seg.flags.has(TcpFlags::FIN) {
             self.fin.client = true;
             self.ended.get_or_insert(Ended::Fin { from_client: true });
-            self.note(record, at, || What::Fin { from_client: true, segment: segment() });
-        } else if tcp.payload_len == 0 {
-            self.note(record, at, || What::Ack(segment()));
         }
     }
 
     /// An acknowledgment by the client completes the handshake.
-    fn acknowledged_by_client(&mut self, tcp: &Tcp<'_>) {
+    fn acknowledged_by_client(&mut self, seg: &Seg<'_>) {
         // With crossed SYNs (RFC 9293 section 3.5) it is a SYN/ACK that acknowledges.
-        let crossed = self.keep == Keep::Result && tcp.flags.is_syn_ack() && tcp.seq == self.attempt.isn;
-        if tcp.seq.distance_from(self.attempt.isn) <= 0 && !crossed {
+        let crossed = self.keep == Keep::Result && seg.flags.is_syn_ack() && seg.seq == self.isn;
+        if seg.seq.distance_from(self.isn) <= 0 && !crossed {
             return;
         }
         match self.server_isn {
-            Some(isn) if tcp.ack.distance_from(isn) > 0 => {
+            Some(isn) if seg.ack.distance_from(isn) > 0 => {
                 // Whoever was refused completes nothing, whatever it goes on to acknowledge.
                 let refused = self.keep == Keep::Result
-                    && self.attempt.handshake == Handshake::Reset
-                    && self.attempt.syn_ack <= self.refused_after;
+                    && self.handshake == Handshake::Reset
+                    && self.syn_ack <= self.refused_after;
                 // Where SYNs crossed, the other side has still to acknowledge ours.
-                if matches!(self.attempt.handshake, Handshake::Unanswered | Handshake::Rejected) {
-                    self.early_ack = Some(tcp.ack);
+                if matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {
+                    self.early_ack = Some(seg.ack);
                 } else if !refused {
-                    self.attempt.handshake = Handshake::Completed;
+                    self.handshake = Handshake::Completed;
                 }
             }
             Some(_) => {}
-            None => self.early_ack = Some(tcp.ack),
+            None => self.early_ack = Some(seg.ack),
         }
     }
 
-    pub(super) fn by_server(
-        &mut self,
-        record: RecordNumber,
-        at: Timestamp,
-        packet: &Packet<'_>,
-        tcp: &Tcp<'_>,
-    ) {
-        let to_us = match (packet.link.destination, self.syn_source_mac) {
-            (Some(destination), Some(ours)) => Some(destination == ours),
-            _ => packet.link.cooked_type.map(|kind| kind == 0),
-        };
-        let segment =
-            || Segment { to_us, checksum_ok: tcp.checksum_ok(&packet.ip), ..Segment::of(&packet.ip, tcp) };
-        if tcp.flags.has(TcpFlags::RST) {
-            let acceptable = self.reset_by_server(tcp);
-            self.note(record, at, || What::Rst { from_client: false, segment: segment(), acceptable });
-            return;
+    /// Takes a segment of the server's side, and says whether a client that follows RFC 9293 would have to believe it,
+    /// where it is a reset or a SYN/ACK.
+    pub(super) fn by_server(&mut self, seg: &Seg<'_>) -> bool {
+        if seg.flags.has(TcpFlags::RST) {
+            return self.reset_by_server(seg);
         }
-        if tcp.flags.is_syn_ack() {
-            if self.acknowledges_syn(tcp.ack) {
-                self.syn_ack(tcp);
-                self.note(record, at, || What::SynAck(segment()));
+        if seg.flags.is_syn_ack() {
+            let acceptable = self.acknowledges_syn(seg.ack);
+            if acceptable {
+                self.syn_ack(seg);
             }
-            return;
+            return acceptable;
         }
-        if tcp.payload_len > 0 {
+        if seg.len > 0 {
             if self.keep == Keep::Result {
-                self.answered_with_data(tcp);
+                self.answered_with_data(seg);
             }
-            self.server.push(tcp.seq, tcp.payload, tcp.payload_len);
-            self.note(record, at, || What::Data {
-                from_client: false,
-                segment: segment(),
-                len: tcp.payload_len,
-            });
+            self.server.push(seg.seq, seg.data, seg.len);
         }
-        if tcp.flags.has(TcpFlags::FIN) {
+        if seg.flags.has(TcpFlags::FIN) {
             self.fin.server = true;
             self.ended.get_or_insert(Ended::Fin { from_client: false });
-            self.note(record, at, || What::Fin { from_client: false, segment: segment() });
         }
+        true
     }
 
-    fn syn_ack(&mut self, tcp: &Tcp<'_>) {
-        self.attempt.syn_ack += 1;
+    fn syn_ack(&mut self, seg: &Seg<'_>) {
+        self.syn_ack += 1;
         // What a SYN that crossed ours said is only a guess.
         let first = self.keep == Keep::Result
-            && self.attempt.syn_ack == 1
-            && matches!(self.attempt.handshake, Handshake::Unanswered | Handshake::Rejected);
+            && self.syn_ack == 1
+            && matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected);
         if first || self.server_isn.is_none() {
-            self.server_isn = Some(tcp.seq);
-            self.server.starts_at(tcp.seq.plus(1));
+            self.server_isn = Some(seg.seq);
+            self.server.starts_at(seg.seq.plus(1));
         }
-        if !matches!(self.attempt.handshake, Handshake::Unanswered | Handshake::Rejected) {
+        if !matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {
             return;
         }
         // A capture of two directions may hold the last step of the handshake before the second.
         let acknowledged = self.early_ack.is_some_and(|ack| {
-            self.keep == Keep::Result && (1..=FIRST_FLIGHT).contains(&ack.distance_from(tcp.seq))
+            self.keep == Keep::Result && (1..=FIRST_FLIGHT).contains(&ack.distance_from(seg.seq))
         });
-        self.attempt.handshake = if acknowledged { Handshake::Completed } else { Handshake::HalfOpen };
+        self.handshake = if acknowledged { Handshake::Completed } else { Handshake::HalfOpen };
     }
 
     /// Data that acknowledges the SYN comes from a server that took the connection, whatever the capture missed of
     /// the handshake, and whoever sent a reset before.
-    fn answered_with_data(&mut self, tcp: &Tcp<'_>) {
+    fn answered_with_data(&mut self, seg: &Seg<'_>) {
         if self.server_isn.is_none() {
-            self.server_isn = Some(tcp.seq.plus(u32::MAX));
-            self.server.starts_at(tcp.seq);
+            self.server_isn = Some(seg.seq.plus(u32::MAX));
+            self.server.starts_at(seg.seq);
         }
-        if self.attempt.handshake != Handshake::Completed {
-            self.attempt.handshake = Handshake::HalfOpen;
-            let isn = self.server_isn.unwrap_or(tcp.seq);
+        if self.handshake != Handshake::Completed {
+            self.handshake = Handshake::HalfOpen;
+            let isn = self.server_isn.unwrap_or(seg.seq);
             if self.early_ack.is_some_and(|ack| (1..=FIRST_FLIGHT).contains(&ack.distance_from(isn))) {
-                self.attempt.handshake = Handshake::Completed;
+                self.handshake = Handshake::Completed;
             }
         }
     }
 
     /// Takes the initial sequence number of a server that, at the same time, tries to connect to this client.
     pub(super) fn crossed_by(&mut self, isn: SeqNumber) {
-        if self.server_isn.is_none() && self.attempt.handshake == Handshake::Unanswered {
+        if self.server_isn.is_none() && self.handshake == Handshake::Unanswered {
             self.server_isn = Some(isn);
             self.server.starts_at(isn.plus(1));
         }
     }
 
     /// Whether it can be this attempt's client that sent a segment.
-    pub(super) fn fits_client(&self, tcp: &Tcp<'_>) -> bool {
+    pub(super) fn fits_client(&self, seg: &Seg<'_>) -> bool {
         let window = self.window();
-        let seq = within(tcp.seq, self.client_next, self.attempt.client_bytes, window);
+        let seq = within(seg.seq, self.client_next(), self.client_bytes, window);
         let ack = match self.server_isn {
-            Some(_) if tcp.flags.has(TcpFlags::ACK) && !tcp.flags.has(TcpFlags::RST) => {
-                within(tcp.ack, self.server.next(), self.server.bytes(), window)
+            Some(_) if seg.flags.has(TcpFlags::ACK) && !seg.flags.has(TcpFlags::RST) => {
+                within(seg.ack, self.server.next(), self.server.bytes(), window)
             }
             _ => true,
         };
@@ -341,32 +289,28 @@ impl Tracked {
     }
 
     /// Whether it can be this attempt's server that sent a segment.
-    pub(super) fn fits_server(&self, tcp: &Tcp<'_>) -> bool {
+    pub(super) fn fits_server(&self, seg: &Seg<'_>) -> bool {
         let window = self.window();
-        let ack = tcp.flags.has(TcpFlags::ACK);
+        let ack = seg.flags.has(TcpFlags::ACK);
         let seq = || {
-            let known = self.server_isn.is_some() && !tcp.flags.is_syn_ack();
-            !known || within(tcp.seq, self.server.next(), self.server.bytes(), window)
+            let known = self.server_isn.is_some() && !seg.flags.is_syn_ack();
+            !known || within(seg.seq, self.server.next(), self.server.bytes(), window)
         };
-        if tcp.flags.has(TcpFlags::RST) {
-            return if self.attempt.handshake == Handshake::Completed {
-                seq()
-            } else {
-                ack && self.refuses(tcp)
-            };
+        if seg.flags.has(TcpFlags::RST) {
+            return if self.handshake == Handshake::Completed { seq() } else { ack && self.refuses(seg) };
         }
-        if tcp.flags.is_syn_ack() {
-            return self.acknowledges_syn(tcp.ack);
+        if seg.flags.is_syn_ack() {
+            return self.acknowledges_syn(seg.ack);
         }
         // The client's SYN must be acknowledged: what a challenge acknowledges is an older connection's.
-        let sent = self.attempt.client_bytes.min(LARGEST_WINDOW as u64) as i32;
-        ack && (-sent..=window).contains(&tcp.ack.distance_from(self.client_next)) && seq()
+        let sent = self.client_bytes.min(LARGEST_WINDOW as u64) as i32;
+        ack && (-sent..=window).contains(&seg.ack.distance_from(self.client_next())) && seq()
     }
 
     fn window(&self) -> i32 {
         if self.superseded {
             UNSCALED_WINDOW
-        } else if self.attempt.handshake == Handshake::Completed {
+        } else if self.handshake == Handshake::Completed {
             LARGEST_WINDOW
         } else {
             FIRST_FLIGHT
@@ -375,13 +319,13 @@ impl Tracked {
 
     /// Whether a SYN/ACK or a reset that came before the SYN in the capture answers this SYN, and if so makes the
     /// attempt this SYN's.
-    pub(super) fn adopt(&mut self, syn: &Tcp<'_>) -> bool {
-        let acknowledged = self.attempt.isn.plus(1).distance_from(syn.seq.plus(1));
-        if self.attempt.syn > 0 || !(0..=syn.payload_len as i32).contains(&acknowledged) {
+    pub(super) fn adopt(&mut self, syn: &Seg<'_>) -> bool {
+        let acknowledged = self.isn.plus(1).distance_from(syn.seq.plus(1));
+        if self.syn > 0 || !(0..=syn.len as i32).contains(&acknowledged) {
             return false;
         }
-        self.attempt.isn = syn.seq;
-        self.attempt.client_bytes += acknowledged as u64;
+        self.isn = syn.seq;
+        self.client_bytes += acknowledged as u64;
         true
     }
 
@@ -395,10 +339,10 @@ impl Tracked {
         if self.superseded {
             return true;
         }
-        match self.attempt.handshake {
+        match self.handshake {
             Handshake::Reset => true,
             Handshake::Completed => {
-                self.attempt.reset_after_handshake_by.is_some() || (self.fin.client && self.fin.server)
+                self.reset_after_handshake_by.is_some() || (self.fin.client && self.fin.server)
             }
             Handshake::HalfOpen => self.client_reset,
             Handshake::Unanswered | Handshake::Rejected => false,
@@ -406,25 +350,25 @@ impl Tracked {
     }
 
     /// Whether a reset is one that refuses the SYN.
-    fn refuses(&self, tcp: &Tcp<'_>) -> bool {
+    fn refuses(&self, seg: &Seg<'_>) -> bool {
         // RFC 9293 section 3.10.7.3 asks for ISN+1; some stacks acknowledge the ISN itself.
-        tcp.flags.has(TcpFlags::ACK) && (tcp.ack == self.attempt.isn || self.acknowledges_syn(tcp.ack))
+        seg.flags.has(TcpFlags::ACK) && (seg.ack == self.isn || self.acknowledges_syn(seg.ack))
     }
 
     /// Takes a reset from the server's side, and says whether the client has to believe it.
-    fn reset_by_server(&mut self, tcp: &Tcp<'_>) -> bool {
-        let acceptable = if self.attempt.handshake == Handshake::Completed {
-            let behind = tcp.seq.distance_from(self.server.next());
+    fn reset_by_server(&mut self, seg: &Seg<'_>) -> bool {
+        let acceptable = if self.handshake == Handshake::Completed {
+            let behind = seg.seq.distance_from(self.server.next());
             (0..=UNSCALED_WINDOW).contains(&behind)
         } else {
-            self.refuses(tcp)
+            self.refuses(seg)
         };
         if acceptable {
-            match self.attempt.handshake {
+            match self.handshake {
                 Handshake::Completed => self.reset_after_handshake(false),
                 Handshake::Unanswered | Handshake::Rejected | Handshake::HalfOpen => {
-                    self.attempt.handshake = Handshake::Reset;
-                    self.refused_after = self.attempt.syn_ack;
+                    self.handshake = Handshake::Reset;
+                    self.refused_after = self.syn_ack;
                 }
                 Handshake::Reset => {}
             }
@@ -435,60 +379,31 @@ impl Tracked {
     fn reset_after_handshake(&mut self, from_client: bool) {
         self.ended.get_or_insert(Ended::Rst { from_client });
         let by = if from_client { ResetBy::Client } else { ResetBy::Server };
-        self.attempt.reset_after_handshake_by = Some(match self.attempt.reset_after_handshake_by {
+        self.reset_after_handshake_by = Some(match self.reset_after_handshake_by {
             Some(other) if other != by => ResetBy::Both,
             _ => by,
         });
     }
 
-    /// Which packet of this attempt a quote is about, if any.
-    pub(super) fn quoted_packet(&self, quoted: &Quoted<'_>, tcp: QuotedTcp) -> Option<About> {
-        let syns = || {
-            self.attempt.timeline.iter().enumerate().filter_map(|(i, e)| match &e.what {
-                What::Syn(segment) => Some((i, segment)),
-                _ => None,
-            })
-        };
-        let tagged = |segment: &Segment| {
-            let by_timestamp = match (tcp.rest.and_then(|r| r.timestamp), segment.timestamps) {
-                (Some(quoted), Some((sent, _))) => Some(quoted == sent),
-                _ => None,
-            };
-            let by_identification = match (quoted.identification, segment.identification) {
-                (Some(quoted), Some(sent)) => Some(quoted == sent),
-                _ => None,
-            };
-            !matches!((by_identification, by_timestamp), (Some(false), _) | (_, Some(false)) | (None, None))
-        };
-        let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back();
-        if tcp.seq == self.attempt.isn {
-            let only = || {
-                let mut all = syns();
-                match (all.next(), all.next()) {
-                    (Some((i, _)), None) => Some(i),
-                    _ => None,
-                }
-            };
-            return Some(by_tag().or_else(only).map_or(About::SomeSyn, About::Syn));
+    /// Which packet of this attempt has the sequence number that an ICMP error quotes, if any.
+    pub(super) fn quoted(&self, seq: SeqNumber) -> Option<About> {
+        if seq == self.isn {
+            return Some(About::SomeSyn);
         }
-        let offset = tcp.seq.distance_from(self.attempt.isn);
-        if offset > 0 && tcp.seq.distance_from(self.client_next) <= 0 {
-            return Some(About::Later);
-        }
-        // A box on the way may rewrite sequence numbers; the identification is then what is left to go by.
-        by_tag().filter(|_| quoted.identification.is_some_and(|id| id != 0)).map(About::Syn)
+        let later = seq.distance_from(self.isn) > 0 && seq.distance_from(self.client_next()) <= 0;
+        later.then_some(About::Later)
     }
 
-    pub(super) fn icmp(&mut self, record: RecordNumber, at: Timestamp, seen: IcmpSeen) {
-        self.note(record, at, || What::Icmp(seen));
+    /// Takes an ICMP error about a packet of this attempt.
+    pub(super) fn icmp(&mut self, seen: &IcmpSeen) {
         let refuses = match seen.kind {
             IcmpErrorKind::TooBig => false,
             IcmpErrorKind::TimeExceeded => !self.probe,
             _ => seen.about != About::Later,
         };
-        if refuses && matches!(self.attempt.handshake, Handshake::Unanswered | Handshake::Rejected) {
-            self.attempt.handshake = Handshake::Rejected;
-            self.attempt.icmp.get_or_insert(IcmpAnswer {
+        if refuses && matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {
+            self.handshake = Handshake::Rejected;
+            self.icmp.get_or_insert(IcmpAnswer {
                 icmp_type: seen.icmp_type,
                 code: seen.code,
                 from: seen.from,
@@ -497,7 +412,7 @@ impl Tracked {
     }
 
     fn outcome(&self, asked: bool) -> Outcome {
-        match self.attempt.handshake {
+        match self.handshake {
             Handshake::Rejected => Outcome::Rejected,
             Handshake::Reset => Outcome::Reset,
             Handshake::HalfOpen => Outcome::HalfOpen,
@@ -527,24 +442,4 @@ impl Tracked {
 fn within(number: SeqNumber, next: SeqNumber, sent: u64, window: i32) -> bool {
     let behind = sent.saturating_add(2).min(LARGEST_WINDOW as u64) as i32;
     (-behind..=window).contains(&number.distance_from(next))
-}
-
-impl Segment {
-    /// The fields of a segment; those that only a received one has are left open.
-    pub(super) fn of(ip: &Ip, tcp: &Tcp<'_>) -> Self {
-        Self {
-            hop_limit: ip.hop_limit,
-            identification: ip.identification,
-            traffic_class: ip.traffic_class,
-            seq: tcp.seq,
-            ack: tcp.ack,
-            flags: tcp.flags,
-            window: tcp.window,
-            timestamps: tcp.options.timestamps(),
-            mss: tcp.options.mss(),
-            options: tcp.options.layout(),
-            checksum_ok: None,
-            to_us: None,
-        }
-    }
 }

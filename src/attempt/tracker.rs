@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
-use super::Attempt;
-use super::tracked::{Keep, Tracked, seen};
+use super::seg::Seg;
+use super::timeline::{self, Cited, Notes};
+use super::tracked::{Keep, Tracked};
+use super::{Attempt, What};
 use crate::packet::{Icmp, Packet, QuotedTransport, Tcp, Transport};
 use crate::recording::{RecordNumber, Timestamp};
 
@@ -14,12 +16,52 @@ pub const MAX_ATTEMPTS: usize = 65_536;
 /// Follows attempts.
 #[derive(Debug)]
 pub struct Tracker {
-    attempts: BTreeMap<u64, Tracked>,
+    attempts: BTreeMap<u64, Followed>,
     latest: HashMap<Pair, u64>,
     quoted: HashMap<(IpAddr, u16, u16), Vec<u64>>,
     next_id: u64,
     capacity: usize,
     evicted: u64,
+}
+
+/// An attempt that is followed packet by packet.
+#[derive(Debug)]
+struct Followed {
+    /// What is known of it so far, and its timeline.
+    attempt: Attempt,
+    tracked: Tracked,
+    notes: Notes,
+}
+
+impl Followed {
+    fn new(client: SocketAddr, server: SocketAddr, syn: &Tcp<'_>, at: Timestamp) -> Self {
+        let tracked = Tracked::new(syn.seq, at, Keep::Timeline);
+        Self { attempt: tracked.attempt(client, server, false), tracked, notes: Notes::default() }
+    }
+
+    fn syn(&mut self, cited: Cited<'_>) {
+        self.tracked.syn(cited.at, &Seg::of(cited.packet, cited.tcp));
+        self.notes.syn(&mut self.attempt.timeline, cited);
+        self.tracked.tell(&mut self.attempt);
+    }
+
+    fn by_client(&mut self, cited: Cited<'_>) {
+        self.tracked.by_client(&Seg::of(cited.packet, cited.tcp));
+        Notes::by_client(&mut self.attempt.timeline, cited);
+        self.tracked.tell(&mut self.attempt);
+    }
+
+    fn by_server(&mut self, cited: Cited<'_>) {
+        let acceptable = self.tracked.by_server(&Seg::of(cited.packet, cited.tcp));
+        self.notes.by_server(&mut self.attempt.timeline, cited, acceptable);
+        self.tracked.tell(&mut self.attempt);
+    }
+
+    /// The attempt with its outcome; `asked` says whether SSH was asked for on its port.
+    fn finish(self, asked: bool) -> Attempt {
+        let Attempt { client, server, timeline, .. } = self.attempt;
+        Attempt { timeline, ..self.tracked.attempt(client, server, asked) }
+    }
 }
 
 /// Client and server endpoint.
@@ -47,16 +89,21 @@ impl Tracker {
     /// Takes the next packet.
     pub fn push(&mut self, record: RecordNumber, at: Timestamp, packet: &Packet<'_>) {
         match &packet.transport {
-            Transport::Tcp(tcp) => self.tcp(record, at, packet, tcp),
+            Transport::Tcp(tcp) => self.tcp(Cited { record, at, packet, tcp }),
             Transport::Icmp(Icmp::Error(error)) => {
                 let Some(quoted) = error.quoted else { return };
                 let QuotedTransport::Tcp(tcp) = quoted.transport else { return };
                 let key = (quoted.destination, tcp.destination_port, tcp.source_port);
                 let Some(ids) = self.quoted.get(&key) else { return };
                 for id in ids.iter().rev() {
-                    let Some(tracked) = self.attempts.get_mut(id) else { continue };
-                    let Some(about) = tracked.quoted_packet(&quoted, tcp) else { continue };
-                    tracked.icmp(record, at, seen(packet, error, &quoted, about));
+                    let Some(Followed { attempt, tracked, .. }) = self.attempts.get_mut(id) else { continue };
+                    let Some(about) = timeline::about(tracked, &attempt.timeline, &quoted, tcp) else {
+                        continue;
+                    };
+                    let seen = timeline::seen(packet, error, &quoted, about);
+                    tracked.icmp(&seen);
+                    tracked.tell(attempt);
+                    timeline::note(&mut attempt.timeline, record, at, || What::Icmp(seen));
                     return;
                 }
             }
@@ -66,16 +113,16 @@ impl Tracker {
 
     /// The attempts followed, in order of first SYN seen.
     pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
-        self.attempts.values().map(|t| &t.attempt)
+        self.attempts.values().map(|followed| &followed.attempt)
     }
 
     /// The attempts themselves, each with its outcome; `ssh_port` is the port asked about.
     pub fn finish(self, ssh_port: u16) -> Vec<Attempt> {
         self.attempts
             .into_values()
-            .map(|tracked| {
-                let asked = tracked.attempt.server.port() == ssh_port;
-                tracked.into_attempt(asked)
+            .map(|followed| {
+                let asked = followed.attempt.server.port() == ssh_port;
+                followed.finish(asked)
             })
             .collect()
     }
@@ -85,27 +132,28 @@ impl Tracker {
         self.evicted
     }
 
-    fn tcp(&mut self, record: RecordNumber, at: Timestamp, packet: &Packet<'_>, tcp: &Tcp<'_>) {
+    fn tcp(&mut self, cited: Cited<'_>) {
+        let Cited { packet, tcp, .. } = cited;
         let source = SocketAddr::new(packet.ip.source, tcp.source_port);
         let destination = SocketAddr::new(packet.ip.destination, tcp.destination_port);
         if tcp.flags.is_syn() {
-            self.syn(record, at, packet, tcp, (source, destination));
+            self.syn((source, destination), cited);
         } else if let Some(id) = self.latest.get(&(source, destination)) {
-            if let Some(tracked) = self.attempts.get_mut(id) {
-                tracked.by_client(record, at, packet, tcp);
+            if let Some(followed) = self.attempts.get_mut(id) {
+                followed.by_client(cited);
             }
         } else if let Some(id) = self.latest.get(&(destination, source))
-            && let Some(tracked) = self.attempts.get_mut(id)
+            && let Some(followed) = self.attempts.get_mut(id)
         {
-            tracked.by_server(record, at, packet, tcp);
+            followed.by_server(cited);
         }
     }
 
-    fn syn(&mut self, record: RecordNumber, at: Timestamp, packet: &Packet<'_>, tcp: &Tcp<'_>, pair: Pair) {
-        if let Some(tracked) = self.latest.get(&pair).and_then(|id| self.attempts.get_mut(id))
-            && tracked.attempt.isn == tcp.seq
+    fn syn(&mut self, pair: Pair, cited: Cited<'_>) {
+        if let Some(followed) = self.latest.get(&pair).and_then(|id| self.attempts.get_mut(id))
+            && followed.attempt.isn == cited.tcp.seq
         {
-            tracked.syn(record, at, packet, tcp);
+            followed.syn(cited);
             return;
         }
         if self.attempts.len() >= self.capacity {
@@ -114,17 +162,17 @@ impl Tracker {
         let id = self.next_id;
         self.next_id += 1;
         let (client, server) = pair;
-        let mut tracked = Tracked::new(client, server, tcp.seq, at, Keep::Timeline);
-        tracked.syn(record, at, packet, tcp);
-        self.attempts.insert(id, tracked);
+        let mut followed = Followed::new(client, server, cited.tcp, cited.at);
+        followed.syn(cited);
+        self.attempts.insert(id, followed);
         self.latest.insert(pair, id);
         self.quoted.entry((server.ip(), server.port(), client.port())).or_default().push(id);
     }
 
     fn evict_oldest(&mut self) {
-        let Some((id, tracked)) = self.attempts.pop_first() else { return };
+        let Some((id, followed)) = self.attempts.pop_first() else { return };
         self.evicted += 1;
-        let Attempt { client, server, .. } = tracked.attempt;
+        let Attempt { client, server, .. } = followed.attempt;
         if self.latest.get(&(client, server)) == Some(&id) {
             self.latest.remove(&(client, server));
         }

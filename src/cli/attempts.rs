@@ -1,19 +1,26 @@
 //! `whichhop attempts`: captures in, every TCP connection attempt in them out.
 
+mod pipeline;
+
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, BufWriter, IsTerminal, Read, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Read, Stdout, Write};
 
 use anyhow::{Context, bail};
-use whichhop::attempt::{Attempt, Census, Limits};
-use whichhop::packet::{Undecoded, decode};
-use whichhop::recording::{Body, Reader, Record, Timestamp};
+use whichhop::attempt::{Attempt, Batch, Census, Limits, Sieve};
+use whichhop::packet::Undecoded;
+use whichhop::recording::{Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
+
+use pipeline::Outlet;
 
 use super::args::{Attempts, Input, ports};
 use super::{Status, complain, input};
 
 /// Bytes of output held back, unless somebody watches.
 const HELD_BACK: usize = 1 << 16;
+
+/// Bytes of a batch: so few that it is tracked before it has left the processor's caches.
+const BATCH: usize = 1 << 17;
 
 pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     let mut files = Files::open(&args.files)?;
@@ -22,25 +29,23 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     let mut census = Census::new(ports(&args.ports), limits);
     let mut output = Output::new(args);
     let mut undecoded: BTreeMap<Undecoded, u64> = BTreeMap::new();
-    let read = files.each(|record| {
-        match &record.body {
-            Body::Frame(frame) => match decode(frame.link, frame.bytes) {
-                Ok(packet) => census.push(record.at, &packet),
-                Err(reason) => {
-                    *undecoded.entry(reason).or_default() += 1;
-                    census.pass(record.at);
-                }
-            },
-            Body::Event(_) => census.pass(record.at),
-        }
-        output.take(&mut census)
-    });
+    let (sieve, watched) = (census.sieve(), output.watched);
+    let read = pipeline::run(
+        |outlet| {
+            let batch = Batch::default();
+            files.each(&mut Feed { sieve, batch, watched, undecoded: &mut undecoded, outlet })
+        },
+        |batch| {
+            census.take(batch);
+            output.take(&mut census).map_err(Stop::Write)
+        },
+    );
     // What was read before an error is worth telling.
     census.end();
     let (written, unread) = match read {
         Err(Stop::Write(error)) => (Err(error), Ok(())),
         Err(Stop::Read(error)) => (output.rest(&mut census), Err(error)),
-        Ok(()) => (output.rest(&mut census), Ok(())),
+        Ok(()) | Err(Stop::Enough) => (output.rest(&mut census), Ok(())),
     };
     match written {
         // A reader that stops reading early, such as `head`, has got what it wanted.
@@ -82,9 +87,33 @@ fn wanted(args: &Attempts) -> String {
     }
 }
 
+/// Makes batches of records.
+struct Feed<'a, 'b> {
+    sieve: Sieve,
+    batch: Batch,
+    watched: bool,
+    undecoded: &'a mut BTreeMap<Undecoded, u64>,
+    outlet: &'a mut Outlet<'b>,
+}
+
+impl Feed<'_, '_> {
+    fn take(&mut self, record: &Record<'_>) -> Result<(), Stop> {
+        if let Err(reason) = self.sieve.take(record, &mut self.batch) {
+            *self.undecoded.entry(reason).or_default() += 1;
+        }
+        if self.batch.size() >= BATCH { self.pass_on() } else { Ok(()) }
+    }
+
+    fn pass_on(&mut self) -> Result<(), Stop> {
+        if self.batch.is_empty() { Ok(()) } else { self.outlet.pass_on(&mut self.batch) }
+    }
+}
+
 /// Where attempts go.
 struct Output {
-    out: BufWriter<StdoutLock<'static>>,
+    out: BufWriter<Stdout>,
+    /// Room for one attempt as text.
+    row: String,
     form: Form,
     /// Somebody watches: nothing is held back.
     watched: bool,
@@ -105,14 +134,15 @@ enum Form {
 
 impl Output {
     fn new(args: &Attempts) -> Self {
-        let stdout = io::stdout().lock();
+        let stdout = io::stdout();
         let watched = stdout.is_terminal() || args.files.contains(&Input::Stdin);
         let form = match (args.summary, args.sort) {
             (true, _) => Form::Summary(Box::default()),
             (_, true) => Form::Sorted { json: args.json, attempts: Vec::new() },
             _ => Form::Lines { json: args.json },
         };
-        Self { out: BufWriter::with_capacity(HELD_BACK, stdout), form, watched, count: 0 }
+        let out = BufWriter::with_capacity(HELD_BACK, stdout);
+        Self { out, row: String::new(), form, watched, count: 0 }
     }
 
     /// Takes what is decided.
@@ -120,7 +150,7 @@ impl Output {
         let before = self.count;
         while let Some(attempt) = census.next_decided() {
             match &mut self.form {
-                Form::Lines { json } => write(&mut self.out, &attempt, *json, self.count)?,
+                Form::Lines { json } => write(&mut self.out, &mut self.row, &attempt, *json, self.count)?,
                 Form::Sorted { attempts, .. } => attempts.push(attempt),
                 Form::Summary(summary) => summary.count(&attempt),
             }
@@ -138,7 +168,7 @@ impl Output {
                 // Stable: attempts of one instant stay in the order in which they were decided.
                 attempts.sort_by_key(|attempt| attempt.first_syn);
                 for (index, attempt) in attempts.iter().enumerate() {
-                    write(&mut self.out, attempt, *json, index as u64)?;
+                    write(&mut self.out, &mut self.row, attempt, *json, index as u64)?;
                 }
             }
             Form::Summary(summary) => self.out.write_all(summary.text().as_bytes())?,
@@ -148,20 +178,31 @@ impl Output {
 }
 
 /// Writes one attempt, the `index`th.
-fn write(out: &mut impl Write, attempt: &Attempt, json: bool, index: u64) -> io::Result<()> {
+fn write(
+    out: &mut impl Write,
+    row: &mut String,
+    attempt: &Attempt,
+    json: bool,
+    index: u64,
+) -> io::Result<()> {
+    row.clear();
     if json {
-        return out.write_all(report::attempt_json(attempt).as_bytes());
+        report::push_attempt_json(row, attempt);
+    } else {
+        if index == 0 {
+            row.push_str(&report::attempts_heading());
+        }
+        row.push_str(&report::attempt_row(attempt));
     }
-    if index == 0 {
-        out.write_all(report::attempts_heading().as_bytes())?;
-    }
-    out.write_all(report::attempt_row(attempt).as_bytes())
+    out.write_all(row.as_bytes())
 }
 
 /// Why reading ended before the captures did.
 enum Stop {
     Read(anyhow::Error),
     Write(io::Error),
+    /// Nobody takes more.
+    Enough,
 }
 
 /// Captures as one, in order of time.
@@ -209,8 +250,8 @@ impl Files {
         Ok(files)
     }
 
-    /// Hands every record to `take`.
-    fn each(&mut self, mut take: impl FnMut(&Record<'_>) -> io::Result<()>) -> Result<(), Stop> {
+    /// Feeds every record to `feed`.
+    fn each(&mut self, feed: &mut Feed<'_, '_>) -> Result<(), Stop> {
         loop {
             self.open_those_due().map_err(Stop::Read)?;
             let mut nexts = Vec::with_capacity(self.open.len());
@@ -219,22 +260,22 @@ impl Files {
             }
             let Some(&(at, _, place)) = nexts.iter().min_by_key(|(at, index, _)| (at.is_none(), *at, *index))
             else {
-                return Ok(());
+                return feed.pass_on();
             };
             if at.is_none() {
                 for source in self.open.drain(..) {
                     source.tell_truncation();
                 }
                 if self.waiting.is_empty() {
-                    return Ok(());
+                    return feed.pass_on();
                 }
                 continue;
             }
             let others = nexts.iter().filter(|(at, _, other)| at.is_some() && *other != place);
             let waiting = self.waiting.front().map(|waiting| (waiting.first, waiting.index));
             let until = others.filter_map(|(at, index, _)| Some(((*at)?, *index))).chain(waiting).min();
-            let Some(source) = self.open.get_mut(place) else { return Ok(()) };
-            source.each_before(until, &mut take)?;
+            let Some(source) = self.open.get_mut(place) else { return feed.pass_on() };
+            source.each_before(until, feed)?;
         }
     }
 
@@ -275,21 +316,29 @@ impl Source {
         self.reader.peek().with_context(|| self.name.clone())
     }
 
-    /// Hands records to `take` while they come before `until`, a time and a place in the order given.
+    /// Feeds records to `feed` while they come before `until`, a time and a place in the order given.
     fn each_before(
         &mut self,
         until: Option<(Timestamp, usize)>,
-        take: &mut impl FnMut(&Record<'_>) -> io::Result<()>,
+        feed: &mut Feed<'_, '_>,
     ) -> Result<(), Stop> {
         loop {
+            // Whoever watches is told all there is to tell before the next record is waited for.
+            if feed.watched && !self.reader.is_at_hand() {
+                feed.pass_on()?;
+            }
             if let Some(until) = until
                 && self.peek().map_err(Stop::Read)?.is_none_or(|at| (at, self.index) > until)
             {
                 return Ok(());
             }
-            match self.reader.next().with_context(|| self.name.clone()).map_err(Stop::Read)? {
-                Some(record) => take(&record).map_err(Stop::Write)?,
-                None => return Ok(()),
+            match self.reader.next() {
+                Ok(Some(record)) => feed.take(&record)?,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    feed.pass_on()?;
+                    return Err(Stop::Read(anyhow::Error::new(error).context(self.name.clone())));
+                }
             }
         }
     }

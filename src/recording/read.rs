@@ -61,7 +61,7 @@ impl fmt::Display for Truncation {
 
 /// Reads records from a pcap or pcapng stream.
 ///
-/// Any source will do, seekable or not. Memory is bounded: 1 MiB of buffer, more (up to 16 MiB) only for a
+/// Any source will do, seekable or not. Memory is bounded: 256 KiB of buffer, more (up to 16 MiB) only for a
 /// block that is longer. The frames handed out are borrowed from that buffer.
 ///
 /// A record without a time of its own (simple packet blocks, custom blocks) has the time of the one before it.
@@ -162,6 +162,22 @@ impl<R: Read> Reader<R> {
         Ok(self.found.as_ref().map(|(found, _)| match found {
             Found::Frame(FrameFound { at, .. }) | Found::Event { at, .. } => at.unwrap_or(last),
         }))
+    }
+
+    /// Whether [`Reader::next`] need not wait for its source: it can tell the next record, or that there is none.
+    pub fn is_at_hand(&self) -> bool {
+        let len = match &self.format {
+            _ if self.found.is_some() || self.ended => return true,
+            Format::Pcap(capture) => {
+                capture.frame(self.buffer.unread()).map(|frame| pcap::FRAME_HEADER + frame.len)
+            }
+            Format::Pcapng(section) => match self.buffer.unread().first_chunk() {
+                Some(start) => section.head(*start).map(|head| head.len as usize),
+                None => return false,
+            },
+        };
+        // Where the length is not known yet, or makes no sense, one more look at the source does no harm.
+        len.is_ok_and(|len| self.buffer.unread().len() >= len)
     }
 
     /// The next record, as it lies in the buffer, and where its block begins.

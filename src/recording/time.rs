@@ -28,6 +28,11 @@ impl Timestamp {
         self.nanos
     }
 
+    /// How many decimals of a second the capture recorded.
+    pub const fn digits(self) -> u8 {
+        self.digits
+    }
+
     /// Nanoseconds from `earlier` to `self`, negative if `self` is the earlier one.
     pub const fn since(self, earlier: Self) -> i64 {
         self.nanos.saturating_sub(earlier.nanos)

@@ -1,4 +1,4 @@
-//! Attempts: one as JSON, as a line of its own or within a report, and one as a row of a table.
+//! Attempts: one as JSON within a report, and one as a row of a table.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -10,8 +10,9 @@ use super::layout::{is_hostile, printable};
 use super::time;
 use crate::attempt::{Attempt, Handshake, ResetBy};
 
-/// `attempt` as one JSON object on one line, ended by a newline.
-pub fn attempt_json(attempt: &Attempt) -> String {
+/// `attempt` as one JSON object on one line, ended by a newline: what the line by hand is measured by.
+#[cfg(test)]
+pub(super) fn attempt_json(attempt: &Attempt) -> String {
     let text = serde_json::to_string(&AttemptView::of(attempt))
         .unwrap_or_else(|error| unreachable!("strings and numbers always serialise: {error}"));
     let mut line = disarmed(text);

@@ -7,6 +7,7 @@ mod attempt;
 mod headline;
 mod json;
 mod layout;
+mod ndjson;
 #[cfg(test)]
 mod samples;
 mod summary;
@@ -14,9 +15,10 @@ mod text;
 mod time;
 mod words;
 
-pub use attempt::{attempt_json, attempt_row, attempts_heading};
+pub use attempt::{attempt_row, attempts_heading};
 pub use json::json;
 pub use layout::printable;
+pub use ndjson::push_attempt_json;
 pub use summary::Summary;
 pub use text::text;
 pub use words::worth_telling;

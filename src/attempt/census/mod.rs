@@ -1,0 +1,456 @@
+//! Every attempt in a capture of any length: each is handed out as soon as it is decided, then forgotten.
+
+mod clock;
+mod pair;
+mod queues;
+mod sieve;
+mod slots;
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use hashbrown::HashTable;
+
+use self::clock::Clock;
+use self::pair::End;
+use self::queues::{Queues, Wait};
+pub use self::sieve::{Batch, Sieve};
+use self::sieve::{Flow, Item};
+use self::slots::{NONE, Slot, Slots};
+use super::seg::Seg;
+use super::tracked::{Keep, Tracked};
+use super::{Attempt, Handshake, timeline};
+use crate::packet::{Icmp, IcmpError, Packet, QuotedTransport, SeqNumber, TcpFlags, Transport, decode};
+use crate::recording::Timestamp;
+
+/// Attempts on one pair of endpoints that are followed at once.
+const LONGEST_CHAIN: usize = 4;
+
+/// The ports whose attempts are wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// Attempts to any port.
+    Any,
+    /// Attempts to these.
+    Only(Vec<u16>),
+}
+
+impl Ports {
+    fn has(&self, port: u16) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(ports) => ports.contains(&port),
+        }
+    }
+
+    /// Whether SSH was asked for on `port`.
+    fn asked(&self, port: u16) -> bool {
+        match self {
+            Self::Any => port == 22,
+            Self::Only(ports) => ports.contains(&port),
+        }
+    }
+}
+
+/// When an attempt is decided, in the time of the capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// So long after the last packet of an attempt that ended: closed by both sides, reset or refused.
+    pub settle: Duration,
+    /// So long after the last packet of one whose handshake is not done.
+    pub unanswered: Duration,
+    /// So long after the last packet of an established connection.
+    pub idle: Duration,
+    /// Attempts followed at once, at most. Where there are more, one is decided before its time: one that ended, else
+    /// the one unanswered that has been silent for longest, else the connection that has.
+    pub attempts: usize,
+}
+
+impl Default for Limits {
+    /// The longest silences that are ordinary: a client's last attempts to connect come 64 seconds apart, and keep-alives
+    /// 2 hours.
+    fn default() -> Self {
+        Self {
+            settle: Duration::from_secs(10),
+            unanswered: Duration::from_secs(130),
+            idle: Duration::from_secs(7500),
+            attempts: 1 << 20,
+        }
+    }
+}
+
+/// Finds every attempt in a stream of packets, in bounded memory.
+///
+/// Attempts come out in the order in which they are decided; those decided at the same instant, in order of their
+/// first SYN. The order, like all else, depends on the packets alone.
+///
+/// Where two SYNs cross, each is an attempt of its own, and one connection completes both.
+#[derive(Debug)]
+pub struct Census {
+    sieve: Sieve,
+    capacity: usize,
+    clock: Clock,
+    slots: Slots,
+    /// The newest attempt on each pair of endpoints.
+    pairs: HashTable<u32>,
+    queues: Queues,
+    next_id: u64,
+    decided: VecDeque<Attempt>,
+    /// Places of those that are still to be decided at the end of the capture.
+    left: VecDeque<u32>,
+    evicted: u64,
+}
+
+impl Census {
+    /// Starts one.
+    pub fn new(ports: Ports, limits: Limits) -> Self {
+        Self {
+            sieve: Sieve::new(ports),
+            capacity: limits.attempts.clamp(1, NONE as usize - 1),
+            clock: Clock::default(),
+            slots: Slots::default(),
+            pairs: HashTable::new(),
+            queues: Queues::new(&limits),
+            next_id: 0,
+            decided: VecDeque::new(),
+            left: VecDeque::new(),
+            evicted: 0,
+        }
+    }
+
+    /// What makes batches for this census.
+    pub fn sieve(&self) -> Sieve {
+        self.sieve.clone()
+    }
+
+    /// Takes what the next records came to in this census's own sieve.
+    pub fn take(&mut self, batch: &Batch) {
+        for item in &batch.items {
+            match item {
+                Item::Segment { at, flow, seg } => {
+                    self.pass(*at);
+                    self.segment(*at, flow, &batch.seg(seg));
+                }
+                Item::Error { at, link, frame } => {
+                    if let Ok(packet) = decode(*link, batch.bytes(*frame)) {
+                        self.push(*at, &packet);
+                    }
+                }
+                Item::Pass(at) => self.pass(*at),
+            }
+        }
+    }
+
+    /// Takes the next packet; first, what is decided by its time is decided.
+    pub fn push(&mut self, at: Timestamp, packet: &Packet<'_>) {
+        self.pass(at);
+        match &packet.transport {
+            Transport::Tcp(tcp) => {
+                if self.sieve.wants(tcp.source_port, tcp.destination_port) {
+                    let flow = self.sieve.flow_of(packet, tcp);
+                    self.segment(at, &flow, &Seg::of(packet, tcp));
+                }
+            }
+            Transport::Icmp(Icmp::Error(error)) => self.icmp(packet, error),
+            _ => {}
+        }
+    }
+
+    /// Says that it is `at` now: what has been silent for long enough is decided.
+    #[inline]
+    pub fn pass(&mut self, at: Timestamp) {
+        let now = self.clock.advance(at);
+        if self.queues.may_be_due(now) {
+            while let Some(place) = self.queues.due(&self.slots, now) {
+                self.decide(place);
+            }
+        }
+    }
+
+    /// Says that the capture is over: all that is left is decided, and no packet may follow.
+    pub fn end(&mut self) {
+        // Decided one by one as they are asked for: two tables of them would not be bounded memory.
+        self.left = self.queues.with_syn(&self.slots).collect();
+    }
+
+    /// The next attempt that is decided.
+    pub fn next_decided(&mut self) -> Option<Attempt> {
+        if self.decided.is_empty()
+            && let Some(place) = self.left.pop_front()
+        {
+            self.decide(place);
+        }
+        self.decided.pop_front()
+    }
+
+    /// How many attempts were decided before their time because there were too many at once.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Forgets an attempt, and hands it out, if its SYN was seen.
+    fn decide(&mut self, place: u32) {
+        self.queues.remove(&mut self.slots, place);
+        self.unchain(place);
+        let Some(Slot { tracked, pair, client, wait, .. }) = self.slots.remove(place) else { return };
+        if wait != Wait::ForSyn {
+            let asked = self.sieve.ports.asked(pair.port(client.other()));
+            let attempt = tracked.attempt(pair.endpoint(client), pair.endpoint(client.other()), asked);
+            self.decided.push_back(attempt);
+        }
+    }
+
+    /// Makes room for one more.
+    fn make_room(&mut self) {
+        while self.slots.used >= self.capacity {
+            let Some(place) = self.queues.least() else { return };
+            if self.slots.get(place).is_some_and(|slot| slot.wait != Wait::ForSyn) {
+                self.evicted += 1;
+            }
+            self.decide(place);
+        }
+    }
+
+    fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>) {
+        let newest = self.find(flow).unwrap_or(NONE);
+        if seg.flags.is_syn() {
+            if self.sieve.ports.has(flow.pair.port(flow.from.other())) {
+                self.syn(at, flow, seg, newest);
+            }
+            self.crossed(flow, seg, newest);
+            return;
+        }
+        let (client, server) = self.whose(newest, flow.from, seg);
+        if let Some(slot) = client.and_then(|place| self.slots.get_mut(place)) {
+            slot.tracked.by_client(seg);
+        }
+        if let Some(slot) = server.and_then(|place| self.slots.get_mut(place)) {
+            slot.tracked.by_server(seg);
+        }
+        for place in client.into_iter().chain(server) {
+            self.touch(place);
+        }
+        // A reset of a client that is known is no answer to a SYN.
+        let may_answer = client.is_none() || seg.flags.is_syn_ack();
+        if server.is_none() && may_answer && self.sieve.ports.has(flow.pair.port(flow.from)) {
+            self.answer_without_syn(at, flow, seg, newest);
+        }
+    }
+
+    /// The attempts that a segment belongs to, as one of the client's and as one of the server's: both where SYNs
+    /// crossed. Of several on the same endpoints, the newest that it fits.
+    fn whose(&self, newest: u32, from: End, seg: &Seg<'_>) -> (Option<u32>, Option<u32>) {
+        let (mut client, mut server) = (None, None);
+        let mut place = newest;
+        while let Some(slot) = self.slots.get(place) {
+            if slot.client == from {
+                if slot.tracked.fits_client(seg) {
+                    self.prefer(&mut client, place);
+                }
+            } else if slot.tracked.fits_server(seg) {
+                self.prefer(&mut server, place);
+            }
+            place = slot.older;
+        }
+        (client, server)
+    }
+
+    /// Takes the older of two places only where the newer is no attempt yet, for want of a SYN.
+    fn prefer(&self, chosen: &mut Option<u32>, older: u32) {
+        let waits = |place: u32| self.slots.get(place).is_some_and(|slot| slot.wait == Wait::ForSyn);
+        if chosen.is_none_or(|newer| waits(newer) && !waits(older)) {
+            *chosen = Some(older);
+        }
+    }
+
+    fn syn(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: u32) {
+        let mut place = newest;
+        while let Some(slot) = self.slots.get_mut(place) {
+            let here = place;
+            place = slot.older;
+            if slot.client != flow.from {
+                continue;
+            }
+            if slot.tracked.syn > 0 && slot.tracked.isn == seg.seq {
+                slot.tracked.syn(at, seg);
+                self.touch(here);
+                return;
+            }
+            if slot.tracked.adopt(seg) {
+                slot.id = self.next_id;
+                self.next_id += 1;
+                slot.tracked.syn(at, seg);
+                self.touch(here);
+                return;
+            }
+        }
+        self.supersede(flow.from, newest);
+        let mut tracked = Tracked::new(seg.seq, at, Keep::Result);
+        tracked.syn(at, seg);
+        self.insert(tracked, flow, flow.from, Wait::ForAnswer);
+    }
+
+    /// Ends what went on before between the endpoints of a new SYN, and bounds how many such attempts there are.
+    fn supersede(&mut self, client: End, newest: u32) {
+        let mut chain = [NONE; LONGEST_CHAIN];
+        let mut length = 0;
+        let mut place = newest;
+        while let Some(slot) = self.slots.get_mut(place) {
+            // SYNs the other way cross this one only where nothing has answered them.
+            if slot.tracked.syn > 0
+                && (slot.client == client || slot.tracked.handshake != Handshake::Unanswered)
+            {
+                slot.tracked.supersede();
+            }
+            if let Some(known) = chain.get_mut(length) {
+                *known = place;
+            }
+            length += 1;
+            place = slot.older;
+        }
+        for place in chain.into_iter().take(length) {
+            if self.slots.get(place).is_some_and(|s| s.tracked.is_over() && s.wait != Wait::ToSettle) {
+                self.touch(place);
+            }
+        }
+        if let (true, Some(oldest)) = (length >= LONGEST_CHAIN, chain.last()) {
+            self.decide(*oldest);
+        }
+    }
+
+    /// Where the server's SYN crosses the client's, each is the start of what the other receives.
+    fn crossed(&mut self, flow: &Flow, seg: &Seg<'_>, newest: u32) {
+        let mut place = newest;
+        let mut theirs = None;
+        while let Some(slot) = self.slots.get_mut(place) {
+            let open = slot.tracked.syn > 0 && slot.tracked.handshake == Handshake::Unanswered;
+            if open && slot.client != flow.from {
+                slot.tracked.crossed_by(seg.seq);
+                theirs.get_or_insert(slot.tracked.isn);
+            }
+            place = slot.older;
+        }
+        let Some(isn) = theirs else { return };
+        let Some(newest) = self.find(flow) else { return };
+        if let Some(slot) = self.slots.get_mut(newest)
+            && slot.client == flow.from
+        {
+            slot.tracked.crossed_by(isn);
+        }
+    }
+
+    /// Keeps an answer to a SYN that the capture may hold a little later.
+    fn answer_without_syn(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: u32) {
+        let refusal = seg.flags.has(TcpFlags::RST | TcpFlags::ACK);
+        if !(seg.flags.is_syn_ack() || refusal) || !self.chain_has_room(newest) {
+            return;
+        }
+        let isn = SeqNumber(seg.ack.0.wrapping_sub(1));
+        let mut tracked = Tracked::new(isn, at, Keep::Result);
+        tracked.by_server(seg);
+        self.insert(tracked, flow, flow.from.other(), Wait::ForSyn);
+    }
+
+    fn chain_has_room(&self, newest: u32) -> bool {
+        let mut place = newest;
+        for _ in 0..LONGEST_CHAIN - 1 {
+            let Some(slot) = self.slots.get(place) else { return true };
+            place = slot.older;
+        }
+        self.slots.get(place).is_none()
+    }
+
+    fn icmp(&mut self, packet: &Packet<'_>, error: &IcmpError<'_>) {
+        let Some(quoted) = error.quoted else { return };
+        let QuotedTransport::Tcp(tcp) = quoted.transport else { return };
+        if !self.sieve.ports.has(tcp.destination_port) {
+            return;
+        }
+        // A router beyond an address translator may quote an address that is not the client's own; the error comes to
+        // the client all the same.
+        let sources: [IpAddr; 2] = [quoted.source, packet.ip.destination];
+        for source in sources.into_iter().filter(|source| source.is_ipv4() == quoted.destination.is_ipv4()) {
+            let flow = self.sieve.flow((source, tcp.source_port), (quoted.destination, tcp.destination_port));
+            let mut place = self.find(&flow).unwrap_or(NONE);
+            while let Some(slot) = self.slots.get_mut(place) {
+                if slot.client == flow.from
+                    && let Some(about) = slot.tracked.quoted(tcp.seq)
+                {
+                    slot.tracked.icmp(&timeline::seen(packet, error, &quoted, about));
+                    self.touch(place);
+                    return;
+                }
+                place = slot.older;
+            }
+        }
+    }
+
+    #[inline]
+    fn find(&self, flow: &Flow) -> Option<u32> {
+        self.pairs.find(flow.hash, |place| self.slots.is_of(*place, &flow.pair)).copied()
+    }
+
+    fn insert(&mut self, tracked: Tracked, flow: &Flow, client: End, wait: Wait) {
+        self.make_room();
+        let Flow { pair, hash, .. } = *flow;
+        let id = self.next_id;
+        if wait != Wait::ForSyn {
+            self.next_id += 1;
+        }
+        let older = self.find(flow).unwrap_or(NONE);
+        let slot = Slot { tracked, pair, client, id, older, wait, since: 0, ahead: NONE, behind: NONE };
+        let place = self.slots.insert(slot);
+        let (slots, sieve) = (&self.slots, &self.sieve);
+        if let Some(newest) = self.pairs.find_mut(hash, |other| slots.is_of(*other, &pair)) {
+            *newest = place;
+        } else {
+            let rehash = |other: &u32| slots.get(*other).map_or(0, |slot| sieve.hash(&slot.pair));
+            self.pairs.insert_unique(hash, place, rehash);
+        }
+        self.queues.push(&mut self.slots, place, wait, self.clock.now());
+    }
+
+    /// Takes an attempt out of the chain of those on the same endpoints.
+    fn unchain(&mut self, place: u32) {
+        let Some(slot) = self.slots.get(place) else { return };
+        let (pair, older) = (slot.pair, slot.older);
+        let slots = &self.slots;
+        let Ok(mut entry) = self.pairs.find_entry(self.sieve.hash(&pair), |other| slots.is_of(*other, &pair))
+        else {
+            return;
+        };
+        let mut newer = *entry.get();
+        if newer == place {
+            if older == NONE {
+                entry.remove();
+            } else {
+                *entry.get_mut() = older;
+            }
+            return;
+        }
+        while let Some(slot) = self.slots.get_mut(newer) {
+            if slot.older == place {
+                slot.older = older;
+                return;
+            }
+            newer = slot.older;
+        }
+    }
+
+    /// Puts an attempt that a packet was seen of where it has to wait now.
+    fn touch(&mut self, place: u32) {
+        let Some(Slot { tracked, .. }) = self.slots.get(place) else { return };
+        let wait = if tracked.syn == 0 {
+            // It waits for its SYN, whatever else comes.
+            return;
+        } else if tracked.is_over() {
+            Wait::ToSettle
+        } else if tracked.handshake == Handshake::Completed {
+            Wait::Established
+        } else {
+            Wait::ForAnswer
+        };
+        self.queues.put(&mut self.slots, place, wait, self.clock.now());
+    }
+}

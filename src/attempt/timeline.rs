@@ -1,0 +1,183 @@
+//! What was seen of one attempt, in order: the packets that a diagnosis cites.
+
+use super::tracked::Tracked;
+use super::{About, Entry, IcmpSeen, Segment, What};
+use crate::packet::{IcmpError, Ip, MacAddr, Packet, Quoted, QuotedTcp, Tcp, TcpFlags};
+use crate::recording::{RecordNumber, Timestamp};
+
+/// Timeline entries kept of one attempt, at most.
+const MAX_TIMELINE: usize = 512;
+
+/// Entries after which data and bare acknowledgments are left out: how a connection begins and ends tells its story.
+const MAX_EVENTLESS: usize = 48;
+
+/// Where in a recording a packet stands, and what it is.
+#[derive(Clone, Copy)]
+pub(super) struct Cited<'a> {
+    pub(super) record: RecordNumber,
+    pub(super) at: Timestamp,
+    pub(super) packet: &'a Packet<'a>,
+    pub(super) tcp: &'a Tcp<'a>,
+}
+
+/// Notes the packets of an attempt in its timeline.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// Who sent the first SYN, on the link.
+    syn_source: Option<MacAddr>,
+}
+
+impl Notes {
+    pub(super) fn syn(&mut self, timeline: &mut Vec<Entry>, cited: Cited<'_>) {
+        if timeline.is_empty() {
+            self.syn_source = cited.packet.link.source;
+        }
+        note(timeline, cited.record, cited.at, || What::Syn(Segment::of(&cited.packet.ip, cited.tcp)));
+    }
+
+    pub(super) fn by_client(timeline: &mut Vec<Entry>, cited: Cited<'_>) {
+        let Cited { record, at, packet, tcp } = cited;
+        let segment = || Segment::of(&packet.ip, tcp);
+        if tcp.flags.has(TcpFlags::RST) {
+            note(timeline, record, at, || What::Rst {
+                from_client: true,
+                segment: segment(),
+                acceptable: true,
+            });
+            return;
+        }
+        if !tcp.flags.has(TcpFlags::ACK) {
+            return;
+        }
+        let bare = tcp.payload_len == 0 && !tcp.flags.has(TcpFlags::FIN);
+        if bare {
+            note(timeline, record, at, || What::Ack(segment()));
+        } else {
+            note_data(timeline, cited, true, segment);
+        }
+    }
+
+    /// Notes a segment of the server's side; `acceptable` is what the rules say of a reset or a SYN/ACK.
+    pub(super) fn by_server(&self, timeline: &mut Vec<Entry>, cited: Cited<'_>, acceptable: bool) {
+        let Cited { record, at, packet, tcp } = cited;
+        let to_us = match (packet.link.destination, self.syn_source) {
+            (Some(destination), Some(ours)) => Some(destination == ours),
+            _ => packet.link.cooked_type.map(|kind| kind == 0),
+        };
+        let segment =
+            || Segment { to_us, checksum_ok: tcp.checksum_ok(&packet.ip), ..Segment::of(&packet.ip, tcp) };
+        if tcp.flags.has(TcpFlags::RST) {
+            note(timeline, record, at, || What::Rst { from_client: false, segment: segment(), acceptable });
+        } else if !tcp.flags.is_syn_ack() {
+            note_data(timeline, cited, false, segment);
+        } else if acceptable {
+            note(timeline, record, at, || What::SynAck(segment()));
+        }
+    }
+}
+
+/// Notes the data and the FIN of a segment, as far as it has them.
+fn note_data(timeline: &mut Vec<Entry>, cited: Cited<'_>, from_client: bool, segment: impl Fn() -> Segment) {
+    let Cited { record, at, tcp, .. } = cited;
+    if tcp.payload_len > 0 {
+        let len = tcp.payload_len;
+        note(timeline, record, at, || What::Data { from_client, segment: segment(), len });
+    }
+    if tcp.flags.has(TcpFlags::FIN) {
+        note(timeline, record, at, || What::Fin { from_client, segment: segment() });
+    }
+}
+
+/// Adds to a timeline, if there is room.
+pub(super) fn note(
+    timeline: &mut Vec<Entry>,
+    record: RecordNumber,
+    at: Timestamp,
+    what: impl FnOnce() -> What,
+) {
+    if timeline.len() >= MAX_TIMELINE {
+        return;
+    }
+    let what = what();
+    if timeline.len() < MAX_EVENTLESS || !matches!(what, What::Data { .. } | What::Ack(_)) {
+        timeline.push(Entry { record, at, what });
+    }
+}
+
+/// Which packet of an attempt a quote is about, if any.
+pub(super) fn about(
+    tracked: &Tracked,
+    timeline: &[Entry],
+    quoted: &Quoted<'_>,
+    tcp: QuotedTcp,
+) -> Option<About> {
+    let syns = || {
+        timeline.iter().enumerate().filter_map(|(i, e)| match &e.what {
+            What::Syn(segment) => Some((i, segment)),
+            _ => None,
+        })
+    };
+    let tagged = |segment: &Segment| {
+        let by_timestamp = match (tcp.rest.and_then(|r| r.timestamp), segment.timestamps) {
+            (Some(quoted), Some((sent, _))) => Some(quoted == sent),
+            _ => None,
+        };
+        let by_identification = match (quoted.identification, segment.identification) {
+            (Some(quoted), Some(sent)) => Some(quoted == sent),
+            _ => None,
+        };
+        !matches!((by_identification, by_timestamp), (Some(false), _) | (_, Some(false)) | (None, None))
+    };
+    let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back();
+    let only = || {
+        let mut all = syns();
+        match (all.next(), all.next()) {
+            (Some((i, _)), None) => Some(i),
+            _ => None,
+        }
+    };
+    match tracked.quoted(tcp.seq) {
+        Some(About::SomeSyn) => Some(by_tag().or_else(only).map_or(About::SomeSyn, About::Syn)),
+        Some(about) => Some(about),
+        // A box on the way may rewrite sequence numbers; the identification is then what is left to go by.
+        None => by_tag().filter(|_| quoted.identification.is_some_and(|id| id != 0)).map(About::Syn),
+    }
+}
+
+/// An ICMP error about an attempt, as its timeline has it.
+pub(super) fn seen(
+    packet: &Packet<'_>,
+    error: &IcmpError<'_>,
+    quoted: &Quoted<'_>,
+    about: About,
+) -> IcmpSeen {
+    IcmpSeen {
+        kind: error.kind,
+        icmp_type: error.icmp_type,
+        code: error.code,
+        from: packet.ip.source,
+        hop_limit: packet.ip.hop_limit,
+        quoted_hop_limit: quoted.hop_limit,
+        about,
+    }
+}
+
+impl Segment {
+    /// The fields of a segment; those that only a received one has are left open.
+    fn of(ip: &Ip, tcp: &Tcp<'_>) -> Self {
+        Self {
+            hop_limit: ip.hop_limit,
+            identification: ip.identification,
+            traffic_class: ip.traffic_class,
+            seq: tcp.seq,
+            ack: tcp.ack,
+            flags: tcp.flags,
+            window: tcp.window,
+            timestamps: tcp.options.timestamps(),
+            mss: tcp.options.mss(),
+            options: tcp.options.layout(),
+            checksum_ok: None,
+            to_us: None,
+        }
+    }
+}

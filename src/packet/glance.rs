@@ -1,0 +1,183 @@
+//! The quick look at a frame that nearly every frame of a large capture is content with.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::tcp::header_len;
+use super::{HopLimit, LinkType, SeqNumber, TcpFlags, TcpOptions};
+
+/// What tells what becomes of a connection, of one TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance<'a> {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// TTL or hop limit as received.
+    pub hop_limit: HopLimit,
+    /// IPv4 identification.
+    pub identification: Option<u32>,
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+    /// Sequence number.
+    pub seq: SeqNumber,
+    /// Acknowledgment number, as on the wire even without the ACK bit.
+    pub ack: SeqNumber,
+    /// Control bits.
+    pub flags: TcpFlags,
+    /// Options as captured.
+    pub options: TcpOptions<'a>,
+    /// Data as captured.
+    pub payload: &'a [u8],
+    /// Bytes of data that the IP header claims.
+    pub payload_len: u32,
+}
+
+const ETHERNET_LEN: usize = 14;
+const V4_LEN: usize = 20;
+const V6_LEN: usize = 40;
+const TCP_LEN: usize = 20;
+const TCP: u8 = 6;
+
+/// Looks at a frame that holds whole headers of IP and TCP, without IP options and extension headers, directly in
+/// Ethernet or in nothing. `None` for every other: [`decode`](super::decode()) knows what that is, and reads from these
+/// frames the same.
+#[inline]
+pub fn glance(link: LinkType, frame: &[u8]) -> Option<Glance<'_>> {
+    let ip = match link {
+        LinkType::ETHERNET => {
+            let (header, rest) = frame.split_first_chunk::<ETHERNET_LEN>()?;
+            match ([header[12], header[13]], rest.first()? >> 4) {
+                ([0x08, 0x00], 4) | ([0x86, 0xdd], 6) => rest,
+                _ => return None,
+            }
+        }
+        LinkType::RAW => frame,
+        _ => return None,
+    };
+    if ip.first()? >> 4 == 4 { v4(ip) } else { v6(ip) }
+}
+
+#[inline]
+fn v4(ip: &[u8]) -> Option<Glance<'_>> {
+    let (header, rest) = ip.split_first_chunk::<V4_LEN>()?;
+    let [first, _, l0, l1, i0, i1, f0, f1, ttl, protocol, _, _, addresses @ ..] = header;
+    let fragment = u16::from_be_bytes([*f0, *f1]) & 0x3fff;
+    if (*first, fragment, *protocol) != (0x45, 0, TCP) {
+        return None;
+    }
+    let claimed = usize::from(u16::from_be_bytes([*l0, *l1])).checked_sub(V4_LEN)?;
+    let [s0, s1, s2, s3, d0, d1, d2, d3] = *addresses;
+    let (source, destination) = (Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3));
+    let identification = Some(u16::from_be_bytes([*i0, *i1]).into());
+    tcp(source.into(), destination.into(), HopLimit(*ttl), identification, rest, claimed)
+}
+
+#[inline]
+fn v6(ip: &[u8]) -> Option<Glance<'_>> {
+    let (header, rest) = ip.split_first_chunk::<V6_LEN>()?;
+    let [first, _, _, _, l0, l1, TCP, hop_limit, addresses @ ..] = header else { return None };
+    // Without a length it is a jumbogram, or was captured before segmentation offload.
+    let claimed = usize::from(u16::from_be_bytes([*l0, *l1]));
+    if first >> 4 != 6 || claimed == 0 {
+        return None;
+    }
+    let (source, destination) = addresses.split_first_chunk::<16>()?;
+    let (source, destination) = (Ipv6Addr::from(*source), Ipv6Addr::from(*destination.first_chunk::<16>()?));
+    tcp(source.into(), destination.into(), HopLimit(*hop_limit), None, rest, claimed)
+}
+
+#[inline]
+fn tcp(
+    source: IpAddr,
+    destination: IpAddr,
+    hop_limit: HopLimit,
+    identification: Option<u32>,
+    rest: &[u8],
+    claimed: usize,
+) -> Option<Glance<'_>> {
+    let segment = rest.get(..claimed).unwrap_or(rest);
+    let (fixed, rest) = segment.split_first_chunk::<TCP_LEN>()?;
+    let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, ..] = *fixed;
+    let header = header_len(offset)?;
+    let payload_len = claimed.checked_sub(header)? as u32;
+    let (options, payload) = rest.split_at_checked(header - TCP_LEN)?;
+    Some(Glance {
+        source,
+        destination,
+        hop_limit,
+        identification,
+        source_port: u16::from_be_bytes([s0, s1]),
+        destination_port: u16::from_be_bytes([d0, d1]),
+        seq: SeqNumber(u32::from_be_bytes([q0, q1, q2, q3])),
+        ack: SeqNumber(u32::from_be_bytes([a0, a1, a2, a3])),
+        flags: TcpFlags(flags),
+        options: TcpOptions(options),
+        payload,
+        payload_len,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::samples::{SYN_ACK_V6, SYN_V4};
+    use crate::packet::{Transport, decode};
+
+    const MACS: [u8; 12] = [2; 12];
+
+    /// Whatever a glance sees, [`decode`] sees too; true if it saw anything.
+    fn agrees(link: LinkType, frame: &[u8]) -> bool {
+        let Some(glance) = glance(link, frame) else { return false };
+        let packet = decode(link, frame).unwrap_or_else(|e| panic!("decode says {e} of {frame:02x?}"));
+        let Transport::Tcp(tcp) = packet.transport else { panic!("not TCP: {packet:?}") };
+        let decoded = Glance {
+            source: packet.ip.source,
+            destination: packet.ip.destination,
+            hop_limit: packet.ip.hop_limit,
+            identification: packet.ip.identification,
+            source_port: tcp.source_port,
+            destination_port: tcp.destination_port,
+            seq: tcp.seq,
+            ack: tcp.ack,
+            flags: tcp.flags,
+            options: tcp.options,
+            payload: tcp.payload,
+            payload_len: tcp.payload_len,
+        };
+        assert_eq!(glance, decoded, "{frame:02x?}");
+        true
+    }
+
+    #[test]
+    fn it_sees_what_decoding_sees_however_a_frame_is_changed() {
+        let data = [&SYN_V4[..3], &[60 + 7], &SYN_V4[4..], b"SSH-2.0"].concat();
+        for (ether_type, packet) in [([8, 0], &SYN_V4[..]), ([0x86, 0xdd], &SYN_ACK_V6), ([8, 0], &data)] {
+            let frame = [&MACS[..], &ether_type, packet, &[0; 6]].concat();
+            assert!(agrees(LinkType::ETHERNET, &frame));
+            assert!(agrees(LinkType::RAW, packet));
+            let mut seen = 0;
+            for at in 0..frame.len() {
+                agrees(LinkType::ETHERNET, &frame[..at]);
+                for byte in 0..=255 {
+                    let mut changed = frame.clone();
+                    changed[at] = byte;
+                    seen += u32::from(agrees(LinkType::ETHERNET, &changed));
+                    agrees(LinkType::RAW, &changed[14..]);
+                }
+            }
+            assert!(seen > 10_000, "only {seen} of the changed frames were seen");
+        }
+    }
+
+    #[test]
+    fn it_leaves_what_is_unusual() {
+        assert_eq!(glance(LinkType::LINUX_SLL, &SYN_V4), None);
+        for (at, byte) in [(0, 0x46), (6, 0x20), (7, 1), (9, 17), (32, 0xf0)] {
+            let mut packet = SYN_V4;
+            packet[at] = byte;
+            assert_eq!(glance(LinkType::RAW, &packet), None, "byte {at}");
+        }
+    }
+}
