@@ -80,6 +80,9 @@ impl Default for Limits {
     }
 }
 
+/// Packets whose attempts are fetched before the first of them is taken.
+const FETCHED: usize = 32;
+
 /// Finds every attempt in a stream of packets, in bounded memory.
 ///
 /// Attempts come out in the order in which they are decided; those decided at the same instant, in order of their
@@ -126,19 +129,32 @@ impl Census {
 
     /// Takes what the next records came to in this census's own sieve.
     pub fn take(&mut self, batch: &Batch) {
-        for item in &batch.items {
-            match item {
-                Item::Segment { at, flow, seg } => {
-                    self.pass(*at);
-                    self.segment(*at, flow, &batch.seg(seg));
+        for items in batch.items.chunks(FETCHED) {
+            for item in items {
+                if let Item::Segment { flow, .. } = item
+                    && let Some(place) = self.find(flow)
+                {
+                    self.slots.fetch(place);
                 }
-                Item::Error { at, link, frame } => {
-                    if let Ok(packet) = decode(*link, batch.bytes(*frame)) {
-                        self.push(*at, &packet);
-                    }
-                }
-                Item::Pass(at) => self.pass(*at),
             }
+            for item in items {
+                self.item(batch, item);
+            }
+        }
+    }
+
+    fn item(&mut self, batch: &Batch, item: &Item) {
+        match item {
+            Item::Segment { at, flow, seg } => {
+                self.pass(*at);
+                self.segment(*at, flow, &batch.seg(seg));
+            }
+            Item::Error { at, link, frame } => {
+                if let Ok(packet) = decode(*link, batch.bytes(*frame)) {
+                    self.push(*at, &packet);
+                }
+            }
+            Item::Pass(at) => self.pass(*at),
         }
     }
 
@@ -191,7 +207,10 @@ impl Census {
 
     /// Forgets an attempt, and hands it out, if its SYN was seen.
     fn decide(&mut self, place: u32) {
-        self.queues.remove(&mut self.slots, place);
+        let Some(slot) = self.slots.get(place) else { return };
+        // It may well be the next.
+        self.slots.fetch(self.queues.behind(place));
+        self.queues.remove(place, slot.wait);
         self.unchain(place);
         let Some(Slot { tracked, pair, client, wait, .. }) = self.slots.remove(place) else { return };
         if wait != Wait::ForSyn {
@@ -221,7 +240,7 @@ impl Census {
             self.crossed(flow, seg, newest);
             return;
         }
-        let (client, server) = self.whose(newest, flow.from, seg);
+        let (client, server) = self.whose(newest, flow, seg);
         if let Some(slot) = client.and_then(|place| self.slots.get_mut(place)) {
             slot.tracked.by_client(seg);
         }
@@ -240,15 +259,15 @@ impl Census {
 
     /// The attempts that a segment belongs to, as one of the client's and as one of the server's: both where SYNs
     /// crossed. Of several on the same endpoints, the newest that it fits.
-    fn whose(&self, newest: u32, from: End, seg: &Seg<'_>) -> (Option<u32>, Option<u32>) {
+    fn whose(&self, newest: u32, flow: &Flow, seg: &Seg<'_>) -> (Option<u32>, Option<u32>) {
         let (mut client, mut server) = (None, None);
         let mut place = newest;
         while let Some(slot) = self.slots.get(place) {
-            if slot.client == from {
-                if slot.tracked.fits_client(seg) {
-                    self.prefer(&mut client, place);
-                }
-            } else if slot.tracked.fits_server(seg) {
+            let both = flow.pair.is_one();
+            if (slot.client == flow.from || both) && slot.tracked.fits_client(seg) {
+                self.prefer(&mut client, place);
+            }
+            if (slot.client != flow.from || both) && slot.tracked.fits_server(seg) {
                 self.prefer(&mut server, place);
             }
             place = slot.older;
@@ -399,7 +418,7 @@ impl Census {
             self.next_id += 1;
         }
         let older = self.find(flow).unwrap_or(NONE);
-        let slot = Slot { tracked, pair, client, id, older, wait, since: 0, ahead: NONE, behind: NONE };
+        let slot = Slot { tracked, pair, client, id, older, wait };
         let place = self.slots.insert(slot);
         let (slots, sieve) = (&self.slots, &self.sieve);
         if let Some(newest) = self.pairs.find_mut(hash, |other| slots.is_of(*other, &pair)) {
@@ -408,7 +427,7 @@ impl Census {
             let rehash = |other: &u32| slots.get(*other).map_or(0, |slot| sieve.hash(&slot.pair));
             self.pairs.insert_unique(hash, place, rehash);
         }
-        self.queues.push(&mut self.slots, place, wait, self.clock.now());
+        self.queues.push(place, wait, self.clock.now());
     }
 
     /// Takes an attempt out of the chain of those on the same endpoints.
@@ -440,7 +459,8 @@ impl Census {
 
     /// Puts an attempt that a packet was seen of where it has to wait now.
     fn touch(&mut self, place: u32) {
-        let Some(Slot { tracked, .. }) = self.slots.get(place) else { return };
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        let tracked = &slot.tracked;
         let wait = if tracked.syn == 0 {
             // It waits for its SYN, whatever else comes.
             return;
@@ -451,6 +471,8 @@ impl Census {
         } else {
             Wait::ForAnswer
         };
-        self.queues.put(&mut self.slots, place, wait, self.clock.now());
+        self.queues.remove(place, slot.wait);
+        slot.wait = wait;
+        self.queues.push(place, wait, self.clock.now());
     }
 }

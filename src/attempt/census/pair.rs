@@ -41,6 +41,11 @@ impl Pair {
         }
     }
 
+    /// Whether both ends are the same: somebody connects to themselves.
+    pub(super) fn is_one(&self) -> bool {
+        self.ports[0] == self.ports[1] && self.addresses[0] == self.addresses[1]
+    }
+
     pub(super) fn port(&self, end: End) -> u16 {
         self.ports[end as usize]
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Limits;
-use super::slots::{NONE, Slot, Slots};
+use super::slots::{NONE, Slots};
 
 /// How long, in nanoseconds, an answer may stand in a capture before the SYN that it answers.
 const REORDER: i64 = 100_000_000;
@@ -25,6 +25,9 @@ const QUEUES: usize = 4;
 #[derive(Debug)]
 pub(super) struct Queues {
     ends: [Ends; QUEUES],
+    /// By place in the table, yet not in it: whoever goes to the end of a queue touches others, whose slots are in no
+    /// cache.
+    links: Vec<Link>,
     /// Time in nanoseconds without a packet after which an attempt is decided.
     patience: [i64; QUEUES],
     /// No attempt is due before this time.
@@ -37,6 +40,16 @@ struct Ends {
     last: u32,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    ahead: u32,
+    behind: u32,
+    /// When it was put there.
+    since: i64,
+}
+
+const UNLINKED: Link = Link { ahead: NONE, behind: NONE, since: 0 };
+
 fn nanos(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -45,6 +58,7 @@ impl Queues {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             ends: [Ends { first: NONE, last: NONE }; QUEUES],
+            links: Vec::new(),
             patience: [REORDER, nanos(limits.settle), nanos(limits.unanswered), nanos(limits.idle)],
             next_deadline: i64::MAX,
         }
@@ -58,18 +72,29 @@ impl Queues {
 
     /// The next attempt that is due, in order of time, then of first SYN.
     pub(super) fn due(&mut self, slots: &Slots, now: i64) -> Option<u32> {
-        let deadline = |slot: &Slot| slot.since.saturating_add(self.patience[slot.wait as usize]);
-        let firsts = self.ends.iter().filter_map(|queue| {
-            let slot = slots.get(queue.first)?;
-            Some((deadline(slot), slot.id, queue.first))
-        });
-        match firsts.min() {
-            Some((deadline, _, place)) if deadline <= now => Some(place),
+        let mut due: Option<(i64, u32)> = None;
+        for (queue, patience) in self.ends.iter().zip(self.patience) {
+            let Some(link) = self.links.get(queue.first as usize) else { continue };
+            let deadline = link.since.saturating_add(patience);
+            let id = |place: u32| slots.get(place).map(|slot| slot.id);
+            if due.is_none_or(|(other, place)| {
+                deadline < other || deadline == other && id(queue.first) < id(place)
+            }) {
+                due = Some((deadline, queue.first));
+            }
+        }
+        match due {
+            Some((deadline, place)) if deadline <= now => Some(place),
             next => {
-                self.next_deadline = next.map_or(i64::MAX, |(deadline, ..)| deadline);
+                self.next_deadline = next.map_or(i64::MAX, |(deadline, _)| deadline);
                 None
             }
         }
+    }
+
+    /// The one behind `place` in its queue.
+    pub(super) fn behind(&self, place: u32) -> u32 {
+        self.links.get(place as usize).map_or(NONE, |link| link.behind)
     }
 
     /// The attempt that is the first to go where there are too many.
@@ -84,52 +109,41 @@ impl Queues {
             let mut place = queue.first;
             while let Some(slot) = slots.get(place) {
                 all.push((slot.id, place));
-                place = slot.behind;
+                place = self.behind(place);
             }
         }
         all.sort_unstable();
         all.into_iter().map(|(_, place)| place)
     }
 
-    /// Puts an attempt at the end of a queue.
-    pub(super) fn push(&mut self, slots: &mut Slots, place: u32, wait: Wait, now: i64) {
+    /// Puts an attempt at the end of a queue; it must be in none.
+    pub(super) fn push(&mut self, place: u32, wait: Wait, now: i64) {
+        let index = place as usize;
+        if self.links.len() <= index {
+            self.links.resize(index + 1, UNLINKED);
+        }
         let queue = &mut self.ends[wait as usize];
         let ahead = std::mem::replace(&mut queue.last, place);
         if queue.first == NONE {
             queue.first = place;
         }
-        if let Some(slot) = slots.get_mut(ahead) {
-            slot.behind = place;
+        if let Some(link) = self.links.get_mut(ahead as usize) {
+            link.behind = place;
         }
-        if let Some(slot) = slots.get_mut(place) {
-            (slot.wait, slot.since, slot.ahead, slot.behind) = (wait, now, ahead, NONE);
-        }
+        self.links[index] = Link { ahead, behind: NONE, since: now };
         self.next_deadline = self.next_deadline.min(now.saturating_add(self.patience[wait as usize]));
     }
 
-    /// Takes an attempt out of its queue.
-    pub(super) fn remove(&mut self, slots: &mut Slots, place: u32) {
-        let Some(slot) = slots.get(place) else { return };
-        let (ahead, behind, wait) = (slot.ahead, slot.behind, slot.wait);
-        match slots.get_mut(ahead) {
-            Some(slot) => slot.behind = behind,
+    /// Takes an attempt out of the queue in which it is.
+    pub(super) fn remove(&mut self, place: u32, wait: Wait) {
+        let Some(Link { ahead, behind, .. }) = self.links.get(place as usize).copied() else { return };
+        match self.links.get_mut(ahead as usize) {
+            Some(link) => link.behind = behind,
             None => self.ends[wait as usize].first = behind,
         }
-        match slots.get_mut(behind) {
-            Some(slot) => slot.ahead = ahead,
+        match self.links.get_mut(behind as usize) {
+            Some(link) => link.ahead = ahead,
             None => self.ends[wait as usize].last = ahead,
         }
-    }
-
-    /// Puts an attempt at the end of a queue, and takes it out of that in which it was.
-    pub(super) fn put(&mut self, slots: &mut Slots, place: u32, wait: Wait, now: i64) {
-        if self.ends[wait as usize].last == place {
-            if let Some(slot) = slots.get_mut(place) {
-                slot.since = now;
-            }
-            return;
-        }
-        self.remove(slots, place);
-        self.push(slots, place, wait, now);
     }
 }

@@ -1,5 +1,7 @@
 //! The places of the attempts that are followed.
 
+use std::hint::black_box;
+
 use super::pair::{End, Pair};
 use super::queues::Wait;
 use crate::attempt::tracked::Tracked;
@@ -22,10 +24,6 @@ pub(super) struct Slot {
     /// The attempt on the same endpoints before this one.
     pub(super) older: u32,
     pub(super) wait: Wait,
-    /// When it was put into its queue; the place before and behind it there.
-    pub(super) since: i64,
-    pub(super) ahead: u32,
-    pub(super) behind: u32,
 }
 
 /// The table's places, in pieces of a fixed size.
@@ -64,6 +62,16 @@ impl Slots {
         let Some(piece) = self.pieces.last_mut() else { return NONE };
         piece.push(Some(slot));
         (before + piece.len() - 1) as u32
+    }
+
+    /// Has the processor fetch a slot that will be looked at soon: it fetches several at once where one look does not
+    /// depend on another.
+    #[inline]
+    pub(super) fn fetch(&self, place: u32) {
+        if let Some(slot) = self.get(place) {
+            // One field of each of its cache lines.
+            black_box((slot.id, slot.older, slot.wait));
+        }
     }
 
     #[inline]
