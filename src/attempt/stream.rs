@@ -206,6 +206,11 @@ impl Stream {
         matches!(self.line, Line::Found | Line::Whole)
     }
 
+    /// The first byte of what [`Stream::ssh_line`] tells.
+    pub(super) fn line_begins(&self) -> Option<u8> {
+        self.kept.as_ref().and_then(|kept| kept.line.first()).copied()
+    }
+
     /// The first line beginning `SSH-`, without its line end.
     pub(super) fn ssh_line(&self) -> Option<String> {
         self.kept.as_ref().filter(|_| self.says_ssh()).map(|kept| told(&kept.line))
@@ -221,7 +226,8 @@ pub fn ssh_line(bytes: &[u8]) -> Option<String> {
 /// A line as it is told: without a carriage return at its end, and not too long.
 fn told(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    String::from_utf8_lossy(&line[..line.len().min(LONGEST_LINE)]).into_owned()
+    let line = &line[..line.len().min(LONGEST_LINE)];
+    str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line).into_owned(), str::to_owned)
 }
 
 #[cfg(test)]

@@ -117,6 +117,11 @@ impl Tracked {
         }
     }
 
+    /// The first byte of the server's identification line.
+    pub(super) fn banner_begins(&self) -> Option<u8> {
+        self.server.line_begins()
+    }
+
     /// Tells `attempt` what may have changed with a packet; what is known only at the end is left.
     pub(super) fn tell(&self, attempt: &mut Attempt) {
         attempt.first_syn = self.first_syn;

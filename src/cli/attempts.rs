@@ -20,7 +20,7 @@ use super::{Status, complain, input};
 const HELD_BACK: usize = 1 << 16;
 
 /// Bytes of a batch: so few that it is tracked before it has left the processor's caches.
-const BATCH: usize = 1 << 17;
+const BATCH: usize = 1 << 16;
 
 pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     let mut files = Files::open(&args.files)?;

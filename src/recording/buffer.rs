@@ -6,7 +6,7 @@ use std::ops::Range;
 /// Bytes first made room for; large enough that reading a file costs few system calls, and small enough that what the
 /// kernel copies here is still in the processor's second-level cache when it is looked at. Mapping the file instead would
 /// need `unsafe`, spare only this copy, and turn a file that is cut while it is read into a signal.
-const ROOM: usize = 1 << 18;
+const ROOM: usize = 1 << 17;
 
 /// Unread bytes of a stream, and where they lie in it.
 pub(super) struct Buffer<R> {
@@ -24,6 +24,7 @@ impl<R: Read> Buffer<R> {
     }
 
     /// What has been read from the source and not yet consumed.
+    #[inline]
     pub(super) fn unread(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()
     }
@@ -65,6 +66,7 @@ impl<R: Read> Buffer<R> {
     }
 
     /// Marks up to `len` unread bytes as read, and says where they lie until the next [`Buffer::ensure`].
+    #[inline]
     pub(super) fn consume(&mut self, len: usize) -> Range<usize> {
         let from = self.start;
         self.start = self.end.min(from + len);
@@ -82,6 +84,7 @@ impl<R: Read> Buffer<R> {
     }
 
     /// Bytes consumed last.
+    #[inline]
     pub(super) fn slice(&self, range: Range<usize>) -> &[u8] {
         self.bytes.get(range).unwrap_or_default()
     }

@@ -2,9 +2,9 @@
 
 use pcap_parser::parse_pcap_header;
 
-use super::cursor::{Cursor, Endian};
+use super::cursor::Endian;
 use super::found::FrameFound;
-use super::{Direction, Timestamp};
+use super::{Direction, Frame, Timestamp};
 use crate::packet::LinkType;
 
 /// Length of the file header.
@@ -51,21 +51,16 @@ impl Capture {
 
     /// Reads the header of a frame, [`FRAME_HEADER`] bytes.
     pub(super) fn frame(&self, header: &[u8]) -> Result<FrameFound, String> {
-        let mut fields = Cursor::new(header, self.endian);
-        let (Some(seconds), Some(ticks), Some(len), Some(original_len)) =
-            (fields.u32(), fields.u32(), fields.u32(), fields.u32())
-        else {
-            return Err("the header of a frame is too short".to_owned());
-        };
+        let header = header.first_chunk().ok_or("the header of a frame is too short")?;
+        let Head { at, len, original_len } = self.head(header);
         if len > self.longest {
             return Err(format!(
                 "a frame says it has {len} captured bytes, where {} are the most",
                 self.longest
             ));
         }
-        let nanos = i64::from(seconds) * 1_000_000_000 + i64::from(ticks) * self.nanos_per_tick;
         Ok(FrameFound {
-            at: Some(Timestamp::from_nanos(nanos).with_digits(self.digits)),
+            at: Some(at),
             interface: 0,
             link: self.link,
             direction: Direction::Unknown,
@@ -74,4 +69,35 @@ impl Capture {
             len: len as usize,
         })
     }
+
+    /// The time of the frame that `bytes` begin with, and the frame, if it is whole and nothing is wrong with it.
+    #[inline]
+    pub(super) fn whole_frame<'a>(&self, bytes: &'a [u8]) -> Option<(Timestamp, Frame<'a>)> {
+        let (header, rest) = bytes.split_first_chunk()?;
+        let Head { at, len, original_len } = self.head(header);
+        let bytes = rest.get(..len as usize).filter(|_| len <= self.longest)?;
+        let frame =
+            Frame { interface: 0, link: self.link, direction: Direction::Unknown, original_len, bytes };
+        Some((at, frame))
+    }
+
+    #[inline]
+    fn head(&self, header: &[u8; FRAME_HEADER]) -> Head {
+        let [s0, s1, s2, s3, t0, t1, t2, t3, l0, l1, l2, l3, o0, o1, o2, o3] = *header;
+        let seconds = self.endian.u32([s0, s1, s2, s3]);
+        let ticks = self.endian.u32([t0, t1, t2, t3]);
+        let nanos = i64::from(seconds) * 1_000_000_000 + i64::from(ticks) * self.nanos_per_tick;
+        Head {
+            at: Timestamp::from_nanos(nanos).with_digits(self.digits),
+            len: self.endian.u32([l0, l1, l2, l3]),
+            original_len: self.endian.u32([o0, o1, o2, o3]),
+        }
+    }
+}
+
+/// What stands before a frame.
+struct Head {
+    at: Timestamp,
+    len: u32,
+    original_len: u32,
 }

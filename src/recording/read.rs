@@ -61,7 +61,7 @@ impl fmt::Display for Truncation {
 
 /// Reads records from a pcap or pcapng stream.
 ///
-/// Any source will do, seekable or not. Memory is bounded: 256 KiB of buffer, more (up to 16 MiB) only for a
+/// Any source will do, seekable or not. Memory is bounded: 128 KiB of buffer, more (up to 16 MiB) only for a
 /// block that is longer. The frames handed out are borrowed from that buffer.
 ///
 /// A record without a time of its own (simple packet blocks, custom blocks) has the time of the one before it.
@@ -139,7 +139,26 @@ impl<R: Read> Reader<R> {
     /// After damage nothing more is read, since no later block can be told from noise. It is an error only
     /// where no record came before it.
     #[allow(clippy::should_implement_trait, reason = "a record borrows the reader's buffer")]
+    #[inline]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, ReadError> {
+        // Nearly every record of a large capture is a frame that lies in the buffer and that nobody has peeked at.
+        if let (Format::Pcap(capture), None) = (&self.format, &self.found)
+            && let Some((at, Frame { bytes, .. })) = capture.whole_frame(self.buffer.unread())
+        {
+            let len = pcap::FRAME_HEADER + bytes.len();
+            let frame = self.buffer.consume(len);
+            self.number += 1;
+            self.last = at;
+            return Ok(capture.whole_frame(self.buffer.slice(frame)).map(|(at, frame)| Record {
+                number: RecordNumber(self.number),
+                at,
+                body: Body::Frame(frame),
+            }));
+        }
+        self.next_of_any()
+    }
+
+    fn next_of_any(&mut self) -> Result<Option<Record<'_>>, ReadError> {
         let Some((found, block_start)) = self.find()? else { return Ok(None) };
         self.number += 1;
         let (at, body) = match found {

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 use self::clock::Clock;
 use self::pair::End;
@@ -129,32 +130,30 @@ impl Census {
 
     /// Takes what the next records came to in this census's own sieve.
     pub fn take(&mut self, batch: &Batch) {
+        let mut places = [NONE; FETCHED];
         for items in batch.items.chunks(FETCHED) {
-            for item in items {
-                if let Item::Segment { flow, .. } = item
-                    && let Some(place) = self.find(flow)
-                {
-                    self.slots.fetch(place);
+            for (place, item) in places.iter_mut().zip(items) {
+                if let Item::Segment { flow, .. } = item {
+                    *place = self.find(flow).unwrap_or(NONE);
+                    self.slots.fetch(*place);
                 }
             }
-            for item in items {
-                self.item(batch, item);
-            }
-        }
-    }
-
-    fn item(&mut self, batch: &Batch, item: &Item) {
-        match item {
-            Item::Segment { at, flow, seg } => {
-                self.pass(*at);
-                self.segment(*at, flow, &batch.seg(seg));
-            }
-            Item::Error { at, link, frame } => {
-                if let Ok(packet) = decode(*link, batch.bytes(*frame)) {
-                    self.push(*at, &packet);
+            for (place, item) in places.iter().zip(items) {
+                match item {
+                    Item::Segment { at, flow, seg } => {
+                        self.pass(*at);
+                        let found = self.slots.is_newest_of(*place, &flow.pair);
+                        let newest = if found { Some(*place) } else { self.find(flow) };
+                        self.segment(*at, flow, &batch.seg(seg), newest);
+                    }
+                    Item::Error { at, link, frame } => {
+                        if let Ok(packet) = decode(*link, batch.bytes(*frame)) {
+                            self.push(*at, &packet);
+                        }
+                    }
+                    Item::Pass(at) => self.pass(*at),
                 }
             }
-            Item::Pass(at) => self.pass(*at),
         }
     }
 
@@ -165,7 +164,7 @@ impl Census {
             Transport::Tcp(tcp) => {
                 if self.sieve.wants(tcp.source_port, tcp.destination_port) {
                     let flow = self.sieve.flow_of(packet, tcp);
-                    self.segment(at, &flow, &Seg::of(packet, tcp));
+                    self.segment(at, &flow, &Seg::of(packet, tcp), self.find(&flow));
                 }
             }
             Transport::Icmp(Icmp::Error(error)) => self.icmp(packet, error),
@@ -208,15 +207,29 @@ impl Census {
     /// Forgets an attempt, and hands it out, if its SYN was seen.
     fn decide(&mut self, place: u32) {
         let Some(slot) = self.slots.get(place) else { return };
-        // It may well be the next.
-        self.slots.fetch(self.queues.behind(place));
-        self.queues.remove(place, slot.wait);
+        let wait = slot.wait;
+        self.fetch_behind(place);
+        self.queues.remove(place, wait);
         self.unchain(place);
         let Some(Slot { tracked, pair, client, wait, .. }) = self.slots.remove(place) else { return };
         if wait != Wait::ForSyn {
             let asked = self.sieve.ports.asked(pair.port(client.other()));
             let attempt = tracked.attempt(pair.endpoint(client), pair.endpoint(client.other()), asked);
             self.decided.push_back(attempt);
+        }
+    }
+
+    /// Has the processor fetch attempts that will be decided soon after the one at `place`: nobody has looked at them for
+    /// long.
+    fn fetch_behind(&self, place: u32) {
+        let mut next = place;
+        for step in 1..=4 {
+            next = self.queues.behind(next);
+            match step {
+                2 => self.slots.fetch_banner(next),
+                4 => self.slots.fetch(next),
+                _ => {}
+            }
         }
     }
 
@@ -231,8 +244,12 @@ impl Census {
         }
     }
 
-    fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>) {
-        let newest = self.find(flow).unwrap_or(NONE);
+    /// Takes a segment; `newest` is the newest attempt between its endpoints.
+    fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: Option<u32>) {
+        if newest.is_some_and(|place| self.continues(place, flow, seg)) {
+            return;
+        }
+        let newest = newest.unwrap_or(NONE);
         if seg.flags.is_syn() {
             if self.sieve.ports.has(flow.pair.port(flow.from.other())) {
                 self.syn(at, flow, seg, newest);
@@ -255,6 +272,31 @@ impl Census {
         if server.is_none() && may_answer && self.sieve.ports.has(flow.pair.port(flow.from)) {
             self.answer_without_syn(at, flow, seg, newest);
         }
+    }
+
+    /// Takes a segment of the only attempt between its endpoints, if nothing about it is unusual: of most packets there is
+    /// no more to say than this.
+    fn continues(&mut self, place: u32, flow: &Flow, seg: &Seg<'_>) -> bool {
+        let now = self.clock.now();
+        let Some(slot) = self.slots.get_mut(place) else { return false };
+        if slot.older != NONE || slot.wait == Wait::ForSyn || flow.pair.is_one() {
+            return false;
+        }
+        if slot.client == flow.from {
+            if seg.flags.has(TcpFlags::SYN) || !slot.tracked.fits_client(seg) {
+                return false;
+            }
+            slot.tracked.by_client(seg);
+        } else {
+            if seg.flags.is_syn() || !slot.tracked.fits_server(seg) {
+                return false;
+            }
+            slot.tracked.by_server(seg);
+        }
+        let wait = slot.waits_for();
+        self.queues.put(place, slot.wait, wait, now);
+        slot.wait = wait;
+        true
     }
 
     /// The attempts that a segment belongs to, as one of the client's and as one of the server's: both where SYNs
@@ -407,7 +449,7 @@ impl Census {
 
     #[inline]
     fn find(&self, flow: &Flow) -> Option<u32> {
-        self.pairs.find(flow.hash, |place| self.slots.is_of(*place, &flow.pair)).copied()
+        self.pairs.find(flow.hash, |place| self.slots.is_newest_of(*place, &flow.pair)).copied()
     }
 
     fn insert(&mut self, tracked: Tracked, flow: &Flow, client: End, wait: Wait) {
@@ -417,15 +459,20 @@ impl Census {
         if wait != Wait::ForSyn {
             self.next_id += 1;
         }
-        let older = self.find(flow).unwrap_or(NONE);
-        let slot = Slot { tracked, pair, client, id, older, wait };
-        let place = self.slots.insert(slot);
         let (slots, sieve) = (&self.slots, &self.sieve);
-        if let Some(newest) = self.pairs.find_mut(hash, |other| slots.is_of(*other, &pair)) {
-            *newest = place;
-        } else {
-            let rehash = |other: &u32| slots.get(*other).map_or(0, |slot| sieve.hash(&slot.pair));
-            self.pairs.insert_unique(hash, place, rehash);
+        let entry = self.pairs.entry(
+            hash,
+            |other| slots.is_newest_of(*other, &pair),
+            |other| slots.get(*other).map_or(0, |slot| sieve.hash(&slot.pair)),
+        );
+        let older = match &entry {
+            Entry::Occupied(newest) => *newest.get(),
+            Entry::Vacant(_) => NONE,
+        };
+        let place = self.slots.insert(Slot { tracked, pair, client, id, older, newest: true, wait });
+        entry.insert(place);
+        if let Some(older) = self.slots.get_mut(older) {
+            older.newest = false;
         }
         self.queues.push(place, wait, self.clock.now());
     }
@@ -435,16 +482,17 @@ impl Census {
         let Some(slot) = self.slots.get(place) else { return };
         let (pair, older) = (slot.pair, slot.older);
         let slots = &self.slots;
-        let Ok(mut entry) = self.pairs.find_entry(self.sieve.hash(&pair), |other| slots.is_of(*other, &pair))
-        else {
+        let hash = self.sieve.hash(&pair);
+        let Ok(mut entry) = self.pairs.find_entry(hash, |other| slots.is_newest_of(*other, &pair)) else {
             return;
         };
         let mut newer = *entry.get();
         if newer == place {
-            if older == NONE {
-                entry.remove();
-            } else {
+            if let Some(slot) = self.slots.get_mut(older) {
+                slot.newest = true;
                 *entry.get_mut() = older;
+            } else {
+                entry.remove();
             }
             return;
         }
@@ -460,19 +508,11 @@ impl Census {
     /// Puts an attempt that a packet was seen of where it has to wait now.
     fn touch(&mut self, place: u32) {
         let Some(slot) = self.slots.get_mut(place) else { return };
-        let tracked = &slot.tracked;
-        let wait = if tracked.syn == 0 {
-            // It waits for its SYN, whatever else comes.
-            return;
-        } else if tracked.is_over() {
-            Wait::ToSettle
-        } else if tracked.handshake == Handshake::Completed {
-            Wait::Established
-        } else {
-            Wait::ForAnswer
-        };
-        self.queues.remove(place, slot.wait);
-        slot.wait = wait;
-        self.queues.push(place, wait, self.clock.now());
+        let wait = slot.waits_for();
+        // Before its SYN is seen it waits for that, whatever else comes.
+        if wait != Wait::ForSyn {
+            self.queues.put(place, slot.wait, wait, self.clock.now());
+            slot.wait = wait;
+        }
     }
 }

@@ -117,6 +117,7 @@ impl Queues {
     }
 
     /// Puts an attempt at the end of a queue; it must be in none.
+    #[inline]
     pub(super) fn push(&mut self, place: u32, wait: Wait, now: i64) {
         let index = place as usize;
         if self.links.len() <= index {
@@ -134,7 +135,21 @@ impl Queues {
         self.next_deadline = self.next_deadline.min(now.saturating_add(self.patience[wait as usize]));
     }
 
+    /// Puts an attempt from one queue to the end of another, or of the same.
+    #[inline]
+    pub(super) fn put(&mut self, place: u32, from: Wait, to: Wait, now: i64) {
+        if from == to && self.ends[to as usize].last == place {
+            if let Some(link) = self.links.get_mut(place as usize) {
+                link.since = now;
+            }
+            return;
+        }
+        self.remove(place, from);
+        self.push(place, to, now);
+    }
+
     /// Takes an attempt out of the queue in which it is.
+    #[inline]
     pub(super) fn remove(&mut self, place: u32, wait: Wait) {
         let Some(Link { ahead, behind, .. }) = self.links.get(place as usize).copied() else { return };
         match self.links.get_mut(ahead as usize) {

@@ -9,7 +9,9 @@ use foldhash::fast::RandomState;
 use super::Ports;
 use super::pair::{End, Pair};
 use crate::attempt::seg::Seg;
-use crate::packet::{Icmp, LinkType, Packet, Tcp, Transport, Undecoded, decode, glance};
+use crate::packet::{
+    HopLimit, Icmp, LinkType, Packet, SeqNumber, Tcp, TcpFlags, Transport, Undecoded, decode, glance,
+};
 use crate::recording::{Body, Record, Timestamp};
 
 /// The first bytes of a segment's data that are kept: a server's first line is looked for no farther.
@@ -61,7 +63,11 @@ pub(super) struct Flow {
 /// A segment whose data lies in the batch.
 #[derive(Debug)]
 pub(super) struct Kept {
-    seg: Seg<'static>,
+    hop_limit: HopLimit,
+    flags: TcpFlags,
+    seq: SeqNumber,
+    ack: SeqNumber,
+    len: u32,
     data: Place,
 }
 
@@ -99,6 +105,8 @@ impl Sieve {
     }
 
     /// Reads any frame.
+    #[cold]
+    #[inline(never)]
     fn take_slowly(
         &self,
         at: Timestamp,
@@ -120,6 +128,7 @@ impl Sieve {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn wants(&self, source: u16, destination: u16) -> bool {
         self.ports.has(destination) || self.ports.has(source)
     }
@@ -160,8 +169,8 @@ impl Batch {
     #[inline]
     fn segment(&mut self, at: Timestamp, flow: Flow, seg: &Seg<'_>) {
         let data = self.keep(seg.data.get(..KEPT).unwrap_or(seg.data));
-        let seg = Seg { data: &[], ..*seg };
-        self.items.push(Item::Segment { at, flow, seg: Kept { seg, data } });
+        let Seg { hop_limit, flags, seq, ack, len, .. } = *seg;
+        self.items.push(Item::Segment { at, flow, seg: Kept { hop_limit, flags, seq, ack, len, data } });
     }
 
     /// Says that it is `at` now. Of times that follow each other the last says all.
@@ -179,6 +188,7 @@ impl Batch {
         Place { start, len: bytes.len() as u32 }
     }
 
+    #[inline]
     pub(super) fn bytes(&self, place: Place) -> &[u8] {
         let start = place.start as usize;
         self.bytes.get(start..start + place.len as usize).unwrap_or_default()
@@ -186,6 +196,7 @@ impl Batch {
 
     #[inline]
     pub(super) fn seg(&self, kept: &Kept) -> Seg<'_> {
-        Seg { data: self.bytes(kept.data), ..kept.seg }
+        let Kept { hop_limit, flags, seq, ack, len, data } = *kept;
+        Seg { hop_limit, flags, seq, ack, len, data: self.bytes(data) }
     }
 }
