@@ -78,15 +78,27 @@ fn address(line: &mut String, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             let [a, b, c, d] = address.octets();
-            number(line, a);
-            for octet in [b, c, d] {
+            octet(line, a);
+            for later in [b, c, d] {
                 line.push('.');
-                number(line, octet);
+                octet(line, later);
             }
         }
         IpAddr::V6(address) => v6(line, address),
     }
     line.push('"');
+}
+
+/// A number of up to three digits.
+fn octet(line: &mut String, octet: u8) {
+    let digit = |number: u8| char::from(b'0' + number % 10);
+    if octet >= 100 {
+        line.push(digit(octet / 100));
+    }
+    if octet >= 10 {
+        line.push(digit(octet / 10));
+    }
+    line.push(digit(octet));
 }
 
 /// An address as RFC 5952 has it: the first of the longest runs of zeros is left out.

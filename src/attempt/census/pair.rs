@@ -32,12 +32,12 @@ impl Pair {
     /// The pair, and which end of it `one` is. Both are of one family.
     #[inline]
     pub(super) fn of(one: (IpAddr, u16), other: (IpAddr, u16)) -> (Self, End) {
-        let (mine, theirs) = ((words(one.0), one.1), (words(other.0), other.1));
         let v6 = one.0.is_ipv6();
-        if mine <= theirs {
-            (Self { addresses: [mine.0, theirs.0], ports: [mine.1, theirs.1], v6 }, End::Low)
+        let (mine, theirs) = (number(one.0), number(other.0));
+        if mine < theirs || mine == theirs && one.1 <= other.1 {
+            (Self { addresses: [halves(mine), halves(theirs)], ports: [one.1, other.1], v6 }, End::Low)
         } else {
-            (Self { addresses: [theirs.0, mine.0], ports: [theirs.1, mine.1], v6 }, End::High)
+            (Self { addresses: [halves(theirs), halves(mine)], ports: [other.1, one.1], v6 }, End::High)
         }
     }
 
@@ -80,14 +80,17 @@ impl Hash for Pair {
 }
 
 #[inline]
-fn words(address: IpAddr) -> [u64; 2] {
+fn number(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V4(address) => [0, u32::from(address).into()],
-        IpAddr::V6(address) => {
-            let all = u128::from(address);
-            [(all >> 64) as u64, all as u64]
-        }
+        IpAddr::V4(address) => u32::from(address).into(),
+        IpAddr::V6(address) => address.into(),
     }
+}
+
+/// Two halves are aligned to eight bytes, where a whole would take sixteen.
+#[inline]
+fn halves(number: u128) -> [u64; 2] {
+    [(number >> 64) as u64, number as u64]
 }
 
 #[cfg(test)]
