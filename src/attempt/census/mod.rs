@@ -136,8 +136,12 @@ impl Census {
                 if let Item::Segment { flow, .. } = item {
                     // The first whose hash is alike: nearly always the one, and nothing is waited for to make sure.
                     *place = self.pairs.find(flow.hash, |_| true).copied().unwrap_or(NONE);
-                    self.slots.fetch(*place);
                 }
+            }
+            // In a loop of its own: the less there is between two fetches, the more of them are under way at once.
+            for place in &places[..items.len()] {
+                self.slots.fetch(*place);
+                self.queues.fetch(*place);
             }
             for (place, item) in places.iter().zip(items) {
                 match item {
@@ -223,15 +227,11 @@ impl Census {
     /// Has the processor fetch attempts that will be decided soon after the one at `place`: nobody has looked at them for
     /// long.
     fn fetch_behind(&self, place: u32) {
-        let mut next = place;
-        for step in 1..=4 {
-            next = self.queues.behind(next);
-            match step {
-                2 => self.slots.fetch_banner(next),
-                4 => self.slots.fetch(next),
-                _ => {}
-            }
-        }
+        let next = self.queues.behind(place);
+        self.slots.fetch_banner(next);
+        let next = self.queues.behind(next);
+        self.slots.fetch(next);
+        self.queues.fetch(self.queues.behind(next));
     }
 
     /// Makes room for one more.
