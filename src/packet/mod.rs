@@ -13,6 +13,7 @@ mod link;
 #[cfg(test)]
 mod samples;
 mod tcp;
+mod tunnel;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -46,9 +47,9 @@ impl fmt::Display for MacAddr {
 /// One decoded IP packet, borrowed from the captured frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// What the link layer said.
+    /// What the link layer said (within a tunnel, the one within it).
     pub link: Link,
-    /// The (outermost) IP header.
+    /// The IP header: of packets within packets, the innermost one's.
     pub ip: Ip,
     /// What the IP packet carries.
     pub transport: Transport<'a>,
