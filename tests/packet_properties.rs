@@ -9,8 +9,11 @@ use whichhop::packet::{
     Transport, decode,
 };
 
-/// Every link type that is read, and some that are not.
-const LINKS: [u16; 14] = [0, 1, 12, 14, 101, 108, 113, 228, 229, 276, 105, 127, 147, u16::MAX];
+/// Every link type that is read, those first for which [`framed`] has a header; and some that are not read.
+const LINKS: [u16; 29] = [
+    0, 1, 12, 14, 101, 108, 113, 228, 229, 276, 9, 50, 51, 104, 105, 109, 117, 119, 127, 149, 163, 166, 192,
+    204, 205, 239, 258, 147, 65_535,
+];
 
 fn addresses() -> impl Strategy<Value = (IpAddr, IpAddr)> {
     let v4 = any::<([u8; 4], [u8; 4])>().prop_map(|(a, b)| (a.into(), b.into()));

@@ -19,8 +19,11 @@ use whichhop::recording::{
 };
 use whichhop::report;
 
-/// What takes bytes and must not break, by the name of its fuzz target and of its folder of seeds.
-pub const TARGETS: [(&str, fn(&[u8])); 7] = [
+/// What takes bytes and panics where what must hold does not.
+pub type Target = fn(&[u8]);
+
+/// By the name of the fuzz target and of its folder of seeds.
+pub const TARGETS: [(&str, Target); 7] = [
     ("packet", packet),
     ("quote", quote),
     ("capture", capture),
