@@ -146,16 +146,21 @@ pub fn decode(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Undecoded> {
     let mut said = Link::default();
     let mut layer = link::open(link, frame, &mut said)?;
     for _ in 0..MAX_LAYERS {
-        match layer {
-            Layer::Link(link, frame) => layer = link::open(link, frame, &mut said)?,
-            Layer::Ip(bytes) => {
-                let (ip, payload) = ip::read(bytes)?;
-                match tunnel::enter(&ip, payload)? {
-                    Some(inner) => (layer, said) = (inner, Link::default()),
-                    None => return Ok(Packet { link: said, ip, transport: transport(&ip, payload)? }),
-                }
+        let bytes = match layer {
+            Layer::Ip(bytes) => bytes,
+            Layer::Link(link, frame) => {
+                layer = link::open(link, frame, &mut said)?;
+                continue;
             }
+        };
+        let (ip, payload) = ip::read(bytes)?;
+        if ip.protocol != ip_number::TCP.0
+            && let Some(inner) = tunnel::enter(&ip, payload)?
+        {
+            (layer, said) = (inner, Link::default());
+            continue;
         }
+        return Ok(Packet { link: said, ip, transport: transport(&ip, payload)? });
     }
     Err(Undecoded::Nested)
 }

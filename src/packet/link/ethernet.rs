@@ -14,12 +14,15 @@ const PPP: EtherType = EtherType(0x880b);
 const MPLS: [EtherType; 2] = [EtherType(0x8847), EtherType(0x8848)];
 const PPPOE_SESSION: EtherType = EtherType(0x8864);
 
+#[inline]
 pub(super) fn ethernet<'a>(frame: &'a [u8], said: &mut Link) -> Result<Layer<'a>, Undecoded> {
     let (header, rest) = take::<14>(frame)?;
     let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *header;
     said.source = Some(MacAddr([s0, s1, s2, s3, s4, s5]));
     said.destination = Some(MacAddr([d0, d1, d2, d3, d4, d5]));
     match u16::from_be_bytes([t0, t1]) {
+        // By far the commonest, here as well.
+        0x0800 | 0x86dd => Ok(Layer::Ip(rest)),
         length if length < FIRST_ETHER_TYPE => llc(rest),
         ether_type => typed(ether_type, rest),
     }
