@@ -63,6 +63,7 @@ pub(crate) fn plain(culprit: Culprit, v6: bool) -> Scenario {
             kernel_resets: true,
             capture_lag: 0,
             noise: false,
+            forger: false,
             raw: true,
         },
         detour: None,

@@ -131,6 +131,8 @@ pub(crate) struct Machine {
     pub(crate) capture_lag: i64,
     /// Whether frames that have nothing to do with the trace are captured too.
     pub(crate) noise: bool,
+    /// Whether somebody off the path sends it forged answers.
+    pub(crate) forger: bool,
     /// Whether the tool may capture and craft frames.
     pub(crate) raw: bool,
 }
@@ -395,6 +397,7 @@ impl Scenario {
                 capture_lag: rng.pick(&[0, 200_000, 2_000_000, 15_000_000]),
                 noise: rng.chance(20),
                 raw: rng.chance(90),
+                forger: Rng::new(!seed).chance(30),
             },
         };
         scenario.blame(kind, &mut rng);
@@ -692,12 +695,13 @@ impl fmt::Display for Scenario {
         let m = self.machine;
         writeln!(
             f,
-            "client {} ({}; kernel resets {}; capture lag {} ms{})",
+            "client {} ({}; kernel resets {}; capture lag {} ms{}{})",
             self.client,
             if m.raw { "raw" } else { "unprivileged" },
             if m.kernel_resets { "leave" } else { "are filtered" },
             m.capture_lag as f64 / 1e6,
             if m.noise { "; noise" } else { "" },
+            if m.forger { "; a forger" } else { "" },
         )?;
         let mut hop = 0;
         for (i, (router, link)) in self.routers.iter().zip(&self.links).enumerate() {
