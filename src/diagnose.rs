@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::attempt::{Attempt, Connection, Connections, Outcome, Tracker};
+use crate::attempt::{Attempt, Connection, Connections, Outcome, OwnQuestions, Tracker};
 use crate::evidence::{Capture, Evidence, Scene, decide, gather, is_intercepted};
 use crate::packet::{Undecoded, decode};
 use crate::path::{Networks, Path, Survey};
@@ -89,6 +89,7 @@ fn others(ports: &[u16]) -> String {
 #[derive(Debug, Default)]
 pub struct Diagnosis {
     question: Question,
+    own: OwnQuestions,
     tracker: Tracker,
     survey: Survey,
     connections: Connections,
@@ -118,6 +119,7 @@ impl Diagnosis {
             Body::Frame(frame) => {
                 self.frames += 1;
                 match decode(frame.link, frame.bytes) {
+                    Ok(packet) if !self.own.admit(frame.direction, &packet) => {}
                     Ok(packet) => {
                         self.tracker.push(record.number, record.at, &packet);
                         self.survey.packet(record.number, record.at, &packet);
@@ -130,11 +132,14 @@ impl Diagnosis {
     }
 
     fn event(&mut self, record: &Record<'_>, event: &Event) {
+        self.own.event(event);
         self.connections.event(record.number, record.at, event);
         self.survey.event(record.number, record.at, event);
         match event {
             Event::Start(start) => self.start = Some((**start).clone()),
-            Event::Route(route) => self.routes.push((route.clone(), record.number)),
+            Event::Route(route) if self.routes.len() < MOST_ROUTES => {
+                self.routes.push((route.clone(), record.number));
+            }
             Event::Capture(counters) => {
                 self.counted = true;
                 if counters.dropped > 0 || counters.interface_dropped > 0 {
@@ -151,13 +156,31 @@ impl Diagnosis {
                     Some(format!("the capture on {interface} broke off ({error}): silence is not taken as evidence"));
             }
             Event::SendFailed { interface, error, .. } => {
-                self.caveats.push(format!("a probe could not be sent on {interface}: {error}"));
+                self.caveat(format!("a probe could not be sent on {interface}: {error}"));
             }
-            Event::Unprivileged { missing } => self.caveats.push(format!(
+            Event::Unprivileged { missing } => self.caveat(format!(
                 "without {missing} no packets were captured: this rests on what the kernel tells an ordinary program"
+            )),
+            Event::LeftOut { frames } => self.caveat(format!(
+                "{frames} packets that answer nothing this trace sent were left out of the recording"
             )),
             Event::End { reason } => self.ended = Some(*reason),
             _ => {}
+        }
+    }
+
+    fn caveat(&mut self, text: String) {
+        if self.caveats.len() < MOST_CAVEATS {
+            self.caveats.push(text);
+        }
+    }
+
+    /// Says how many frames a capture lost by its own account. A trace's recording has said so before.
+    pub fn lost(&mut self, frames: u64) {
+        if frames > 0 && self.start.is_none() {
+            self.capture_lossy = Some(format!(
+                "the capture says that it lost {frames} packets: silence is not taken as evidence"
+            ));
         }
     }
 
@@ -173,13 +196,24 @@ impl Diagnosis {
     pub fn finish(self) -> Result<Findings, NothingToDiagnose> {
         let traced = self.start.as_ref().map(|s| s.target.clone());
         let port = self.question.port.or(traced.as_ref().map(|t| t.port)).unwrap_or(SSH);
-        let capture = self.capture();
+        let mut capture = self.capture();
         let mut caveats = self.caveats;
         caveats.extend(self.capture_lossy.clone());
         let evicted = self.tracker.evicted();
         let attempts = self.tracker.finish(port);
         let (target, other_targets) =
             choose_target(port, traced.as_ref(), &attempts, &self.connections, &self.routes)?;
+        let mut to_target: Vec<Attempt> =
+            attempts.iter().filter(|a| a.server.ip() == target).cloned().collect();
+        if keep_latest(&mut to_target) {
+            caveats.push(format!(
+                "there are more attempts than can be compared: the latest {} were, and silence is not taken as evidence",
+                to_target.len()
+            ));
+            capture = capture.min(Capture::Lossy);
+        } else if evicted > 0 {
+            capture = capture.min(Capture::Lossy);
+        }
         let contained = self.start.as_ref().is_some_and(|s| s.contained);
         let mut networks =
             Networks { edge: self.question.edge_nets, azure: self.question.azure_nets, contained };
@@ -209,7 +243,6 @@ impl Diagnosis {
             let route = route_to(address).map(|(r, _)| r);
             decide(attempt, connection, route, capture)
         };
-        let to_target: Vec<Attempt> = attempts.iter().filter(|a| a.server.ip() == target).cloned().collect();
         let probes = self.survey.probes(target, &to_target);
         let path = Path::assemble(&probes, target, port, &networks);
         let server = SocketAddr::new(target, port);
@@ -281,9 +314,28 @@ impl Diagnosis {
             Some(start) if !start.captured => Capture::None,
             Some(_) if self.capture_lossy.is_none() && self.counted => Capture::Whole,
             Some(_) => Capture::Lossy,
+            None if self.capture_lossy.is_some() => Capture::Lossy,
             None => Capture::Whole,
         }
     }
+}
+
+/// Routes and caveats kept at most: a trace makes one route to each address of a name, and few caveats.
+const MOST_ROUTES: usize = 256;
+const MOST_CAVEATS: usize = 32;
+
+/// Packets of attempts that the rules compare with each other, at most: some compare each with each.
+const MOST_COMPARED: usize = 10_000;
+
+/// Leaves out the earliest attempts where there are too many; whether it did.
+fn keep_latest(attempts: &mut Vec<Attempt>) -> bool {
+    let mut packets = 0;
+    let fits = |attempt: &&Attempt| {
+        packets += attempt.timeline.len();
+        packets <= MOST_COMPARED
+    };
+    let kept = attempts.iter().rev().take_while(fits).count().max(1).min(attempts.len());
+    attempts.drain(..attempts.len() - kept).count() > 0
 }
 
 /// The port ssh uses unless told otherwise.

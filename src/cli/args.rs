@@ -10,6 +10,9 @@ use clap::{Parser, Subcommand};
 use ipnet::IpNet;
 use whichhop::attempt::Ports;
 
+/// As in `live`, which builds without it lack.
+const CAPTURE_BUFFER: u32 = 2 << 20;
+
 const STATUS: &str = "\
 Exit status:
   0  SSH is reachable
@@ -113,6 +116,10 @@ pub(super) struct Trace {
     /// Keep a recording of the trace, for `whichhop replay` and Wireshark
     #[arg(short, long, value_name = "FILE.pcapng", value_parser = OsStringValueParser::new().try_map(recording))]
     pub(super) write: Option<PathBuf>,
+
+    /// Buffer of each capture; more lets fewer packets get lost on a busy link
+    #[arg(long, value_name = "BYTES", default_value_t = CAPTURE_BUFFER, value_parser = clap::value_parser!(u32).range(4096..=1 << 30))]
+    pub(super) buffer: u32,
 
     /// Print the report as JSON
     #[arg(long)]
