@@ -393,3 +393,66 @@ fn chosen_attempt<'a>(
     let all: Vec<&Attempt> = to_server.collect();
     all.iter().rev().find(|a| !a.is_probe()).or(all.last()).copied()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{HopLimit, LinkType, SeqNumber, build};
+    use crate::recording::{Direction, Frame};
+
+    /// A capture by another program of so many attempts that nobody answered.
+    fn unanswered(attempts: u16) -> Diagnosis {
+        let mut diagnosis = Diagnosis::new(Question::default());
+        for n in 0..attempts {
+            let bytes = build::syn(&build::Syn {
+                source: SocketAddr::new([10, 22, 0, 1].into(), n),
+                destination: SocketAddr::new([198, 19, 0, 4].into(), 22),
+                hop_limit: HopLimit(1 + (n % 40) as u8),
+                isn: SeqNumber(u32::from(n)),
+                window: 1,
+                identification: n,
+                flow_label: 0,
+                traffic_class: 0,
+                timestamp: 1,
+                mss: 1460,
+            });
+            let frame = Frame {
+                interface: 0,
+                link: LinkType::RAW,
+                direction: Direction::Unknown,
+                original_len: bytes.len() as u32,
+                bytes: &bytes,
+            };
+            let at = Timestamp::from_nanos(i64::from(n) * 1_000_000);
+            diagnosis.push(&Record { number: RecordNumber(u64::from(n) + 1), at, body: Body::Frame(frame) });
+        }
+        diagnosis
+    }
+
+    fn says(findings: &Findings, words: &str) -> bool {
+        findings.caveats.iter().any(|c| c.contains(words) && c.contains("silence is not taken as evidence"))
+    }
+
+    #[test]
+    fn more_attempts_than_can_be_compared_do_not_hold_it_up() {
+        let findings = unanswered(60_000).finish().unwrap();
+        assert!(says(&findings, "the latest 10000"), "{:?}", findings.caveats);
+        assert!(
+            findings.evidence.iter().all(|e| e.rule != "syn-on-wire"),
+            "that rests on nothing having come"
+        );
+        assert_eq!(findings.attempts.len(), MOST_COMPARED);
+        let findings = unanswered(100).finish().unwrap();
+        assert!(!says(&findings, ""), "{:?}", findings.caveats);
+    }
+
+    #[test]
+    fn a_capture_that_lost_packets_by_its_own_account_is_not_trusted_with_silence() {
+        let mut diagnosis = unanswered(3);
+        diagnosis.lost(0);
+        assert_eq!(diagnosis.capture(), Capture::Whole);
+        diagnosis.lost(7);
+        assert_eq!(diagnosis.capture(), Capture::Lossy);
+        assert!(says(&diagnosis.finish().unwrap(), "lost 7 packets"));
+    }
+}

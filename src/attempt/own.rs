@@ -29,3 +29,45 @@ impl OwnQuestions {
         !(self.live && asks && direction == Direction::Inbound)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::Outcome;
+    use crate::packet::{HopLimit, LinkType, SeqNumber, build, decode};
+    use crate::testing::diagnose;
+
+    #[test]
+    fn a_question_that_came_in_is_not_ours() {
+        let mut own = OwnQuestions::default();
+        let syn = build::syn(&build::Syn {
+            source: "10.22.0.1:20000".parse().unwrap(),
+            destination: "198.19.0.4:22".parse().unwrap(),
+            hop_limit: HopLimit(1),
+            isn: SeqNumber(1),
+            window: 1,
+            identification: 1,
+            flow_label: 0,
+            traffic_class: 0,
+            timestamp: 1,
+            mss: 1460,
+        });
+        let syn = decode(LinkType::RAW, &syn).unwrap();
+        assert!(own.admit(Direction::Inbound, &syn), "a capture may be taken anywhere");
+        own.event(&Event::Deadline { why: String::new() });
+        assert!(own.admit(Direction::Inbound, &syn));
+        own.live = true;
+        assert!(!own.admit(Direction::Inbound, &syn));
+        assert!(own.admit(Direction::Outbound, &syn));
+        assert!(own.admit(Direction::Unknown, &syn), "on the loopback nothing says which way it went");
+    }
+
+    /// Answers are told apart by what they repeat, not by where they came from.
+    #[test]
+    fn a_trace_goes_on_as_before() {
+        let found = diagnose(
+            "0.000 ! start\n 0.000 ! connect 0 started\n 0.001 > S | R. ttl=60\n 0.1 ! connect 0 failed 111\n 9 ! capture\n 9.1 ! end",
+        );
+        assert_eq!(found.outcome(), Outcome::Reset.name());
+    }
+}

@@ -9,6 +9,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use ipnet::IpNet;
 use whichhop::attempt::Ports;
+use whichhop::recording::is_hostile;
 
 /// As in `live`, which builds without it lack.
 const CAPTURE_BUFFER: u32 = 2 << 20;
@@ -282,9 +283,9 @@ fn host(text: &str) -> Result<Host, String> {
         {
             return Err(format!("give the port with -p: `-p {after} {before}`"));
         }
-        if let Some(c) =
-            name.chars().find(|c| c.is_control() || c.is_whitespace() || "/@[]\\'\"`".contains(*c))
-        {
+        // What ssh refuses too: a name may come to stand on a command line.
+        let refused = |c: &char| c.is_whitespace() || is_hostile(*c) || "/@[]\\'\"`$;&<>|(){}".contains(*c);
+        if let Some(c) = name.chars().find(refused) {
             return Err(format!("a host name cannot contain {c:?}"));
         }
         if name.len() > 253 {
@@ -368,8 +369,10 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["", "user@", "ssh://", "-oProxyCommand=x", "u@-x", "a b", "a\nb", "vm1:22", "http://vm1"]
-        {
+        let hostile = ["a\u{202e}b", "a\u{200b}b", "$(a)", "a;b", "a|b", "a&b", "a>b", "`a`"];
+        let wrong =
+            ["", "user@", "ssh://", "-oProxyCommand=x", "u@-x", "a b", "a\nb", "vm1:22", "http://vm1"];
+        for text in wrong.into_iter().chain(hostile) {
             assert!(host(text).is_err(), "{text:?}");
         }
         assert!(host("ssh://vm1:0").unwrap_err().contains("port 0"));

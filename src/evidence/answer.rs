@@ -102,7 +102,7 @@ pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Says.** Every hop before h let SYNs to the port pass, and none of them drew the answer.
 /// - **Needs.** Time exceeded for SYNs to the port from hop h, more than once, without the answer; at least three
 ///   answers that came with one and the same hop limit left though drawn by different ones (no copied, no random
-///   hop limit); no sign of packet loss; no genuine answer behind the forged one.
+///   hop limit); no sign of packet loss, on the way or in the capture; no genuine answer behind the forged one.
 /// - **Effect.** Clears the hops before h.
 /// - **Misleads when.** A box answers a copy of the SYN, and its answers to those SYNs were all lost without any
 ///   other loss.

@@ -148,20 +148,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("run.pcapng");
         create(&path, Caller::find().0).unwrap().write_all(b"old recording").unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         create(&path, Caller::find().0).unwrap().write_all(b"new").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read(&path).unwrap(), b"new");
     }
 
     #[test]
     fn links_and_directories_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let real = dir.path().join("precious");
-        std::fs::write(&real, b"data").unwrap();
+        fs::write(&real, b"data").unwrap();
         let link = dir.path().join("run.pcapng");
         symlink(&real, &link).unwrap();
         assert!(create(&link, Caller::find().0).unwrap_err().to_string().contains("symbolic link"));
-        assert_eq!(std::fs::read(&real).unwrap(), b"data");
+        assert_eq!(fs::read(&real).unwrap(), b"data");
         assert!(create(dir.path(), Caller::find().0).is_err());
     }
 
@@ -215,6 +215,6 @@ mod tests {
         file.write_all(b"hal").unwrap();
         tail.cut().unwrap();
         file.write_all(b" end").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"whole end");
+        assert_eq!(fs::read(&path).unwrap(), b"whole end");
     }
 }

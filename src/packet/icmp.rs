@@ -583,7 +583,7 @@ mod tests {
         let packet = error_v4(11, 1, [0; 4], &later);
         assert_eq!(error(&packet).quoted.unwrap().transport, QuotedTransport::Other);
         let packet = error_v6(3, 0, [0; 4], &v6(58, &[128, 0, 0, 0, 0, 9, 0, 2]));
-        assert_eq!(error(&packet).quoted.unwrap().transport, echo);
+        assert_eq!(error(&packet).quoted.unwrap().transport, echo(None));
     }
 
     #[test]

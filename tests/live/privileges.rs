@@ -1,7 +1,7 @@
 //! What a trace may still do while it runs, and who it is.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
@@ -150,7 +150,6 @@ fn a_recording_belongs_to_the_caller_alone() {
     command.env("SUDO_UID", USER.to_string()).env("SUDO_GID", USER.to_string());
     let traced = ran(&mut command);
     assert_eq!(traced.status, Some(0), "{traced:?}");
-    use std::os::unix::fs::MetadataExt;
     let meta = fs::metadata(bench.recording()).unwrap();
     assert_eq!((meta.uid(), meta.gid(), meta.mode() & 0o7777), (USER, USER, 0o600));
     // Again, over the old one.
