@@ -122,6 +122,7 @@ pub(crate) enum ClosedPorts {
 
 /// The machine the tool runs on.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a trait of its own")]
 pub(crate) struct Machine {
     /// When the kernel sends a SYN again, ns after the first.
     pub(crate) syn_retries: &'static [i64],
