@@ -1,6 +1,6 @@
 //! The only composition: records in, findings out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
@@ -201,8 +201,15 @@ impl Diagnosis {
         caveats.extend(self.capture_lossy.clone());
         let evicted = self.tracker.evicted();
         let attempts = self.tracker.finish(port);
-        let (target, other_targets) =
+        let (target, mut other_targets) =
             choose_target(port, traced.as_ref(), &attempts, &self.connections, &self.routes)?;
+        if other_targets.len() > MOST_OTHERS {
+            caveats.push(format!(
+                "{} more addresses were tried than are named",
+                other_targets.len() - MOST_OTHERS
+            ));
+            other_targets.truncate(MOST_OTHERS);
+        }
         let mut to_target: Vec<Attempt> =
             attempts.iter().filter(|a| a.server.ip() == target).cloned().collect();
         if keep_latest(&mut to_target) {
@@ -324,6 +331,9 @@ impl Diagnosis {
 const MOST_ROUTES: usize = 256;
 const MOST_CAVEATS: usize = 32;
 
+/// Other addresses told of, at most: a name has a few.
+const MOST_OTHERS: usize = 256;
+
 /// Packets of attempts that the rules compare with each other, at most: some compare each with each.
 const MOST_COMPARED: usize = 10_000;
 
@@ -350,23 +360,20 @@ fn choose_target(
     connections: &Connections,
     routes: &[(Route, RecordNumber)],
 ) -> Result<(IpAddr, Vec<IpAddr>), NothingToDiagnose> {
-    let mut candidates: Vec<IpAddr> = Vec::new();
     let tried = connections.iter().map(|c| c.server).chain(attempts.iter().map(|a| a.server));
-    for server in tried.filter(|s| s.port() == port) {
-        if !candidates.contains(&server.ip()) {
-            candidates.push(server.ip());
-        }
-    }
+    let mut known: BTreeSet<IpAddr> = BTreeSet::new();
+    let servers = tried.filter(|s| s.port() == port).map(|s| s.ip());
+    let mut candidates: Vec<IpAddr> = servers.filter(|address| known.insert(*address)).collect();
     let chosen = if let Some(target) = traced {
         candidates.retain(|a| target.addresses.contains(a));
         candidates.sort_by_key(|a| target.addresses.iter().position(|t| t == a));
         let reachable = |a: &&IpAddr| routes.iter().any(|(r, _)| r.destination == **a && r.error.is_none());
         candidates.iter().find(reachable)
     } else {
-        let failed = |address: &&IpAddr| {
-            let last = attempts.iter().rfind(|a| a.server == SocketAddr::new(**address, port));
-            last.is_none_or(|a| !matches!(a.outcome, Outcome::Open | Outcome::Completed))
-        };
+        let to_port = attempts.iter().filter(|a| a.server.port() == port);
+        let last: BTreeMap<IpAddr, Outcome> = to_port.map(|a| (a.server.ip(), a.outcome)).collect();
+        let failed =
+            |address: &&IpAddr| !matches!(last.get(address), Some(Outcome::Open | Outcome::Completed));
         candidates.iter().find(failed)
     };
     let Some(chosen) = chosen.or(candidates.first()).copied() else {
@@ -400,13 +407,14 @@ mod tests {
     use crate::packet::{HopLimit, LinkType, SeqNumber, build};
     use crate::recording::{Direction, Frame};
 
-    /// A capture by another program of so many attempts that nobody answered.
-    fn unanswered(attempts: u16) -> Diagnosis {
+    /// A capture by another program of so many attempts that nobody answered, to so many servers in turn.
+    fn unanswered(attempts: u16, servers: u16) -> Diagnosis {
         let mut diagnosis = Diagnosis::new(Question::default());
         for n in 0..attempts {
+            let [high, low] = (n % servers).to_be_bytes();
             let bytes = build::syn(&build::Syn {
                 source: SocketAddr::new([10, 22, 0, 1].into(), n),
-                destination: SocketAddr::new([198, 19, 0, 4].into(), 22),
+                destination: SocketAddr::new([198, 18, high, low].into(), 22),
                 hop_limit: HopLimit(1 + (n % 40) as u8),
                 isn: SeqNumber(u32::from(n)),
                 window: 1,
@@ -435,20 +443,32 @@ mod tests {
 
     #[test]
     fn more_attempts_than_can_be_compared_do_not_hold_it_up() {
-        let findings = unanswered(60_000).finish().unwrap();
+        let findings = unanswered(60_000, 1).finish().unwrap();
         assert!(says(&findings, "the latest 10000"), "{:?}", findings.caveats);
         assert!(
             findings.evidence.iter().all(|e| e.rule != "syn-on-wire"),
             "that rests on nothing having come"
         );
         assert_eq!(findings.attempts.len(), MOST_COMPARED);
-        let findings = unanswered(100).finish().unwrap();
+        let findings = unanswered(100, 1).finish().unwrap();
         assert!(!says(&findings, ""), "{:?}", findings.caveats);
     }
 
     #[test]
+    fn very_many_servers_are_not_all_named() {
+        let findings = unanswered(60_000, 60_000).finish().unwrap();
+        assert_eq!(findings.other_addresses.len(), MOST_OTHERS);
+        assert!(
+            findings.caveats.iter().any(|c| c.starts_with("59743 more addresses")),
+            "{:?}",
+            findings.caveats
+        );
+        assert_eq!(unanswered(20, 5).finish().unwrap().other_addresses.len(), 4);
+    }
+
+    #[test]
     fn a_capture_that_lost_packets_by_its_own_account_is_not_trusted_with_silence() {
-        let mut diagnosis = unanswered(3);
+        let mut diagnosis = unanswered(3, 1);
         diagnosis.lost(0);
         assert_eq!(diagnosis.capture(), Capture::Whole);
         diagnosis.lost(7);

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use nix::unistd::{Gid, Uid, getegid, geteuid, setfsgid, setfsuid};
+use nix::unistd::{Gid, Uid, getegid, geteuid, setfsuid};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::LiveError;
@@ -25,7 +25,9 @@ impl Caller {
         let User { uid, gid } = User::calling();
         let wanted = Self { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid) };
         let own = Self { uid: geteuid(), gid: getegid() };
-        if !wanted.is_other() || wanted.own(|| setfsuid(wanted.uid) == wanted.uid) {
+        setfsuid(wanted.uid);
+        let permitted = setfsuid(own.uid) == wanted.uid;
+        if permitted {
             return (wanted, None);
         }
         let notice = format!(
@@ -41,20 +43,10 @@ impl Caller {
         self.uid != geteuid()
     }
 
-    /// Runs `make`, which opens a socket, so that the socket belongs to the caller.
-    ///
-    /// A socket takes its owner (netfilter's `skuid`, `ip rule uidrange`) from the thread's filesystem user
-    /// id; that changes for this thread alone and keeps CAP_NET_RAW.
-    pub(super) fn own<T>(self, make: impl FnOnce() -> T) -> T {
-        if !self.is_other() {
-            return make();
-        }
-        setfsgid(self.gid);
-        setfsuid(self.uid);
-        let result = make();
-        setfsuid(geteuid());
-        setfsgid(getegid());
-        result
+    /// Whether sockets that are to be the caller's have to be open before the rest is given up: a socket belongs for good
+    /// to who opened it (netfilter's `skuid`, `ip rule uidrange`), and root goes on as nobody.
+    pub(super) fn has_to_open_first(self) -> bool {
+        self.uid.is_root()
     }
 
     /// Gives up all that is not needed to go on. What is open stays open; of what is not, only `port` can be reached.

@@ -35,6 +35,9 @@ const SILENCE: i64 = 250_000_000;
 /// Rounds of emptying the rings before the planner is asked again, should a flood never end.
 const ROUNDS: usize = 16;
 
+/// Kernel connections that a trace may make to one address, at most.
+const CONNECTIONS: usize = 8;
+
 /// Resets that may still be owed when a trace ends.
 const MOST_RESETS: usize = 64;
 
@@ -108,8 +111,9 @@ pub(super) async fn run(
     if sees {
         sender.open();
     }
+    let first = if caller.has_to_open_first() { CONNECTIONS } else { 0 };
     let open = |target: &IpAddr| connect::open(SocketAddr::new(*target, request.port), request.bind);
-    let sockets = routes.iter().map(|(target, _)| (*target, caller.own(|| open(target)))).collect();
+    let sockets = routes.iter().map(|(t, _)| (*t, (0..first).map(|_| open(t)).collect())).collect();
     caller.give_up_the_rest(request.port, sees)?;
 
     let (told_to, told) = unbounded_channel();
@@ -140,8 +144,8 @@ pub(super) async fn run(
 /// A running trace.
 struct Session {
     bind: Option<IpAddr>,
-    /// For the kernel's connections, one to each address: opened while the process could still act for the caller.
-    sockets: BTreeMap<IpAddr, io::Result<Socket>>,
+    /// For the kernel's connections to each address, where they had to be opened before privileges were given up.
+    sockets: BTreeMap<IpAddr, Vec<io::Result<Socket>>>,
     netlink: Netlink,
     captures: Captures,
     /// Interfaces of the routes whose captures still run.
@@ -343,7 +347,8 @@ impl Session {
         let event = |client, stage| Event::Connect { id, server, client, stage };
         let began = clock::now();
         self.tee.event_at(began, event(None, ConnectStage::Started))?;
-        let socket = self.sockets.remove(&server.ip()).unwrap_or_else(|| connect::open(server, self.bind));
+        let opened = self.sockets.get_mut(&server.ip()).and_then(Vec::pop);
+        let socket = opened.unwrap_or_else(|| connect::open(server, self.bind));
         match socket.and_then(|socket| connect::begin(socket, server)) {
             Ok(connect::Begun { socket, client }) => {
                 self.tee.event(event(client, ConnectStage::Started))?;
