@@ -250,7 +250,7 @@ impl Diagnosis {
             let route = route_to(address).map(|(r, _)| r);
             decide(attempt, connection, route, capture)
         };
-        let probes = self.survey.probes(target, &to_target);
+        let probes = self.survey.probes(target, &to_target, capture != Capture::Lossy);
         let path = Path::assemble(&probes, target, port, &networks);
         let server = SocketAddr::new(target, port);
         let outcome = outcome_of(target);

@@ -216,7 +216,7 @@ fn an_error_is_matched_by_destination_ports_and_sequence_number() {
     assert_eq!(ended(&one), (Handshake::Rejected, Outcome::Rejected));
     let icmp = one.icmp.unwrap();
     assert_eq!((icmp.icmp_type, icmp.code, icmp.from), (3, 13, address("10.22.1.1")));
-    assert_eq!(about(&one), [About::Syn(0)], "there was only one SYN");
+    assert_eq!(about(&one), [About::SomeSyn], "no number of it says which");
 }
 
 #[test]
@@ -446,18 +446,18 @@ fn timelines_of_all_attempts_together_have_a_bound() {
         mss: 1460,
     };
     let mut tracker = Tracker::default();
-    for port in 1..=4000 {
+    for port in 1..=2200 {
         let bytes = crate::packet::build::syn(&syn(port));
         let packet = decode(LinkType::RAW, &bytes).unwrap();
-        for _ in 0..600 {
+        for _ in 0..520 {
             tracker.push(RecordNumber(1), Timestamp::from_nanos(0), &packet);
         }
     }
     let kept: usize = tracker.attempts().map(|a| a.timeline.len()).sum();
     let attempts = tracker.attempts().count();
     assert!(kept <= 1 << 20, "{kept} entries");
-    assert_eq!((attempts as u64 + tracker.evicted(), attempts), (4000, (1 << 20) / 512));
-    assert_eq!(tracker.attempts().last().unwrap().client.port(), 4000, "the oldest go first");
+    assert_eq!((attempts as u64 + tracker.evicted(), attempts), (2200, (1 << 20) / 512));
+    assert_eq!(tracker.attempts().last().unwrap().client.port(), 2200, "the oldest go first");
 }
 
 #[test]

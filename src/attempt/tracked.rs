@@ -492,14 +492,7 @@ impl Tracked {
         };
         let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back();
         if tcp.seq == self.attempt.isn {
-            let only = || {
-                let mut all = syns();
-                match (all.next(), all.next()) {
-                    (Some((i, _)), None) => Some(i),
-                    _ => None,
-                }
-            };
-            return Some(by_tag().or_else(only).map_or(About::SomeSyn, About::Syn));
+            return Some(by_tag().map_or(About::SomeSyn, About::Syn));
         }
         let offset = tcp.seq.distance_from(self.attempt.isn);
         if offset > 0 && tcp.seq.distance_from(self.client_next) <= 0 {

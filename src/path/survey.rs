@@ -210,7 +210,15 @@ impl Survey {
     }
 
     /// Every probe to `target`: the echoes and kernel probes collected here and the SYNs of `attempts`, in order.
-    pub fn probes<'a>(&self, target: IpAddr, attempts: impl IntoIterator<Item = &'a Attempt>) -> Vec<Probe> {
+    ///
+    /// `whole` says whether the capture shows every packet. Where it does not, an answer that repeats nothing of one SYN
+    /// alone may belong to a SYN that is missing.
+    pub fn probes<'a>(
+        &self,
+        target: IpAddr,
+        attempts: impl IntoIterator<Item = &'a Attempt>,
+        whole: bool,
+    ) -> Vec<Probe> {
         let mut probes: Vec<Probe> = self
             .echoes
             .iter()
@@ -220,7 +228,7 @@ impl Survey {
             .collect();
         for (flow, attempt) in attempts.into_iter().enumerate() {
             if attempt.server.ip() == target {
-                probes.extend(syn_probes(flow, attempt));
+                probes.extend(syn_probes(flow, attempt, whole));
             }
         }
         probes.sort_by_key(|p| p.record);
@@ -251,7 +259,7 @@ fn icmp_reply(kind: IcmpErrorKind, icmp_type: u8, code: u8, quoted: Option<HopLi
 ///
 /// A RST carries no tag, so it is put down to the largest hop limit sent before it came (the first SYN with it): its
 /// sender is no farther than that, and may be nearer.
-fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
+fn syn_probes(flow: usize, attempt: &Attempt, whole: bool) -> Vec<Probe> {
     let mut probes: Vec<(usize, Probe)> = Vec::new();
     let mut only_syns = true;
     for (index, entry) in attempt.timeline.iter().enumerate() {
@@ -292,7 +300,7 @@ fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
             }
         };
         // A router's answer puts it no nearer and no farther than the hop limit that ran out: unknown, it tells nothing.
-        let one_hop_limit = probes.windows(2).all(|w| w[0].1.hop_limit == w[1].1.hop_limit);
+        let one_hop_limit = whole && probes.windows(2).all(|w| w[0].1.hop_limit == w[1].1.hop_limit);
         let drawn_by = match about {
             Some(about) => probes.iter_mut().find(|(i, _)| *i == about),
             None => probes.iter_mut().max_by_key(|(_, p)| (p.hop_limit, Reverse(p.record))),

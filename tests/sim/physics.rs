@@ -64,6 +64,7 @@ pub(crate) fn plain(culprit: Culprit, v6: bool) -> Scenario {
             capture_lag: 0,
             noise: false,
             forger: false,
+            capture_loss: 0,
             raw: true,
         },
         detour: None,

@@ -132,6 +132,8 @@ pub(crate) struct Machine {
     pub(crate) capture_lag: i64,
     /// Whether frames that have nothing to do with the trace are captured too.
     pub(crate) noise: bool,
+    /// Percent of the frames that the capture loses.
+    pub(crate) capture_loss: u64,
     /// Whether somebody off the path sends it forged answers.
     pub(crate) forger: bool,
     /// Whether the tool may capture and craft frames.
@@ -399,6 +401,7 @@ impl Scenario {
                 noise: rng.chance(20),
                 raw: rng.chance(90),
                 forger: Rng::new(!seed).chance(30),
+                capture_loss: Rng::new(seed.rotate_left(32) ^ 0xcafe).pick(&[0, 0, 0, 0, 2, 15]),
             },
         };
         scenario.blame(kind, &mut rng);
@@ -696,13 +699,14 @@ impl fmt::Display for Scenario {
         let m = self.machine;
         writeln!(
             f,
-            "client {} ({}; kernel resets {}; capture lag {} ms{}{})",
+            "client {} ({}; kernel resets {}; capture lag {} ms{}{}; it loses {} %)",
             self.client,
             if m.raw { "raw" } else { "unprivileged" },
             if m.kernel_resets { "leave" } else { "are filtered" },
             m.capture_lag as f64 / 1e6,
             if m.noise { "; noise" } else { "" },
             if m.forger { "; a forger" } else { "" },
+            m.capture_loss,
         )?;
         let mut hop = 0;
         for (i, (router, link)) in self.routers.iter().zip(&self.links).enumerate() {

@@ -132,6 +132,8 @@ struct Session<'a, T> {
     kernel: Kernel,
     rng: Rng,
     forger: Rng,
+    /// Frames that the capture lost.
+    lost: u64,
     /// When the last captured frame is read.
     capture_read: i64,
     tool: T,
@@ -169,6 +171,7 @@ pub(crate) fn run_with(scenario: &Scenario, tool: impl Tool) -> Run {
         kernel: Kernel::new(scenario, rng.fork()),
         rng,
         forger: Rng::new(scenario.seed ^ 0xf0f0),
+        lost: 0,
         capture_read: BEGIN,
         tool,
         diagnosis: Diagnosis::new(Question::default()),
@@ -287,8 +290,12 @@ impl<T: Tool> Session<'_, T> {
         if self.scenario.machine.raw && routed(self.scenario) {
             let received =
                 self.log.iter().filter(|e| matches!(e.body, EntryBody::Frame { .. })).count() as u64;
-            let counters =
-                CaptureCounters { interface: "eth0".to_owned(), received, dropped: 0, interface_dropped: 0 };
+            let counters = CaptureCounters {
+                interface: "eth0".to_owned(),
+                received,
+                dropped: self.lost,
+                interface_dropped: 0,
+            };
             self.event(Event::Capture(counters));
         }
         self.event(Event::End { reason });
@@ -467,6 +474,10 @@ impl<T: Tool> Session<'_, T> {
 
     fn capture(&mut self, at: i64, direction: Direction, bytes: Vec<u8>, packet: &Packet) {
         if !self.scenario.machine.raw {
+            return;
+        }
+        if self.scenario.machine.capture_loss > 0 && self.rng.chance(self.scenario.machine.capture_loss) {
+            self.lost += 1;
             return;
         }
         let lag = self.rng.between(0, self.scenario.machine.capture_lag as u64) as i64;
