@@ -63,6 +63,7 @@ fn frames() -> Vec<(LinkType, Vec<u8>)> {
             hop_limit,
             identifier: 0,
             sequence: 0,
+            token: [0; 6],
             identification: 0,
         });
         // The echo's header, made a time exceeded that quotes the SYN.

@@ -149,13 +149,17 @@ proptest! {
         (source, destination) in addresses(),
         hop_limit: u8,
         (identifier, first, second, identification) in any::<(u16, u16, u16, u16)>(),
+        token: [u8; 6],
     ) {
         let echo = |sequence| build::echo(&Echo {
-            source, destination, hop_limit: HopLimit(hop_limit), identifier, sequence, identification,
+            source, destination, hop_limit: HopLimit(hop_limit), identifier, sequence, token, identification,
         });
         let packet = echo(first);
         let Packet { ip, transport, .. } = decode(LinkType::RAW, &packet).unwrap();
-        let Transport::Icmp(Icmp::EchoRequest { identifier: i, sequence }) = transport else { panic!("no echo") };
+        let Transport::Icmp(Icmp::EchoRequest { identifier: i, sequence, token: t }) = transport else {
+            panic!("no echo")
+        };
+        prop_assert_eq!(t.unwrap()[..6].to_vec(), token.to_vec());
         prop_assert_eq!((i, sequence, ip.hop_limit), (identifier, first, HopLimit(hop_limit)));
         let checksum = if source.is_ipv4() { 22..24 } else { 42..44 };
         prop_assert_eq!(&packet[checksum.clone()], &echo(second)[checksum]);

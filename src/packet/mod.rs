@@ -19,7 +19,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 pub use decode::{Undecoded, decode};
-pub use icmp::{Icmp, IcmpError, IcmpErrorKind, Quoted, QuotedTcp, QuotedTcpRest, QuotedTransport};
+pub use icmp::{
+    EchoToken, Icmp, IcmpError, IcmpErrorKind, Quoted, QuotedTcp, QuotedTcpRest, QuotedTransport,
+};
 pub use link::LinkType;
 pub use tcp::{OptionLayout, SeqNumber, Tcp, TcpFlags, TcpOption, TcpOptions};
 

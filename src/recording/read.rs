@@ -191,6 +191,14 @@ impl<R: Read> Reader<R> {
         self.truncation.as_ref()
     }
 
+    /// How many frames the capture says it lost for want of room, as far as it has been read; pcap says nothing.
+    pub fn lost(&self) -> u64 {
+        match &self.format {
+            Format::Pcap(_) => 0,
+            Format::Pcapng(section) => section.lost(),
+        }
+    }
+
     /// Reads blocks up to the next record, and says where in the buffer its block begins.
     fn advance(&mut self) -> Result<(Found, usize), Stop> {
         match &mut self.format {
