@@ -30,7 +30,7 @@ impl Rng {
     }
 
     fn below(&mut self, end: u64) -> u64 {
-        (u128::from(self.next()) * u128::from(end) >> 64) as u64
+        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
     }
 
     fn chance(&mut self, percent: u64) -> bool {
@@ -72,12 +72,11 @@ pub(crate) fn mixed(packets: u64, out: &mut impl Write, truth: &mut impl Write) 
         if script.is_new() {
             script.truth(last, truth)?;
         }
-        match script.play(&mut frame) {
-            Some(pause) => calendar.push(Reverse((at + pause, place))),
-            None => {
-                scripts[place as usize] = None;
-                free.push(place);
-            }
+        if let Some(pause) = script.play(&mut frame) {
+            calendar.push(Reverse((at + pause, place)));
+        } else {
+            scripts[place as usize] = None;
+            free.push(place);
         }
         frame.write(last, out)?;
         if rng.chance(3) {

@@ -164,7 +164,7 @@ impl Script {
     }
 
     fn unanswered(&mut self, rng: &mut Rng) {
-        for again in 0..1 + rng.below(6) {
+        for again in 0..=rng.below(6) {
             self.step(if again == 0 { 0 } else { SECOND << (again - 1) }, What::Syn);
         }
         (self.truth.handshake, self.truth.outcome) = ("unanswered", "timeout");
@@ -183,7 +183,7 @@ impl Script {
 
     fn half_open(&mut self, round_trip: u64, rng: &mut Rng) {
         self.step(0, What::Syn);
-        for _ in 0..1 + rng.below(4) {
+        for _ in 0..=rng.below(4) {
             self.step(round_trip, What::SynAck);
             self.step(SECOND, What::Syn);
         }

@@ -3,6 +3,7 @@
 mod census;
 mod connection;
 mod outcome;
+mod own;
 mod seg;
 mod stream;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 pub use census::{Batch, Census, Limits, Ports, Sieve};
 pub use connection::{Connection, Connections};
 pub use outcome::{Handshake, Outcome, ResetBy};
+pub use own::OwnQuestions;
 pub use stream::ssh_line;
 pub use tracker::{MAX_ATTEMPTS, Tracker};
 

@@ -8,6 +8,9 @@ use crate::recording::{RecordNumber, Timestamp};
 /// Timeline entries kept of one attempt, at most.
 const MAX_TIMELINE: usize = 512;
 
+/// Resets kept that no client has to believe: they are worth a word, and anybody can send them.
+const MAX_UNBELIEVED: usize = 16;
+
 /// Entries after which data and bare acknowledgments are left out: how a connection begins and ends tells its story.
 const MAX_EVENTLESS: usize = 48;
 
@@ -25,6 +28,7 @@ pub(super) struct Cited<'a> {
 pub(super) struct Notes {
     /// Who sent the first SYN, on the link.
     syn_source: Option<MacAddr>,
+    unbelieved: usize,
 }
 
 impl Notes {
@@ -58,7 +62,7 @@ impl Notes {
     }
 
     /// Notes a segment of the server's side; `acceptable` is what the rules say of a reset or a SYN/ACK.
-    pub(super) fn by_server(&self, timeline: &mut Vec<Entry>, cited: Cited<'_>, acceptable: bool) {
+    pub(super) fn by_server(&mut self, timeline: &mut Vec<Entry>, cited: Cited<'_>, acceptable: bool) {
         let Cited { record, at, packet, tcp } = cited;
         let to_us = match (packet.link.destination, self.syn_source) {
             (Some(destination), Some(ours)) => Some(destination == ours),
@@ -67,7 +71,14 @@ impl Notes {
         let segment =
             || Segment { to_us, checksum_ok: tcp.checksum_ok(&packet.ip), ..Segment::of(&packet.ip, tcp) };
         if tcp.flags.has(TcpFlags::RST) {
-            note(timeline, record, at, || What::Rst { from_client: false, segment: segment(), acceptable });
+            self.unbelieved += usize::from(!acceptable);
+            if acceptable || self.unbelieved <= MAX_UNBELIEVED {
+                note(timeline, record, at, || What::Rst {
+                    from_client: false,
+                    segment: segment(),
+                    acceptable,
+                });
+            }
         } else if !tcp.flags.is_syn_ack() {
             note_data(timeline, cited, false, segment);
         } else if acceptable {
@@ -129,18 +140,15 @@ pub(super) fn about(
         !matches!((by_identification, by_timestamp), (Some(false), _) | (_, Some(false)) | (None, None))
     };
     let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back();
-    let only = || {
-        let mut all = syns();
-        match (all.next(), all.next()) {
-            (Some((i, _)), None) => Some(i),
-            _ => None,
-        }
-    };
     match tracked.quoted(tcp.seq) {
-        Some(About::SomeSyn) => Some(by_tag().or_else(only).map_or(About::SomeSyn, About::Syn)),
+        Some(About::SomeSyn) => Some(by_tag().map_or(About::SomeSyn, About::Syn)),
         Some(about) => Some(about),
-        // A box on the way may rewrite sequence numbers; the identification is then what is left to go by.
-        None => by_tag().filter(|_| quoted.identification.is_some_and(|id| id != 0)).map(About::Syn),
+        // A box on the way may rewrite sequence numbers. The timestamp is then what is left to go by: the identification
+        // alone can be guessed.
+        None => {
+            let timestamp = tcp.rest.and_then(|rest| rest.timestamp);
+            by_tag().filter(|_| timestamp.is_some()).map(About::Syn)
+        }
     }
 }
 

@@ -312,6 +312,27 @@ impl Tracked {
         ack && (-sent..=window).contains(&seg.ack.distance_from(self.client_next())) && seq()
     }
 
+    /// Whether a segment can only come from somebody who sees what this attempt's client sends: it acknowledges the
+    /// client's numbers. Resets and SYN/ACKs are judged where they are taken.
+    pub(super) fn is_answered_by(&self, seg: &Seg<'_>) -> bool {
+        if seg.flags.has(TcpFlags::RST) || seg.flags.is_syn_ack() {
+            return true;
+        }
+        let sent = self.client_bytes.min(LARGEST_WINDOW as u64) as i32;
+        // The capture may have missed what the client sent last.
+        let missed = if self.server_isn.is_some() { UNSCALED_WINDOW } else { 0 };
+        let acknowledges = seg.flags.has(TcpFlags::ACK)
+            && (-sent..=missed).contains(&seg.ack.distance_from(self.client_next()));
+        let (next, bytes) = (self.server.next(), self.server.bytes());
+        acknowledges && (self.server_isn.is_none() || within(seg.seq, next, bytes, FIRST_FLIGHT))
+    }
+
+    /// Whether a segment can be the client's own answer to something genuine. Its kernel resets whatever a forger
+    /// makes up, with the forger's numbers.
+    pub(super) fn is_of_client(&self, seg: &Seg<'_>) -> bool {
+        within(seg.seq, self.client_next(), self.client_bytes, UNSCALED_WINDOW)
+    }
+
     fn window(&self) -> i32 {
         if self.superseded {
             UNSCALED_WINDOW

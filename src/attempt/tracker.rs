@@ -1,6 +1,6 @@
 //! Follows every TCP connection attempt of a recording, in bounded memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use super::seg::Seg;
@@ -13,12 +13,20 @@ use crate::recording::{RecordNumber, Timestamp};
 /// Attempts followed at once, at most; beyond that the oldest is dropped and counted.
 pub const MAX_ATTEMPTS: usize = 65_536;
 
+/// Timeline entries kept of all attempts together, at most (some 100 bytes each); beyond that the oldest attempt is
+/// dropped and counted.
+const MAX_ENTRIES: usize = 1 << 20;
+
+/// Attempts of one client port to one server port that an ICMP error may be about, the latest ones.
+const MAX_ALIKE: usize = 64;
+
 /// Follows attempts.
 #[derive(Debug)]
 pub struct Tracker {
     attempts: BTreeMap<u64, Followed>,
     latest: HashMap<Pair, u64>,
-    quoted: HashMap<(IpAddr, u16, u16), Vec<u64>>,
+    quoted: HashMap<(IpAddr, u16, u16), VecDeque<u64>>,
+    entries: usize,
     next_id: u64,
     capacity: usize,
     evicted: u64,
@@ -33,28 +41,35 @@ struct Followed {
     notes: Notes,
 }
 
+/// Each takes a packet, and says how many entries the timeline has grown by.
 impl Followed {
     fn new(client: SocketAddr, server: SocketAddr, syn: &Tcp<'_>, at: Timestamp) -> Self {
         let tracked = Tracked::new(syn.seq, at, Keep::Timeline);
         Self { attempt: tracked.attempt(client, server, false), tracked, notes: Notes::default() }
     }
 
-    fn syn(&mut self, cited: Cited<'_>) {
+    fn syn(&mut self, cited: Cited<'_>) -> usize {
+        let before = self.attempt.timeline.len();
         self.tracked.syn(cited.at, &Seg::of(cited.packet, cited.tcp));
         self.notes.syn(&mut self.attempt.timeline, cited);
         self.tracked.tell(&mut self.attempt);
+        self.attempt.timeline.len() - before
     }
 
-    fn by_client(&mut self, cited: Cited<'_>) {
+    fn by_client(&mut self, cited: Cited<'_>) -> usize {
+        let before = self.attempt.timeline.len();
         self.tracked.by_client(&Seg::of(cited.packet, cited.tcp));
         Notes::by_client(&mut self.attempt.timeline, cited);
         self.tracked.tell(&mut self.attempt);
+        self.attempt.timeline.len() - before
     }
 
-    fn by_server(&mut self, cited: Cited<'_>) {
+    fn by_server(&mut self, cited: Cited<'_>) -> usize {
+        let before = self.attempt.timeline.len();
         let acceptable = self.tracked.by_server(&Seg::of(cited.packet, cited.tcp));
         self.notes.by_server(&mut self.attempt.timeline, cited, acceptable);
         self.tracked.tell(&mut self.attempt);
+        self.attempt.timeline.len() - before
     }
 
     /// The attempt with its outcome; `asked` says whether SSH was asked for on its port.
@@ -80,6 +95,7 @@ impl Tracker {
             attempts: BTreeMap::new(),
             latest: HashMap::new(),
             quoted: HashMap::new(),
+            entries: 0,
             next_id: 0,
             capacity: capacity.max(1),
             evicted: 0,
@@ -103,11 +119,16 @@ impl Tracker {
                     let seen = timeline::seen(packet, error, &quoted, about);
                     tracked.icmp(&seen);
                     tracked.tell(attempt);
+                    let before = attempt.timeline.len();
                     timeline::note(&mut attempt.timeline, record, at, || What::Icmp(seen));
+                    self.entries += attempt.timeline.len() - before;
                     return;
                 }
             }
             _ => {}
+        }
+        while self.entries > MAX_ENTRIES && self.attempts.len() > 1 {
+            self.evict_oldest();
         }
     }
 
@@ -136,16 +157,17 @@ impl Tracker {
         let Cited { packet, tcp, .. } = cited;
         let source = SocketAddr::new(packet.ip.source, tcp.source_port);
         let destination = SocketAddr::new(packet.ip.destination, tcp.destination_port);
+        let seg = Seg::of(packet, tcp);
         if tcp.flags.is_syn() {
             self.syn((source, destination), cited);
         } else if let Some(id) = self.latest.get(&(source, destination)) {
-            if let Some(followed) = self.attempts.get_mut(id) {
-                followed.by_client(cited);
+            if let Some(followed) = self.attempts.get_mut(id).filter(|f| f.tracked.is_of_client(&seg)) {
+                self.entries += followed.by_client(cited);
             }
         } else if let Some(id) = self.latest.get(&(destination, source))
-            && let Some(followed) = self.attempts.get_mut(id)
+            && let Some(followed) = self.attempts.get_mut(id).filter(|f| f.tracked.is_answered_by(&seg))
         {
-            followed.by_server(cited);
+            self.entries += followed.by_server(cited);
         }
     }
 
@@ -153,7 +175,7 @@ impl Tracker {
         if let Some(followed) = self.latest.get(&pair).and_then(|id| self.attempts.get_mut(id))
             && followed.attempt.isn == cited.tcp.seq
         {
-            followed.syn(cited);
+            self.entries += followed.syn(cited);
             return;
         }
         if self.attempts.len() >= self.capacity {
@@ -163,15 +185,20 @@ impl Tracker {
         self.next_id += 1;
         let (client, server) = pair;
         let mut followed = Followed::new(client, server, cited.tcp, cited.at);
-        followed.syn(cited);
+        self.entries += followed.syn(cited);
         self.attempts.insert(id, followed);
         self.latest.insert(pair, id);
-        self.quoted.entry((server.ip(), server.port(), client.port())).or_default().push(id);
+        let alike = self.quoted.entry((server.ip(), server.port(), client.port())).or_default();
+        alike.push_back(id);
+        if alike.len() > MAX_ALIKE {
+            alike.pop_front();
+        }
     }
 
     fn evict_oldest(&mut self) {
         let Some((id, followed)) = self.attempts.pop_first() else { return };
         self.evicted += 1;
+        self.entries -= followed.attempt.timeline.len();
         let Attempt { client, server, .. } = followed.attempt;
         if self.latest.get(&(client, server)) == Some(&id) {
             self.latest.remove(&(client, server));

@@ -4,9 +4,11 @@ mod pipeline;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufWriter, IsTerminal, Read, Stdout, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use whichhop::attempt::{Attempt, Batch, Census, Limits, Sieve};
+use whichhop::confine::confine_reader;
 use whichhop::packet::Undecoded;
 use whichhop::recording::{Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
@@ -24,6 +26,7 @@ const BATCH: usize = 1 << 16;
 
 pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     let mut files = Files::open(&args.files)?;
+    confine_reader(files.yet_to_open())?;
     let limits =
         Limits { settle: args.settle, unanswered: args.unanswered, idle: args.idle, ..Limits::default() };
     let mut census = Census::new(ports(&args.ports), limits);
@@ -250,6 +253,15 @@ impl Files {
         Ok(files)
     }
 
+    /// The files that are opened only when their time has come.
+    fn yet_to_open(&self) -> Vec<PathBuf> {
+        let path = |waiting: &Waiting| match &waiting.file {
+            Input::File(path) => Some(path.clone()),
+            Input::Stdin => None,
+        };
+        self.waiting.iter().filter_map(path).collect()
+    }
+
     /// Feeds every record to `feed`.
     fn each(&mut self, feed: &mut Feed<'_, '_>) -> Result<(), Stop> {
         loop {
@@ -343,8 +355,15 @@ impl Source {
         }
     }
 
-    /// Says so where the capture breaks off.
+    /// Says so where the capture lost packets or breaks off.
     fn tell_truncation(&self) {
+        let lost = self.reader.lost();
+        if lost > 0 {
+            complain(&format!(
+                "{}: the capture says that it lost {lost} packets: answers may be among them",
+                self.name
+            ));
+        }
         if let Some(truncation) = self.reader.truncation() {
             complain(&format!("{}: {truncation}; what comes before was used", self.name));
         }

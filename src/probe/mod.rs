@@ -4,6 +4,8 @@
 //! limits; the same as a control with ICMP echo and a closed port; then, on fresh ports, what those left open.
 
 mod asked;
+mod budget;
+mod inquiry;
 mod known;
 mod plan;
 mod planner;

@@ -1,14 +1,16 @@
 //! The state machine.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::asked::{Flow, Flows, Random};
+use super::budget::Budget;
+use super::inquiry::{self, Hand, Inquiry, View};
 use super::known::Known;
 use super::plan::{MAX_HOPS, MS};
 use super::{Action, Plan, Step};
-use crate::attempt::{Attempt, Connection, Connections, Handshake, Tracker, What};
-use crate::packet::{IcmpErrorKind, Transport, decode};
+use crate::attempt::{Attempt, Connection, Connections, Handshake, OwnQuestions, Tracker, What};
+use crate::packet::{Icmp, IcmpErrorKind, Packet, QuotedTransport, SeqNumber, Transport, decode};
 use crate::path::{Probe, Survey, Via};
 use crate::recording::{Body, KernelProbe, Record, Timestamp};
 
@@ -31,11 +33,6 @@ const SILENT_END: i64 = 3_400 * MS;
 /// The kernel sent its SYN again by then, if it sent one at all.
 const KERNEL_SYN_DUE: i64 = 1_250 * MS;
 
-/// Probes that may run out at one hop at once, and how often one more may: Linux rations ICMP errors to a burst of 6,
-/// then one a second (icmp_ratelimit).
-const ERRORS_PER_HOP: usize = 5;
-const ERRORS_EARNED_EVERY: i64 = 1_000 * MS;
-
 /// How long the banner is waited for where something on this machine took the connection.
 const LOCAL_BANNER_WAIT: i64 = 2_000 * MS;
 
@@ -48,9 +45,8 @@ pub struct Planner {
     plan: Plan,
     started: Timestamp,
     traced: usize,
-    tracker: Tracker,
-    survey: Survey,
-    connections: Connections,
+    own: OwnQuestions,
+    seen: Seen,
     next_connection: usize,
     abandoned: Vec<u32>,
     flows: Option<Flows>,
@@ -60,8 +56,8 @@ pub struct Planner {
     known_sweep: Sweep,
     questions: VecDeque<Question>,
     control_questions: VecDeque<u8>,
-    confirmed: Vec<u8>,
-    spent: BTreeMap<u8, Vec<Timestamp>>,
+    inquiries: Vec<Box<dyn Inquiry>>,
+    budget: Budget,
     asked_again: usize,
     next_syn: Timestamp,
     next_control: Timestamp,
@@ -70,7 +66,24 @@ pub struct Planner {
     resets: VecDeque<Flow>,
     was_reset: Vec<SocketAddr>,
     swept_up: bool,
+}
+
+/// What came in so far.
+#[derive(Debug, Default)]
+struct Seen {
+    tracker: Tracker,
+    survey: Survey,
+    connections: Connections,
+    /// What it tells; made anew when more came in.
     known: Option<Known>,
+}
+
+impl Seen {
+    /// The kernel's own attempt as the wire shows it.
+    fn kernel_attempt(&self, connection: &Connection, server: SocketAddr) -> Option<&Attempt> {
+        let client = connection.client?;
+        self.tracker.attempts().find(|a| a.client == client && a.server == server)
+    }
 }
 
 /// A hop to ask about the port once more, on a fresh port.
@@ -116,16 +129,15 @@ impl Planner {
             plan,
             started: now,
             traced,
-            tracker: Tracker::default(),
-            survey: Survey::default(),
-            connections: Connections::default(),
+            own: OwnQuestions::default(),
+            seen: Seen::default(),
             next_connection: 0,
             abandoned: Vec::new(),
             flows,
             questions: VecDeque::new(),
             control_questions: VecDeque::new(),
-            confirmed: Vec::new(),
-            spent: BTreeMap::new(),
+            inquiries: inquiry::all(),
+            budget: Budget::default(),
             asked_again: 0,
             next_syn: now,
             next_control: now,
@@ -134,7 +146,6 @@ impl Planner {
             resets: VecDeque::new(),
             was_reset: Vec::new(),
             swept_up: false,
-            known: None,
         }
     }
 
@@ -143,24 +154,50 @@ impl Planner {
         match &record.body {
             Body::Frame(frame) => {
                 let Ok(packet) = decode(frame.link, frame.bytes) else { return };
-                self.tracker.push(record.number, record.at, &packet);
-                self.survey.packet(record.number, record.at, &packet);
+                if !self.own.admit(frame.direction, &packet) {
+                    return;
+                }
+                self.seen.tracker.push(record.number, record.at, &packet);
+                self.seen.survey.packet(record.number, record.at, &packet);
                 let (Some(from), Some(to)) = (packet.tcp_source(), packet.tcp_destination()) else {
-                    self.known = None;
+                    self.seen.known = None;
                     return;
                 };
                 if let Transport::Tcp(tcp) = &packet.transport
                     && tcp.flags.is_syn_ack()
                 {
-                    self.half_open(from, to);
+                    self.half_open(from, to, tcp.ack);
                 }
             }
             Body::Event(event) => {
-                self.connections.event(record.number, record.at, event);
-                self.survey.event(record.number, record.at, event);
+                self.own.event(event);
+                self.seen.connections.event(record.number, record.at, event);
+                self.seen.survey.event(record.number, record.at, event);
             }
         }
-        self.known = None;
+        self.seen.known = None;
+    }
+
+    /// Whether a packet bears the ports or the identifier of something this trace sent, and may be an answer to it.
+    pub fn concerns(&self, packet: &Packet<'_>) -> bool {
+        let flows = || self.flows.iter().flat_map(Flows::made);
+        let owns = |port: u16| {
+            let kernel = || self.seen.connections.iter().filter_map(|c| c.client);
+            flows().any(|f| f.source.port() == port) || kernel().any(|client| client.port() == port)
+        };
+        let asked = |identifier| self.flows.as_ref().is_some_and(|flows| flows.is_echo(identifier));
+        match &packet.transport {
+            Transport::Tcp(tcp) => owns(tcp.source_port) || owns(tcp.destination_port),
+            Transport::Icmp(Icmp::EchoRequest { identifier, .. } | Icmp::EchoReply { identifier, .. }) => {
+                asked(*identifier)
+            }
+            Transport::Icmp(Icmp::Error(error)) => match error.quoted.map(|quoted| quoted.transport) {
+                Some(QuotedTransport::Tcp(tcp)) => owns(tcp.source_port),
+                Some(QuotedTransport::Echo { identifier, .. }) => asked(identifier),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// What to do at `now`. Asking again without need changes nothing.
@@ -172,9 +209,8 @@ impl Planner {
             return Step::Do(action);
         }
         self.ask_again(now);
-        self.confirm();
         if now >= self.next_syn
-            && let Some(action) = self.ask_port(now)
+            && let Some(action) = self.ask_port(now).or_else(|| self.inquire(now))
         {
             self.next_syn = now.plus(SYN_GAP);
             self.last_sent = now;
@@ -192,7 +228,7 @@ impl Planner {
 
     /// What is going on, in a few words, for a person who waits.
     pub fn status(&self) -> String {
-        let Some(known) = &self.known else { return "tracing".to_owned() };
+        let Some(known) = &self.seen.known else { return "tracing".to_owned() };
         let seen = match known.path.hops.last().map(|h| (h.number, h.address)) {
             Some((number, Some(address))) => format!("path seen to hop {number} ({address})"),
             _ => "no hop has answered yet".to_owned(),
@@ -210,20 +246,19 @@ impl Planner {
     }
 
     fn traced_connection(&self) -> Option<&Connection> {
-        self.connections.get(self.traced as u32)
+        self.seen.connections.get(self.traced as u32)
     }
 
     /// The kernel's own attempt as the wire shows it.
     fn kernel_attempt(&self) -> Option<&Attempt> {
-        let client = self.traced_connection()?.client?;
-        let server = self.target()?;
-        self.tracker.attempts().find(|a| a.client == client && a.server == server)
+        self.seen.kernel_attempt(self.traced_connection()?, self.target()?)
     }
 
     fn connect(&mut self) -> Option<Action> {
         let id = self.next_connection;
         let address = *self.plan.targets.get(id)?;
-        let open = (0..id).filter(|id| self.connections.get(*id as u32).is_none_or(|c| !c.is_over())).count();
+        let open =
+            (0..id).filter(|id| self.seen.connections.get(*id as u32).is_none_or(|c| !c.is_over())).count();
         if open >= CONNECTIONS_AT_ONCE {
             return None;
         }
@@ -234,7 +269,11 @@ impl Planner {
     fn abandon(&mut self, now: Timestamp) -> Option<Action> {
         let id = (0..self.next_connection as u32).find(|id| {
             !self.abandoned.contains(id)
-                && self.connections.get(*id).is_some_and(|c| !c.is_over() && self.is_hopeless(*id, c, now))
+                && self
+                    .seen
+                    .connections
+                    .get(*id)
+                    .is_some_and(|c| !c.is_over() && self.is_hopeless(*id, c, now))
         })?;
         self.abandoned.push(id);
         Some(Action::Abandon { id })
@@ -270,17 +309,18 @@ impl Planner {
     }
 
     fn rtt(&self) -> i64 {
-        self.known.as_ref().map_or(0, |k| k.rtt)
+        self.seen.known.as_ref().map_or(0, |k| k.rtt)
     }
 
     fn last_router(&self) -> u8 {
-        self.known.as_ref().map_or(0, |k| k.last_router)
+        self.seen.known.as_ref().map_or(0, |k| k.last_router)
     }
 
     /// Notes that a SYN/ACK answered a flow of ours.
-    fn half_open(&mut self, server: SocketAddr, client: SocketAddr) {
+    fn half_open(&mut self, server: SocketAddr, client: SocketAddr, ack: SeqNumber) {
         let Some(flows) = &self.flows else { return };
-        let ours = flows.made().iter().find(|f| f.source == client && f.destination == server);
+        let answers = |f: &&Flow| f.source == client && f.destination == server && f.isn.plus(1) == ack;
+        let ours = flows.made().iter().find(answers);
         if let Some(flow) = ours
             && !self.was_reset.contains(&flow.source)
         {
@@ -301,7 +341,7 @@ impl Planner {
         }
         let Some(flows) = &self.flows else { return };
         let refused = |flow: &Flow| {
-            self.tracker.attempts().any(|a| {
+            self.seen.tracker.attempts().any(|a| {
                 a.client == flow.source
                     && a.server == flow.destination
                     && (matches!(a.handshake, Handshake::Reset | Handshake::Rejected) || died_on_the_way(a))
@@ -316,11 +356,12 @@ impl Planner {
     /// The kernel's own connections that were given up before they were established: closing such a socket sends
     /// nothing, and the far end would go on waiting.
     fn given_up(&self) -> Vec<Flow> {
-        let given_up = self.connections.iter().filter(|c| c.abandoned.is_some() && c.established.is_none());
+        let given_up =
+            self.seen.connections.iter().filter(|c| c.abandoned.is_some() && c.established.is_none());
         given_up
             .filter_map(|c| {
                 let to_server = |a: &&Attempt| Some(a.client) == c.client && a.server == c.server;
-                let attempt = self.tracker.attempts().find(to_server)?;
+                let attempt = self.seen.tracker.attempts().find(to_server)?;
                 let unfinished = matches!(attempt.handshake, Handshake::HalfOpen | Handshake::Unanswered);
                 unfinished.then_some(Flow {
                     source: attempt.client,
@@ -332,14 +373,14 @@ impl Planner {
     }
 
     fn learn(&mut self) -> &Known {
-        if self.known.is_none() {
+        if self.seen.known.is_none() {
             let target = self.plan.targets.get(self.traced).copied();
-            self.known = Some(match target {
-                Some(target) => Known::from(&self.survey, &self.tracker, target, self.plan.port),
+            self.seen.known = Some(match target {
+                Some(target) => Known::from(&self.seen.survey, &self.seen.tracker, target, self.plan.port),
                 None => Known::nothing(),
             });
         }
-        self.known.get_or_insert_with(Known::nothing)
+        self.seen.known.get_or_insert_with(Known::nothing)
     }
 
     /// Whether the kernel's connection got an answer of any kind.
@@ -371,11 +412,11 @@ impl Planner {
     fn ask_port(&mut self, now: Timestamp) -> Option<Action> {
         while let Some(Question { hop, beside_control }) = self.questions.pop_front() {
             let cost = if beside_control { 2 } else { 1 };
-            if self.may_spend(hop, cost, now) {
+            if self.budget.may_spend(hop, cost, now) {
                 if beside_control {
                     self.control_questions.push_back(hop);
                 }
-                self.spend(hop, now);
+                self.budget.spend(hop, now);
                 return self.syn(self.plan.port, None, hop);
             }
         }
@@ -384,7 +425,7 @@ impl Planner {
         }
         let hop = self.port_sweep.next;
         self.port_sweep.next += 1;
-        self.spend(hop, now);
+        self.budget.spend(hop, now);
         if !self.plan.means.raw {
             let server = self.target()?;
             return Some(self.ask_kernel(KernelProbe::Connect(server), hop));
@@ -415,7 +456,7 @@ impl Planner {
 
     fn ask_control(&mut self, now: Timestamp) -> Option<Action> {
         if let Some(hop) = self.control_questions.pop_front() {
-            self.spend(hop, now);
+            self.budget.spend(hop, now);
             let Via::Tcp(port) = self.tcp_control().via else { return None };
             return self.syn(port, None, hop);
         }
@@ -431,10 +472,10 @@ impl Planner {
         };
         sweep.next += 1;
         let flow = sweep.flow;
-        if !self.may_spend(hop, 1, now) {
+        if !self.budget.may_spend(hop, 1, now) {
             return self.ask_control(now);
         }
-        self.spend(hop, now);
+        self.budget.spend(hop, now);
         match via {
             Via::Echo if self.plan.means.raw => Some(Action::SendEcho(self.flows.as_mut()?.echo(hop))),
             Via::Echo => {
@@ -452,17 +493,6 @@ impl Planner {
                 self.syn(port, Some(flow), hop)
             }
         }
-    }
-
-    /// Whether `cost` more probes may run out at a hop: routers ration their errors.
-    fn may_spend(&self, hop: u8, cost: usize, now: Timestamp) -> bool {
-        let Some(spent) = self.spent.get(&hop) else { return true };
-        let earned = spent.first().map_or(0, |first| now.since(*first) / ERRORS_EARNED_EVERY);
-        spent.len() + cost <= ERRORS_PER_HOP + earned.max(0) as usize
-    }
-
-    fn spend(&mut self, hop: u8, now: Timestamp) {
-        self.spent.entry(hop).or_default().push(now);
     }
 
     /// The last hop limit that a control should ask: one beyond the least that the target answered it at.
@@ -484,7 +514,7 @@ impl Planner {
     /// The TCP control that got farthest.
     fn tcp_control(&self) -> Sweep {
         let reach = |sweep: &Sweep| {
-            let probes = self.known.iter().flat_map(|k| &k.probes);
+            let probes = self.seen.known.iter().flat_map(|k| &k.probes);
             probes.filter(|p| p.via == sweep.via && !p.replies.is_empty()).map(|p| p.hop_limit).max()
         };
         if reach(&self.known_sweep) > reach(&self.closed_sweep) {
@@ -543,22 +573,31 @@ impl Planner {
         self.questions.extend(holes.into_iter().map(|hop| Question { hop, beside_control }));
     }
 
-    /// Asks again, on fresh ports and one hop limit each, where a refusal came from: a reset carries no tag.
-    fn confirm(&mut self) {
-        if !self.plan.means.raw || self.flows.is_none() || !self.questions.is_empty() {
-            return;
-        }
-        let port_sweep_done = self.port_sweep.next > self.last_port_hop();
-        let known = self.learn();
-        let Some((hop, _)) = known.refused.filter(|_| port_sweep_done) else { return };
-        let reached = known.reached.min(hop.saturating_sub(1));
-        let wanted: Vec<u8> = (reached.max(1)..=hop).collect();
-        for hop in wanted {
-            if !self.confirmed.contains(&hop) {
-                self.confirmed.push(hop);
-                self.questions.push_back(Question { hop, beside_control: false });
-            }
-        }
+    /// The next step of whatever else should be asked.
+    fn inquire(&mut self, now: Timestamp) -> Option<Action> {
+        let (server, swept, settled) = (self.target()?, self.swept(), self.settled(now));
+        let Self { plan, started, traced, seen, flows, inquiries, budget, .. } = self;
+        let view = view(plan, *started, *traced, seen, server, swept, settled)?;
+        let mut hand = Hand { flows: flows.as_mut()?, budget };
+        inquiries.iter_mut().find_map(|i| i.next(&view, &mut hand, now))
+    }
+
+    /// What else keeps the trace going, and until when.
+    fn awaited(&mut self, now: Timestamp) -> Option<(Timestamp, &'static str)> {
+        let (server, swept, settled) = (self.target()?, self.swept(), self.settled(now));
+        let view = view(&self.plan, self.started, self.traced, &self.seen, server, swept, settled)?;
+        let awaited = self.inquiries.iter().filter_map(|i| i.awaits(&view, now));
+        awaited.filter(|(until, _)| *until > now).min_by_key(|(until, _)| *until)
+    }
+
+    /// Whether the port has been asked at every hop limit that matters.
+    fn swept(&mut self) -> bool {
+        self.questions.is_empty() && self.port_sweep.next > self.last_port_hop()
+    }
+
+    /// Whether all that was sent had time to be answered.
+    fn settled(&mut self, now: Timestamp) -> bool {
+        now >= self.last_sent.plus(self.settle())
     }
 
     /// How long an answer may take that is still worth waiting for.
@@ -572,19 +611,22 @@ impl Planner {
         let deadline = self.started.plus(self.plan.deadline);
         let settled = self.last_sent.plus(self.settle());
         let sweeping = self.sweeping();
+        let awaited = self.awaited(now);
         let connecting: Vec<&Connection> = (0..self.next_connection as u32)
-            .filter_map(|id| self.connections.get(id))
+            .filter_map(|id| self.seen.connections.get(id))
             .filter(|c| !c.is_over())
             .collect();
         let waiting_for_kernel = !connecting.is_empty() || self.next_connection < self.plan.targets.len();
-        if !waiting_for_kernel && !sweeping && now >= settled {
+        let asked = now >= self.next_syn;
+        if !waiting_for_kernel && !sweeping && now >= settled && asked && awaited.is_none() {
             self.sweep_up();
             return match self.reset() {
                 Some(action) => Step::Do(action),
                 None => Step::Finished,
             };
         }
-        let mut due = vec![(deadline, "the deadline")];
+        let mut due = vec![(deadline, "the deadline"), (self.next_syn, "the next question")];
+        due.extend(awaited);
         if sweeping {
             due.push((self.next_syn.max(now.plus(MS)), "the next SYN is due"));
             due.push((self.next_control.max(now.plus(MS)), "the next control is due"));
@@ -639,4 +681,21 @@ fn died_on_the_way(attempt: &Attempt) -> bool {
 fn syn_after_syn_ack(attempt: &Attempt) -> bool {
     let answered = attempt.timeline.iter().position(|e| matches!(e.what, What::SynAck(_)));
     answered.is_some_and(|at| attempt.timeline[at..].iter().any(|e| matches!(e.what, What::Syn(_))))
+}
+
+/// What the inquiries may look at.
+fn view<'a>(
+    plan: &'a Plan,
+    started: Timestamp,
+    traced: usize,
+    seen: &'a Seen,
+    server: SocketAddr,
+    swept: bool,
+    settled: bool,
+) -> Option<View<'a>> {
+    let connection = seen.connections.get(traced as u32);
+    let attempt = connection.and_then(|c| seen.kernel_attempt(c, server));
+    let Seen { tracker, connections, known, .. } = seen;
+    let known = known.as_ref()?;
+    Some(View { plan, server, started, known, tracker, connections, connection, attempt, swept, settled })
 }

@@ -121,15 +121,23 @@ impl<R: Read> Reader<R> {
             ended: false,
             found: None,
         };
-        if let Format::Pcapng(section) = &mut reader.format {
-            // Its magic number has shown that the first block is a section header: no record.
-            next_block(&mut reader.buffer, section).map_err(|stop| match stop {
-                Stop::Io(error) => error.into(),
-                Stop::Cut(what) | Stop::Damaged(what) => ReadError::Damaged { offset: 0, what },
-                Stop::End => ReadError::Empty,
-            })?;
-        } else {
-            reader.buffer.consume(pcap::HEADER);
+        match &mut reader.format {
+            Format::Pcapng(section) => {
+                // Its magic number has shown that the first block is a section header: no record.
+                next_block(&mut reader.buffer, section).map_err(|stop| match stop {
+                    Stop::Io(error) => error.into(),
+                    Stop::Cut(what) | Stop::Damaged(what) => ReadError::Damaged { offset: 0, what },
+                    Stop::End => ReadError::Empty,
+                })?;
+            }
+            Format::Pcap(capture) => {
+                let len = pcap::HEADER + capture.more_header();
+                if !reader.buffer.ensure(len)? {
+                    let what = cut("the pcap header", reader.buffer.unread().len(), len as u64);
+                    return Err(ReadError::Damaged { offset: 0, what });
+                }
+                reader.buffer.consume(len);
+            }
         }
         Ok(reader)
     }
@@ -145,7 +153,7 @@ impl<R: Read> Reader<R> {
         if let (Format::Pcap(capture), None) = (&self.format, &self.found)
             && let Some((at, Frame { bytes, .. })) = capture.whole_frame(self.buffer.unread())
         {
-            let len = pcap::FRAME_HEADER + bytes.len();
+            let len = capture.frame_header() + bytes.len();
             let frame = self.buffer.consume(len);
             self.number += 1;
             self.last = at;
@@ -188,7 +196,7 @@ impl<R: Read> Reader<R> {
         let len = match &self.format {
             _ if self.found.is_some() || self.ended => return true,
             Format::Pcap(capture) => {
-                capture.frame(self.buffer.unread()).map(|frame| pcap::FRAME_HEADER + frame.len)
+                capture.frame(self.buffer.unread()).map(|frame| capture.frame_header() + frame.len)
             }
             Format::Pcapng(section) => match self.buffer.unread().first_chunk() {
                 Some(start) => section.head(*start).map(|head| head.len as usize),
@@ -216,6 +224,14 @@ impl<R: Read> Reader<R> {
     /// Whether, and where, the capture broke off before its end. Known once [`Reader::next`] has returned `None`.
     pub fn truncation(&self) -> Option<&Truncation> {
         self.truncation.as_ref()
+    }
+
+    /// How many frames the capture says it lost for want of room, as far as it has been read; pcap says nothing.
+    pub fn lost(&self) -> u64 {
+        match &self.format {
+            Format::Pcap(_) => 0,
+            Format::Pcapng(section) => section.lost(),
+        }
     }
 
     /// Reads blocks up to the next record, and says where in the buffer its block begins.
@@ -289,14 +305,15 @@ fn cut(within: &str, have: usize, of: u64) -> String {
 
 /// The next frame of a classic pcap, and where its header begins in the buffer.
 fn next_frame<R: Read>(buffer: &mut Buffer<R>, capture: &pcap::Capture) -> Result<(Found, usize), Stop> {
-    if !buffer.ensure(pcap::FRAME_HEADER)? {
+    let header = capture.frame_header();
+    if !buffer.ensure(header)? {
         return Err(match buffer.unread().len() {
             0 => Stop::End,
-            have => Stop::Cut(cut("the header of a frame", have, pcap::FRAME_HEADER as u64)),
+            have => Stop::Cut(cut("the header of a frame", have, header as u64)),
         });
     }
     let frame = capture.frame(buffer.unread()).map_err(Stop::Damaged)?;
-    let len = pcap::FRAME_HEADER + frame.len;
+    let len = header + frame.len;
     if !buffer.ensure(len)? {
         return Err(Stop::Cut(cut("a frame", buffer.unread().len(), len as u64)));
     }

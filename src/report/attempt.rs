@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::layout::{is_hostile, printable};
+use super::layout::printable;
 use super::time;
 use crate::attempt::{Attempt, Handshake, ResetBy};
+use crate::recording::is_hostile;
 
 /// `attempt` as one JSON object on one line, ended by a newline: what the line by hand is measured by.
 #[cfg(test)]
-pub(super) fn attempt_json(attempt: &Attempt) -> String {
+pub(super) fn by_serde(attempt: &Attempt) -> String {
     let text = serde_json::to_string(&AttemptView::of(attempt))
         .unwrap_or_else(|error| unreachable!("strings and numbers always serialise: {error}"));
     let mut line = disarmed(text);
@@ -157,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_line_is_the_contracts_object() {
-        assert_snapshot!(attempt_json(&samples::edge_reset().attempts[0]).trim_end(), @r#"{"client":"10.22.1.2","client_port":50022,"server":"198.19.0.4","server_port":22,"first_syn":1511784000.123456789,"isn":305419896,"syn":3,"syn_ack":0,"handshake":"reset","reset_after_handshake_by":null,"client_bytes":0,"server_bytes":0,"server_banner":null,"icmp":null,"outcome":"reset"}"#);
+        assert_snapshot!(by_serde(&samples::edge_reset().attempts[0]).trim_end(), @r#"{"client":"10.22.1.2","client_port":50022,"server":"198.19.0.4","server_port":22,"first_syn":1511784000.123456789,"isn":305419896,"syn":3,"syn_ack":0,"handshake":"reset","reset_after_handshake_by":null,"client_bytes":0,"server_bytes":0,"server_banner":null,"icmp":null,"outcome":"reset"}"#);
     }
 
     #[test]
@@ -181,7 +182,7 @@ mod tests {
     #[test]
     fn a_hostile_banner_stays_on_its_line() {
         let attempt = &samples::hostile().attempts[0];
-        for line in [attempt_json(attempt), attempt_row(attempt)] {
+        for line in [by_serde(attempt), attempt_row(attempt)] {
             assert!(!line.trim_end_matches('\n').contains(is_hostile), "{line:?}");
         }
     }

@@ -8,6 +8,13 @@ use super::attempt::disarmed;
 use crate::attempt::{Attempt, ResetBy};
 use crate::recording::Timestamp;
 
+/// `attempt` as one JSON object on one line, ended by a newline.
+pub fn attempt_json(attempt: &Attempt) -> String {
+    let mut line = String::new();
+    push_attempt_json(&mut line, attempt);
+    line
+}
+
 /// Adds `attempt` to `line`, as one JSON object on one line, ended by a newline.
 pub fn push_attempt_json(line: &mut String, attempt: &Attempt) {
     line.push_str("{\"client\":");
@@ -168,14 +175,14 @@ mod tests {
     use super::*;
     use crate::attempt::{Handshake, IcmpAnswer, Outcome};
     use crate::packet::SeqNumber;
-    use crate::report::attempt::attempt_json;
+    use crate::report::attempt::by_serde;
     use crate::report::samples;
 
     /// The line, once it is seen to be serde's.
     fn line(attempt: &Attempt) -> String {
         let mut line = String::new();
         push_attempt_json(&mut line, attempt);
-        assert_eq!(line, attempt_json(attempt));
+        assert_eq!(line, by_serde(attempt));
         line
     }
 

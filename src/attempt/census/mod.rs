@@ -166,11 +166,9 @@ impl Census {
     pub fn push(&mut self, at: Timestamp, packet: &Packet<'_>) {
         self.pass(at);
         match &packet.transport {
-            Transport::Tcp(tcp) => {
-                if self.sieve.wants(tcp.source_port, tcp.destination_port) {
-                    let flow = self.sieve.flow_of(packet, tcp);
-                    self.segment(at, &flow, &Seg::of(packet, tcp), self.find(&flow));
-                }
+            Transport::Tcp(tcp) if self.sieve.wants(tcp.source_port, tcp.destination_port) => {
+                let flow = self.sieve.flow_of(packet, tcp);
+                self.segment(at, &flow, &Seg::of(packet, tcp), self.find(&flow));
             }
             Transport::Icmp(Icmp::Error(error)) => self.icmp(packet, error),
             _ => {}

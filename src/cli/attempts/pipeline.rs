@@ -36,21 +36,21 @@ impl Outlet<'_> {
     }
 }
 
-/// Runs `fill`, which makes batches, and `track`, which takes them in that order: at once where there are two processors,
+/// Runs `read`, which makes batches, and `track`, which takes them in that order: at once where there are two processors,
 /// in turns where there is one. What comes out is the same.
 pub(super) fn run(
-    fill: impl FnOnce(&mut Outlet<'_>) -> Result<(), Stop>,
+    read: impl FnOnce(&mut Outlet<'_>) -> Result<(), Stop>,
     mut track: impl FnMut(&Batch) -> Result<(), Stop> + Send,
 ) -> Result<(), Stop> {
     // Counts the processors that this process may use.
     if thread::available_parallelism().map_or(1, usize::from) < 2 {
-        return fill(&mut Outlet::Here(&mut track));
+        return read(&mut Outlet::Here(&mut track));
     }
     thread::scope(|scope| {
-        let (full, filled) = mpsc::sync_channel::<Batch>(AHEAD);
+        let (full, coming) = mpsc::sync_channel::<Batch>(AHEAD);
         let (emptied, empty) = mpsc::channel();
         let tracking = scope.spawn(move || {
-            for mut batch in filled {
+            for mut batch in coming {
                 track(&batch)?;
                 batch.clear();
                 // Where reading has ended nobody needs it.
@@ -59,9 +59,9 @@ pub(super) fn run(
             Ok(())
         });
         let mut outlet = Outlet::There { full, empty };
-        let filled = fill(&mut outlet);
+        let read = read(&mut outlet);
         drop(outlet);
         let tracked = tracking.join().unwrap_or_else(|cause| panic::resume_unwind(cause));
-        tracked.and(filled)
+        tracked.and(read)
     })
 }

@@ -1,0 +1,72 @@
+//! Questions beyond the sweeps: one file each, and each asked only when what is known calls for it.
+
+mod confirm;
+
+use std::fmt::Debug;
+use std::net::SocketAddr;
+
+use super::asked::Flows;
+use super::budget::Budget;
+use super::known::Known;
+use super::{Action, Plan};
+use crate::attempt::{Attempt, Connection, Connections, Tracker};
+use crate::recording::Timestamp;
+
+/// One such question.
+pub(super) trait Inquiry: Debug + Send {
+    /// What to send or do next, if anything is due; asked about 45 times a second at most, between the sweeps' SYNs.
+    fn next(&mut self, view: &View<'_>, hand: &mut Hand<'_>, now: Timestamp) -> Option<Action>;
+
+    /// Until when, and for what, the trace must go on for its sake. What was sent is waited for anyway for about two
+    /// round trips.
+    fn awaits(&self, _view: &View<'_>, _now: Timestamp) -> Option<(Timestamp, &'static str)> {
+        None
+    }
+}
+
+/// All of them, those first that others build on.
+pub(super) fn all() -> Vec<Box<dyn Inquiry>> {
+    vec![Box::<confirm::Confirm>::default()]
+}
+
+/// What an inquiry may look at.
+#[derive(Clone, Copy, Debug)]
+#[expect(dead_code, reason = "each inquiry looks at what it needs")]
+pub(super) struct View<'a> {
+    pub(super) plan: &'a Plan,
+    /// The address and port traced.
+    pub(super) server: SocketAddr,
+    pub(super) started: Timestamp,
+    /// What the replies so far tell.
+    pub(super) known: &'a Known,
+    /// Every attempt on the wire so far.
+    pub(super) tracker: &'a Tracker,
+    /// Every kernel connection so far.
+    pub(super) connections: &'a Connections,
+    /// The kernel connection that is traced, and its attempt as the wire shows it.
+    pub(super) connection: Option<&'a Connection>,
+    pub(super) attempt: Option<&'a Attempt>,
+    /// Whether the port has been asked at every hop limit that matters.
+    pub(super) swept: bool,
+    /// Whether all that was sent had time to be answered.
+    pub(super) settled: bool,
+}
+
+/// What an inquiry asks with.
+#[derive(Debug)]
+pub(super) struct Hand<'a> {
+    pub(super) flows: &'a mut Flows,
+    pub(super) budget: &'a mut Budget,
+}
+
+impl Hand<'_> {
+    /// A SYN to `port` on a fresh flow, if the hop where it may run out can still afford an error.
+    pub(super) fn syn(&mut self, port: u16, hop_limit: u8, now: Timestamp) -> Option<Action> {
+        if !self.budget.may_spend(hop_limit, 1, now) {
+            return None;
+        }
+        self.budget.spend(hop_limit, now);
+        let flow = self.flows.fresh(port);
+        Some(Action::SendSyn(self.flows.syn(flow, hop_limit)))
+    }
+}
