@@ -342,6 +342,29 @@ mod one_attempt {
         let mut wire = Wire::default();
         wire.tcp(C, S, SYN, 1000, 0, b"").tcp(C, S, ACK, 1001, 5001, b"");
         assert_eq!(wire.says(), "1/0 unanswered 0/0 timeout", "nothing shows that the server answered");
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(C, S, ACK, 1001, 5001, b"SSH-2.0-y\r\n")
+            .tcp(S, C, ACK, 5001, 1012, b"");
+        assert_eq!(wire.says(), "1/0 completed 11/0 no-banner", "it acknowledged data");
+    }
+
+    #[test]
+    fn a_capture_of_the_clients_direction_alone() {
+        let mut wire = Wire::default();
+        wire.session();
+        wire.frames.retain(|(_, frame)| frame[12..16] == C.0.octets());
+        assert_eq!(wire.says(), "1/0 completed 11/0 completed");
+        wire.frames.truncate(2);
+        assert_eq!(wire.says(), "1/0 unanswered 0/0 timeout");
+        let mut silent = Wire::default();
+        silent.tcp(C, S, SYN, 1000, 0, b"").tcp(C, S, ACK, 1001, 5001, b"").tcp(C, S, ACK, 1001, 5012, b"");
+        assert_eq!(silent.says(), "1/0 completed 0/0 completed", "it received something");
+        silent.tcp(S, C, RST, 5012, 0, b"");
+        assert_eq!(silent.says(), "1/0 completed 0/0 reset-after-handshake");
+        let mut again = Wire::default();
+        again.tcp(C, S, SYN, 1000, 0, b"").tcp(C, S, ACK, 1001, 5001, b"").tcp(C, S, ACK, 1001, 5001, b"");
+        assert_eq!(again.says(), "1/0 unanswered 0/0 timeout");
     }
 
     #[test]

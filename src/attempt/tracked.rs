@@ -241,7 +241,19 @@ impl Tracked {
                 }
             }
             Some(_) => {}
-            None => self.early_ack = Some(tcp.ack),
+            None => {
+                // Of a server that the capture lacks, its client tells: only who is connected sends data, or
+                // acknowledges more than the SYN/ACK.
+                let more = tcp.payload_len > 0
+                    || tcp.flags.has(TcpFlags::FIN)
+                    || self
+                        .early_ack
+                        .is_some_and(|ack| (1..LARGEST_WINDOW).contains(&tcp.ack.distance_from(ack)));
+                self.early_ack = Some(tcp.ack);
+                if more && self.keep == Keep::Result && self.attempt.handshake == Handshake::Unanswered {
+                    self.attempt.handshake = Handshake::Completed;
+                }
+            }
         }
     }
 
@@ -275,9 +287,6 @@ impl Tracked {
             return;
         }
         if tcp.payload_len > 0 {
-            if self.keep == Keep::Result {
-                self.answered_with_data(tcp);
-            }
             self.server.push(tcp.seq, tcp.payload, tcp.payload_len);
             self.note(record, at, || What::Data {
                 from_client: false,
@@ -312,9 +321,9 @@ impl Tracked {
         self.attempt.handshake = if acknowledged { Handshake::Completed } else { Handshake::HalfOpen };
     }
 
-    /// Data that acknowledges the SYN comes from a server that took the connection, whatever the capture missed of
-    /// the handshake, and whoever sent a reset before.
-    fn answered_with_data(&mut self, tcp: &Tcp<'_>) {
+    /// What only a server sends that took the connection, whatever the capture missed of the handshake, and whoever
+    /// sent a reset before.
+    fn answered_as_connected(&mut self, tcp: &Tcp<'_>) {
         if self.server_isn.is_none() {
             self.server_isn = Some(tcp.seq.plus(u32::MAX));
             self.server.starts_at(tcp.seq);
@@ -330,6 +339,13 @@ impl Tracked {
 
     /// Takes the initial sequence number of a server that, at the same time, tries to connect to this client.
     pub(super) fn crossed_by(&mut self, isn: SeqNumber) {
+        // A FIN, or an acknowledgment of more than the SYN, is as good as data.
+        let connected = tcp.payload_len > 0
+            || tcp.flags.has(TcpFlags::FIN)
+            || tcp.ack.distance_from(self.attempt.isn.plus(1).plus(self.syn_data)) > 0;
+        if connected && self.keep == Keep::Result {
+            self.answered_as_connected(tcp);
+        }
         if self.server_isn.is_none() && self.attempt.handshake == Handshake::Unanswered {
             self.server_isn = Some(isn);
             self.server.starts_at(isn.plus(1));
@@ -444,7 +460,12 @@ impl Tracked {
     /// Takes a reset from the server's side, and says whether the client has to believe it.
     fn reset_by_server(&mut self, tcp: &Tcp<'_>) -> bool {
         let acceptable = if self.attempt.handshake == Handshake::Completed {
-            let behind = tcp.seq.distance_from(self.server.next());
+            let next = if self.server_isn.is_some() {
+                self.server.next()
+            } else {
+                self.early_ack.unwrap_or(tcp.seq)
+            };
+            let behind = tcp.seq.distance_from(next);
             (0..=UNSCALED_WINDOW).contains(&behind)
         } else {
             self.refuses(tcp)
@@ -539,7 +560,8 @@ impl Tracked {
                 Outcome::ResetAfterHandshake
             }
             _ if banner => Outcome::Open,
-            _ if self.server.unreadable() => Outcome::Completed,
+            // Nothing, or not all, of what the server said was captured.
+            _ if self.server_isn.is_none() || self.server.unreadable() => Outcome::Completed,
             Some(Ended::Fin { from_client: false }) => Outcome::Closed,
             _ if self.server.bytes() > 0 => Outcome::NotSsh,
             _ => Outcome::NoBanner,
