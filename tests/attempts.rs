@@ -367,6 +367,40 @@ mod one_attempt {
         assert_eq!(again.says(), "1/0 unanswered 0/0 timeout");
     }
 
+    /// On both sides of a router, or by two mirrors: every frame comes twice, the second time a hop further on.
+    #[test]
+    fn a_capture_that_holds_every_frame_twice() {
+        let mut wire = Wire::default();
+        wire.session();
+        let twice = |wire: &Wire, hops: u8, later: i64| {
+            let again = |(at, frame): &(i64, Vec<u8>)| {
+                let mut next = frame.clone();
+                next[8] -= hops;
+                [(*at, frame.clone()), (at + later, next)]
+            };
+            Wire { frames: wire.frames.iter().flat_map(again).collect(), now: 0 }
+        };
+        for hops in [0, 1] {
+            assert_eq!(twice(&wire, hops, MS / 2).says(), "1/1 completed 11/11 open");
+        }
+        let mut refused = Wire::default();
+        refused.tcp(C, S, SYN, 1000, 0, b"").wait(SECOND).tcp(C, S, SYN, 1000, 0, b"");
+        refused.tcp(S, C, RST | ACK, 0, 1001, b"");
+        assert_eq!(twice(&refused, 1, MS / 2).says(), "2/0 reset 0/0 reset");
+        assert_eq!(twice(&refused, 1, 300 * MS).says(), "4/0 reset 0/0 reset", "so late, it was sent again");
+        let mut answered = Wire::default();
+        answered.tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, SYN | ACK, 5000, 1001, b"").wait(SECOND);
+        // The server's timer, and the client's.
+        answered.tcp(S, C, SYN | ACK, 5000, 1001, b"").tcp(C, S, SYN, 1000, 0, b"");
+        answered.tcp(S, C, SYN | ACK, 5000, 1001, b"").tcp(S, C, SYN | ACK, 5000, 1001, b"");
+        assert_eq!(answered.says(), "2/4 half-open 0/0 half-open");
+        let mut tracer = Wire::default();
+        for hop in 1..4 {
+            tracer.tcp(C, S, SYN, 1000, 0, b"").frames.last_mut().unwrap().1[8] = hop;
+        }
+        assert_eq!(tracer.says(), "3/0 unanswered 0/0 timeout");
+    }
+
     #[test]
     fn more_bytes_than_sequence_numbers() {
         let mut wire = Wire::default();
@@ -460,6 +494,7 @@ mod several_attempts {
             .tcp(S, C, ACK, 5013, 1013, b"")
             .tcp(C, S, RST, 1013, 0, b"")
             .tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\n")
+            .wait(SECOND)
             .tcp(C, S, SYN, 90_000_000, 0, b"")
             .tcp(S, C, SYN | ACK, 70_000_000, 90_000_001, b"")
             .tcp(C, S, ACK, 90_000_001, 70_000_001, b"abc");
@@ -504,6 +539,7 @@ mod several_attempts {
             .tcp(C, S, SYN, 3_000_000_000, 0, b"")
             .tcp(S, C, RST | ACK, 0, 1001, b"")
             .tcp(S, C, SYN | ACK, 5000, 3_000_000_001, b"")
+            .wait(SECOND)
             .tcp(C, S, SYN, 1000, 0, b"");
         assert_eq!(all(&wire), ["2/0 reset 0/0 reset", "1/1 half-open 0/0 half-open"]);
     }
