@@ -6,7 +6,9 @@ use super::stream::Stream;
 use super::{
     About, Attempt, Entry, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, ResetBy, Segment, What,
 };
-use crate::packet::{IcmpError, IcmpErrorKind, Ip, Packet, Quoted, QuotedTcp, SeqNumber, Tcp, TcpFlags};
+use crate::packet::{
+    HopLimit, IcmpError, IcmpErrorKind, Ip, Packet, Quoted, QuotedTcp, SeqNumber, Tcp, TcpFlags,
+};
 use crate::recording::{RecordNumber, Timestamp};
 
 /// Timeline entries kept of one attempt, at most.
@@ -28,6 +30,10 @@ const LARGEST_WINDOW: i32 = 1 << 30;
 /// How far off a segment may lie before the handshake is done: what a first flight may hold.
 const FIRST_FLIGHT: i32 = 1 << 18;
 
+/// How soon, in nanoseconds, a SYN or SYN/ACK comes again where a packet is captured twice, as on both sides of a router.
+/// No stack sends a SYN again so soon.
+const TWICE: i64 = 10_000_000;
+
 /// An attempt with what is needed to go on with it.
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -39,6 +45,8 @@ pub(super) struct Tracked {
     client_next: SeqNumber,
     /// An acknowledgment that the client sent, and that came before the SYN/ACK in the capture.
     early_ack: Option<SeqNumber>,
+    /// The SYN or SYN/ACK seen last.
+    sighted: Option<Sighting>,
     ended: Option<Ended>,
     /// SYN/ACKs seen when a reset refused the attempt: only a later one can still be accepted.
     refused_after: u32,
@@ -50,6 +58,32 @@ pub(super) struct Tracked {
     keep: Keep,
     probe: bool,
     server: Stream,
+}
+
+/// What tells a SYN or a SYN/ACK from another of the same attempt.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    at: Timestamp,
+    syn_ack: bool,
+    hop_limit: HopLimit,
+    identification: Option<u32>,
+    timestamp: Option<u32>,
+    /// A SYN of the attempt was captured twice.
+    doubled: bool,
+}
+
+impl Sighting {
+    /// Whether this is the packet of `last`, captured once more, as it was or some hops on.
+    fn repeats(&self, last: &Self) -> bool {
+        // A server answers a SYN that comes again just as its own timer runs out, with two SYN/ACKs that are alike. A
+        // tracer's SYNs may be alike but for hop limits that rise.
+        let as_it_was = !self.syn_ack || last.doubled || self.identification.is_some_and(|id| id != 0);
+        self.syn_ack == last.syn_ack
+            && (0..TWICE).contains(&self.at.since(last.at))
+            && self.identification == last.identification
+            && self.timestamp == last.timestamp
+            && (self.hop_limit < last.hop_limit || as_it_was && self.hop_limit == last.hop_limit)
+    }
 }
 
 /// What ended an established connection first.
@@ -124,6 +158,7 @@ impl Tracked {
             server_isn: None,
             client_next: isn.plus(1),
             early_ack: None,
+            sighted: None,
             ended: None,
             refused_after: 0,
             fin: Sides::default(),
@@ -149,11 +184,30 @@ impl Tracked {
             self.attempt.first_syn = at;
             self.syn_source_mac = packet.link.source;
         }
-        self.attempt.syn += 1;
+        self.attempt.syn += u32::from(!self.seen_before(at, packet, tcp));
         self.probe |= packet.ip.hop_limit.0 <= PROBE_HOP_LIMIT;
         self.syn_data = self.syn_data.max(tcp.payload_len);
         self.client_sent(self.attempt.isn.plus(1).plus(tcp.payload_len));
         self.note(record, at, || What::Syn(Segment::of(&packet.ip, tcp)));
+    }
+
+    /// Whether a SYN or SYN/ACK is the last one, captured once more.
+    fn seen_before(&mut self, at: Timestamp, packet: &Packet<'_>, tcp: &Tcp<'_>) -> bool {
+        if self.keep == Keep::Timeline {
+            return false;
+        }
+        let mut sighting = Sighting {
+            at,
+            syn_ack: tcp.flags.is_syn_ack(),
+            hop_limit: packet.ip.hop_limit,
+            identification: packet.ip.identification,
+            timestamp: tcp.options.timestamps().map(|(value, _)| value),
+            doubled: false,
+        };
+        let repeats = self.sighted.is_some_and(|last| sighting.repeats(&last));
+        sighting.doubled = self.sighted.is_some_and(|last| last.doubled) || repeats && !sighting.syn_ack;
+        self.sighted = Some(sighting);
+        repeats
     }
 
     /// Counts data of the client that ends before `end`.
@@ -241,7 +295,19 @@ impl Tracked {
                 }
             }
             Some(_) => {}
-            None => self.early_ack = Some(tcp.ack),
+            None => {
+                // Of a server that the capture lacks, its client tells: only who is connected sends data, or
+                // acknowledges more than the SYN/ACK.
+                let more = tcp.payload_len > 0
+                    || tcp.flags.has(TcpFlags::FIN)
+                    || self
+                        .early_ack
+                        .is_some_and(|ack| (1..LARGEST_WINDOW).contains(&tcp.ack.distance_from(ack)));
+                self.early_ack = Some(tcp.ack);
+                if more && self.keep == Keep::Result && self.attempt.handshake == Handshake::Unanswered {
+                    self.attempt.handshake = Handshake::Completed;
+                }
+            }
         }
     }
 
@@ -269,15 +335,21 @@ impl Tracked {
         }
         if tcp.flags.is_syn_ack() {
             if self.acknowledges_syn(tcp.ack) {
-                self.syn_ack(tcp);
+                if !self.seen_before(at, packet, tcp) {
+                    self.syn_ack(tcp);
+                }
                 self.note(record, at, || What::SynAck(segment()));
             }
             return;
         }
+        // A FIN, or an acknowledgment of more than the SYN, is as good as data.
+        let connected = tcp.payload_len > 0
+            || tcp.flags.has(TcpFlags::FIN)
+            || tcp.ack.distance_from(self.attempt.isn.plus(1).plus(self.syn_data)) > 0;
+        if connected && self.keep == Keep::Result {
+            self.answered_as_connected(tcp);
+        }
         if tcp.payload_len > 0 {
-            if self.keep == Keep::Result {
-                self.answered_with_data(tcp);
-            }
             self.server.push(tcp.seq, tcp.payload, tcp.payload_len);
             self.note(record, at, || What::Data {
                 from_client: false,
@@ -312,9 +384,9 @@ impl Tracked {
         self.attempt.handshake = if acknowledged { Handshake::Completed } else { Handshake::HalfOpen };
     }
 
-    /// Data that acknowledges the SYN comes from a server that took the connection, whatever the capture missed of
-    /// the handshake, and whoever sent a reset before.
-    fn answered_with_data(&mut self, tcp: &Tcp<'_>) {
+    /// What only a server sends that took the connection, whatever the capture missed of the handshake, and whoever
+    /// sent a reset before.
+    fn answered_as_connected(&mut self, tcp: &Tcp<'_>) {
         if self.server_isn.is_none() {
             self.server_isn = Some(tcp.seq.plus(u32::MAX));
             self.server.starts_at(tcp.seq);
@@ -444,7 +516,12 @@ impl Tracked {
     /// Takes a reset from the server's side, and says whether the client has to believe it.
     fn reset_by_server(&mut self, tcp: &Tcp<'_>) -> bool {
         let acceptable = if self.attempt.handshake == Handshake::Completed {
-            let behind = tcp.seq.distance_from(self.server.next());
+            let next = if self.server_isn.is_some() {
+                self.server.next()
+            } else {
+                self.early_ack.unwrap_or(tcp.seq)
+            };
+            let behind = tcp.seq.distance_from(next);
             (0..=UNSCALED_WINDOW).contains(&behind)
         } else {
             self.refuses(tcp)
@@ -539,7 +616,8 @@ impl Tracked {
                 Outcome::ResetAfterHandshake
             }
             _ if banner => Outcome::Open,
-            _ if self.server.unreadable() => Outcome::Completed,
+            // Nothing, or not all, of what the server said was captured.
+            _ if self.server_isn.is_none() || self.server.unreadable() => Outcome::Completed,
             Some(Ended::Fin { from_client: false }) => Outcome::Closed,
             _ if self.server.bytes() > 0 => Outcome::NotSsh,
             _ => Outcome::NoBanner,
