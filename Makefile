@@ -18,7 +18,7 @@ test:
 	@scripts/test
 
 setup:
-	@scripts/setup --lab
+	@scripts/setup --tests
 
 fuzz:
 	@scripts/fuzz

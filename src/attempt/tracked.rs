@@ -6,7 +6,7 @@ use super::About;
 use super::seg::Seg;
 use super::stream::Stream;
 use super::{Attempt, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, ResetBy};
-use crate::packet::{IcmpErrorKind, SeqNumber, TcpFlags};
+use crate::packet::{HopLimit, IcmpErrorKind, SeqNumber, TcpFlags};
 use crate::recording::Timestamp;
 
 /// The largest unscaled window: how far beyond the next expected byte a reset may lie and still be believed, and
@@ -18,6 +18,10 @@ const LARGEST_WINDOW: i32 = 1 << 30;
 
 /// How far off a segment may lie before the handshake is done: what a first flight may hold.
 const FIRST_FLIGHT: i32 = 1 << 18;
+
+/// How soon, in nanoseconds, a SYN or SYN/ACK comes again where a packet is captured twice, as on both sides of a router.
+/// No stack sends a SYN again so soon.
+const TWICE: i64 = 10_000_000;
 
 /// An attempt, as far as it is needed to go on with it. There may be a million of these: what follows from other fields
 /// is not kept.
@@ -36,6 +40,8 @@ pub(super) struct Tracked {
     server_isn: Option<SeqNumber>,
     /// An acknowledgment that the client sent, and that came before the SYN/ACK in the capture.
     early_ack: Option<SeqNumber>,
+    /// The SYN or SYN/ACK seen last.
+    sighted: Option<Sighting>,
     ended: Option<Ended>,
     /// SYN/ACKs seen when a reset refused the attempt: only a later one can still be accepted.
     refused_after: u32,
@@ -46,6 +52,32 @@ pub(super) struct Tracked {
     keep: Keep,
     probe: bool,
     server: Stream,
+}
+
+/// What tells a SYN or a SYN/ACK from another of the same attempt.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    at: Timestamp,
+    syn_ack: bool,
+    hop_limit: HopLimit,
+    identification: Option<u32>,
+    timestamp: Option<u32>,
+    /// A SYN of the attempt was captured twice.
+    doubled: bool,
+}
+
+impl Sighting {
+    /// Whether this is the packet of `last`, captured once more, as it was or some hops on.
+    fn repeats(&self, last: &Self) -> bool {
+        // A server answers a SYN that comes again just as its own timer runs out, with two SYN/ACKs that are alike. A
+        // tracer's SYNs may be alike but for hop limits that rise.
+        let as_it_was = !self.syn_ack || last.doubled || self.identification.is_some_and(|id| id != 0);
+        self.syn_ack == last.syn_ack
+            && (0..TWICE).contains(&self.at.since(last.at))
+            && self.identification == last.identification
+            && self.timestamp == last.timestamp
+            && (self.hop_limit < last.hop_limit || as_it_was && self.hop_limit == last.hop_limit)
+    }
 }
 
 /// What ended an established connection first.
@@ -86,6 +118,7 @@ impl Tracked {
             syn_data: 0,
             server_isn: None,
             early_ack: None,
+            sighted: None,
             ended: None,
             refused_after: 0,
             fin: Sides::default(),
@@ -138,10 +171,29 @@ impl Tracked {
         if self.syn == 0 {
             self.first_syn = at;
         }
-        self.syn += 1;
+        self.syn += u32::from(!self.seen_before(at, seg));
         self.probe |= seg.hop_limit.0 <= PROBE_HOP_LIMIT;
         self.syn_data = self.syn_data.max(seg.len);
         self.client_sent(self.isn.plus(1).plus(seg.len));
+    }
+
+    /// Whether a SYN or SYN/ACK is the last one, captured once more.
+    fn seen_before(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
+        if self.keep == Keep::Timeline {
+            return false;
+        }
+        let mut sighting = Sighting {
+            at,
+            syn_ack: seg.flags.is_syn_ack(),
+            hop_limit: seg.hop_limit,
+            identification: seg.identification,
+            timestamp: seg.timestamp,
+            doubled: false,
+        };
+        let repeats = self.sighted.is_some_and(|last| sighting.repeats(&last));
+        sighting.doubled = self.sighted.is_some_and(|last| last.doubled) || repeats && !sighting.syn_ack;
+        self.sighted = Some(sighting);
+        repeats
     }
 
     /// The sequence number that the client's next byte will have.
@@ -206,27 +258,43 @@ impl Tracked {
                 }
             }
             Some(_) => {}
-            None => self.early_ack = Some(seg.ack),
+            None => {
+                // Of a server that the capture lacks, its client tells: only who is connected sends data, or
+                // acknowledges more than the SYN/ACK.
+                let more = seg.len > 0
+                    || seg.flags.has(TcpFlags::FIN)
+                    || self
+                        .early_ack
+                        .is_some_and(|ack| (1..LARGEST_WINDOW).contains(&seg.ack.distance_from(ack)));
+                self.early_ack = Some(seg.ack);
+                if more && self.keep == Keep::Result && self.handshake == Handshake::Unanswered {
+                    self.handshake = Handshake::Completed;
+                }
+            }
         }
     }
 
     /// Takes a segment of the server's side, and says whether a client that follows RFC 9293 would have to believe it,
     /// where it is a reset or a SYN/ACK.
-    pub(super) fn by_server(&mut self, seg: &Seg<'_>) -> bool {
+    pub(super) fn by_server(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
         if seg.flags.has(TcpFlags::RST) {
             return self.reset_by_server(seg);
         }
         if seg.flags.is_syn_ack() {
             let acceptable = self.acknowledges_syn(seg.ack);
-            if acceptable {
+            if acceptable && !self.seen_before(at, seg) {
                 self.syn_ack(seg);
             }
             return acceptable;
         }
+        // A FIN, or an acknowledgment of more than the SYN, is as good as data.
+        let connected = seg.len > 0
+            || seg.flags.has(TcpFlags::FIN)
+            || seg.ack.distance_from(self.isn.plus(1).plus(self.syn_data)) > 0;
+        if connected && self.keep == Keep::Result {
+            self.answered_as_connected(seg);
+        }
         if seg.len > 0 {
-            if self.keep == Keep::Result {
-                self.answered_with_data(seg);
-            }
             self.server.push(seg.seq, seg.data, seg.len);
         }
         if seg.flags.has(TcpFlags::FIN) {
@@ -256,9 +324,9 @@ impl Tracked {
         self.handshake = if acknowledged { Handshake::Completed } else { Handshake::HalfOpen };
     }
 
-    /// Data that acknowledges the SYN comes from a server that took the connection, whatever the capture missed of
-    /// the handshake, and whoever sent a reset before.
-    fn answered_with_data(&mut self, seg: &Seg<'_>) {
+    /// What only a server sends that took the connection, whatever the capture missed of the handshake, and whoever
+    /// sent a reset before.
+    fn answered_as_connected(&mut self, seg: &Seg<'_>) {
         if self.server_isn.is_none() {
             self.server_isn = Some(seg.seq.plus(u32::MAX));
             self.server.starts_at(seg.seq);
@@ -384,7 +452,12 @@ impl Tracked {
     /// Takes a reset from the server's side, and says whether the client has to believe it.
     fn reset_by_server(&mut self, seg: &Seg<'_>) -> bool {
         let acceptable = if self.handshake == Handshake::Completed {
-            let behind = seg.seq.distance_from(self.server.next());
+            let next = if self.server_isn.is_some() {
+                self.server.next()
+            } else {
+                self.early_ack.unwrap_or(seg.seq)
+            };
+            let behind = seg.seq.distance_from(next);
             (0..=UNSCALED_WINDOW).contains(&behind)
         } else {
             self.refuses(seg)
@@ -455,7 +528,8 @@ impl Tracked {
                 Outcome::ResetAfterHandshake
             }
             _ if banner => Outcome::Open,
-            _ if self.server.unreadable() => Outcome::Completed,
+            // Nothing, or not all, of what the server said was captured.
+            _ if self.server_isn.is_none() || self.server.unreadable() => Outcome::Completed,
             Some(Ended::Fin { from_client: false }) => Outcome::Closed,
             _ if self.server.bytes() > 0 => Outcome::NotSsh,
             _ => Outcome::NoBanner,

@@ -66,7 +66,7 @@ impl Followed {
 
     fn by_server(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
-        let acceptable = self.tracked.by_server(&Seg::of(cited.packet, cited.tcp));
+        let acceptable = self.tracked.by_server(cited.at, &Seg::of(cited.packet, cited.tcp));
         self.notes.by_server(&mut self.attempt.timeline, cited, acceptable);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before

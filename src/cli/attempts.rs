@@ -1,5 +1,7 @@
 //! `whichhop attempts`: captures in, every TCP connection attempt in them out.
 
+mod filter;
+mod meter;
 mod pipeline;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,6 +15,8 @@ use whichhop::packet::Undecoded;
 use whichhop::recording::{Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
 
+use filter::Filter;
+use meter::Meter;
 use pipeline::Outlet;
 
 use super::args::{Attempts, Input, ports};
@@ -24,41 +28,62 @@ const HELD_BACK: usize = 1 << 16;
 /// Bytes of a batch: so few that it is tracked before it has left the processor's caches.
 const BATCH: usize = 1 << 16;
 
+/// Records of a batch, where most of them do not matter and take no room in it.
+const BATCH_RECORDS: u64 = 1 << 16;
+
 pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
-    let mut files = Files::open(&args.files)?;
+    let filter = Filter::new(&args.only);
+    let meter = if args.prints_as_it_reads() && io::stdout().is_terminal() {
+        Meter::hidden()
+    } else {
+        Meter::over(&args.files)
+    };
+    let mut files = Files::open(&args.files, &meter)?;
     confine_reader(files.yet_to_open())?;
     let limits =
         Limits { settle: args.settle, unanswered: args.unanswered, idle: args.idle, ..Limits::default() };
     let mut census = Census::new(ports(&args.ports), limits);
     let mut output = Output::new(args);
+    let mut patience = Patience::default();
     let mut undecoded: BTreeMap<Undecoded, u64> = BTreeMap::new();
     let (sieve, watched) = (census.sieve(), output.watched);
     let read = pipeline::run(
         |outlet| {
             let batch = Batch::default();
-            files.each(&mut Feed { sieve, batch, watched, undecoded: &mut undecoded, outlet })
+            let undecoded = &mut undecoded;
+            files.each(&mut Feed { sieve, filter: &filter, batch, watched, undecoded, outlet })
         },
         |batch| {
             census.take(batch);
-            output.take(&mut census).map_err(Stop::Write)
+            output.take(&mut census, &filter).map_err(Stop::Write)?;
+            if patience.ends(batch, &filter, &census) { Err(Stop::Enough) } else { Ok(()) }
         },
     );
+    meter.clear();
     // What was read before an error is worth telling.
     census.end();
     let (written, unread) = match read {
         Err(Stop::Write(error)) => (Err(error), Ok(())),
-        Err(Stop::Read(error)) => (output.rest(&mut census), Err(error)),
-        Ok(()) | Err(Stop::Enough) => (output.rest(&mut census), Ok(())),
+        Err(Stop::Read(error)) => (output.rest(&mut census, &filter), Err(error)),
+        Ok(()) | Err(Stop::Enough) => (output.rest(&mut census, &filter), Ok(())),
     };
     match written {
         // A reader that stops reading early, such as `head`, has got what it wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Status::Reachable),
         result => result.context("cannot write to standard output")?,
     }
+    for remark in &files.remarks {
+        complain(remark);
+    }
     unread?;
     tell(&census, &undecoded);
     if output.count == 0 && !args.json {
-        complain(&format!("no attempt to connect to {} in it (no SYN)", wanted(args)));
+        let wanted = wanted(args);
+        complain(&if args.only.is_all() {
+            format!("no attempt to connect to {wanted} in it (no SYN)")
+        } else {
+            format!("no attempt to connect to {wanted} in it that the filters let through")
+        });
     }
     Ok(Status::Reachable)
 }
@@ -93,6 +118,7 @@ fn wanted(args: &Attempts) -> String {
 /// Makes batches of records.
 struct Feed<'a, 'b> {
     sieve: Sieve,
+    filter: &'a Filter<'a>,
     batch: Batch,
     watched: bool,
     undecoded: &'a mut BTreeMap<Undecoded, u64>,
@@ -101,10 +127,12 @@ struct Feed<'a, 'b> {
 
 impl Feed<'_, '_> {
     fn take(&mut self, record: &Record<'_>) -> Result<(), Stop> {
-        if let Err(reason) = self.sieve.take(record, &mut self.batch) {
+        let concerns = |source, destination| self.filter.may_concern(source, destination);
+        if let Err(reason) = self.sieve.take(record, concerns, &mut self.batch) {
             *self.undecoded.entry(reason).or_default() += 1;
         }
-        if self.batch.size() >= BATCH { self.pass_on() } else { Ok(()) }
+        let full = self.batch.size() >= BATCH || self.batch.records() >= BATCH_RECORDS;
+        if full { self.pass_on() } else { Ok(()) }
     }
 
     fn pass_on(&mut self) -> Result<(), Stop> {
@@ -132,7 +160,10 @@ enum Form {
         json: bool,
         attempts: Vec<Attempt>,
     },
-    Summary(Box<Summary>),
+    Summary {
+        json: bool,
+        summary: Box<Summary>,
+    },
 }
 
 impl Output {
@@ -140,7 +171,7 @@ impl Output {
         let stdout = io::stdout();
         let watched = stdout.is_terminal() || args.files.contains(&Input::Stdin);
         let form = match (args.summary, args.sort) {
-            (true, _) => Form::Summary(Box::default()),
+            (true, _) => Form::Summary { json: args.json, summary: Box::default() },
             (_, true) => Form::Sorted { json: args.json, attempts: Vec::new() },
             _ => Form::Lines { json: args.json },
         };
@@ -149,13 +180,16 @@ impl Output {
     }
 
     /// Takes what is decided.
-    fn take(&mut self, census: &mut Census) -> io::Result<()> {
+    fn take(&mut self, census: &mut Census, filter: &Filter<'_>) -> io::Result<()> {
         let before = self.count;
         while let Some(attempt) = census.next_decided() {
+            if !filter.wants(&attempt) {
+                continue;
+            }
             match &mut self.form {
                 Form::Lines { json } => write(&mut self.out, &mut self.row, &attempt, *json, self.count)?,
                 Form::Sorted { attempts, .. } => attempts.push(attempt),
-                Form::Summary(summary) => summary.count(&attempt),
+                Form::Summary { summary, .. } => summary.count(&attempt),
             }
             self.count += 1;
         }
@@ -163,8 +197,8 @@ impl Output {
     }
 
     /// Takes what is left.
-    fn rest(&mut self, census: &mut Census) -> io::Result<()> {
-        self.take(census)?;
+    fn rest(&mut self, census: &mut Census, filter: &Filter<'_>) -> io::Result<()> {
+        self.take(census, filter)?;
         match &mut self.form {
             Form::Lines { .. } => {}
             Form::Sorted { json, attempts } => {
@@ -174,7 +208,8 @@ impl Output {
                     write(&mut self.out, &mut self.row, attempt, *json, index as u64)?;
                 }
             }
-            Form::Summary(summary) => self.out.write_all(summary.text().as_bytes())?,
+            Form::Summary { json: true, summary } => self.out.write_all(summary.json().as_bytes())?,
+            Form::Summary { json: false, summary } => self.out.write_all(summary.text().as_bytes())?,
         }
         self.out.flush()
     }
@@ -204,12 +239,41 @@ fn write(
 enum Stop {
     Read(anyhow::Error),
     Write(io::Error),
-    /// Nobody takes more.
+    /// Nothing is left to be found.
     Enough,
 }
 
+/// Finds out when reading on is of no use.
+#[derive(Default)]
+struct Patience {
+    /// Records in a row after the time of all that is wanted.
+    late: u64,
+}
+
+impl Patience {
+    /// Records between two looks at the table; fewer of them in a row may be the work of a clock that jumps.
+    const BETWEEN: u64 = 1 << 16;
+
+    /// Whether all that is wanted is decided, now that `batch` is tracked.
+    fn ends(&mut self, batch: &Batch, filter: &Filter<'_>, census: &Census) -> bool {
+        if filter.last_start().is_none_or(|last| batch.latest().is_none_or(|at| at <= last)) {
+            self.late = 0;
+            return false;
+        }
+        self.late += batch.records();
+        if self.late < Self::BETWEEN {
+            return false;
+        }
+        self.late = 0;
+        !census.follows(|attempt| filter.wants(attempt))
+    }
+}
+
 /// Captures as one, in order of time.
-struct Files {
+struct Files<'a> {
+    meter: &'a Meter,
+    /// What those that are read through lack, in words.
+    remarks: Vec<String>,
     /// Those being read.
     open: Vec<Source>,
     /// Those whose first record is still to come, the next first.
@@ -230,23 +294,23 @@ struct Waiting {
     file: Input,
 }
 
-impl Files {
+impl<'a> Files<'a> {
     /// Looks into each capture; fails if one is none.
-    fn open(inputs: &[Input]) -> anyhow::Result<Self> {
-        let mut files = Self { open: Vec::new(), waiting: VecDeque::new() };
+    fn open(inputs: &[Input], meter: &'a Meter) -> anyhow::Result<Self> {
+        let mut files = Self { meter, remarks: Vec::new(), open: Vec::new(), waiting: VecDeque::new() };
         if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
             bail!("standard input can be read only once");
         }
         let alone = inputs.len() == 1;
         for (index, input) in inputs.iter().enumerate() {
-            let (mut source, regular) = Source::open(input, index)?;
-            if alone || !regular {
-                files.open.push(source);
+            if alone || !input::is_regular(input) {
+                files.open.push(Source::open(input, index, meter)?);
                 continue;
             }
+            let mut source = Source::open(input, index, &Meter::hidden())?;
             match source.peek()? {
                 Some(first) => files.waiting.push_back(Waiting { first, index, file: input.clone() }),
-                None => source.tell_truncation(),
+                None => files.remarks.extend(source.remarks()),
             }
         }
         files.waiting.make_contiguous().sort_by_key(|waiting| (waiting.first, waiting.index));
@@ -275,9 +339,7 @@ impl Files {
                 return feed.pass_on();
             };
             if at.is_none() {
-                for source in self.open.drain(..) {
-                    source.tell_truncation();
-                }
+                self.remarks.extend(self.open.drain(..).flat_map(|source| source.remarks()));
                 if self.waiting.is_empty() {
                     return feed.pass_on();
                 }
@@ -301,8 +363,7 @@ impl Files {
             if !due {
                 break;
             }
-            let (source, _) = Source::open(&waiting.file, waiting.index)?;
-            self.open.push(source);
+            self.open.push(Source::open(&waiting.file, waiting.index, self.meter)?);
             self.waiting.pop_front();
         }
         Ok(())
@@ -310,18 +371,14 @@ impl Files {
 }
 
 impl Source {
-    /// Starts to read a capture, and says whether it is a file that can be read anew.
-    fn open(input: &Input, index: usize) -> anyhow::Result<(Self, bool)> {
-        let (name, regular, bytes): (_, _, Box<dyn Read>) = match input {
-            Input::Stdin => (input::STDIN.to_owned(), false, Box::new(input::stdin()?)),
-            Input::File(path) => {
-                let file = input::open(path)?;
-                let regular = file.metadata().is_ok_and(|m| m.is_file());
-                (path.display().to_string(), regular, Box::new(file))
-            }
+    /// Starts to read a capture, compressed or not; `meter` counts what is read.
+    fn open(input: &Input, index: usize, meter: &Meter) -> anyhow::Result<Self> {
+        let (name, bytes) = match input {
+            Input::Stdin => (input::STDIN.to_owned(), input::plain(meter.count(input::stdin()?))),
+            Input::File(path) => (path.display().to_string(), input::plain(meter.count(input::open(path)?))),
         };
-        let reader = Reader::new(bytes).with_context(|| name.clone())?;
-        Ok((Self { reader, name, index }, regular))
+        let reader = bytes.map_err(Into::into).and_then(Reader::new).with_context(|| name.clone())?;
+        Ok(Self { reader, name, index })
     }
 
     fn peek(&mut self) -> anyhow::Result<Option<Timestamp>> {
@@ -355,17 +412,14 @@ impl Source {
         }
     }
 
-    /// Says so where the capture lost packets or breaks off.
-    fn tell_truncation(&self) {
-        let lost = self.reader.lost();
-        if lost > 0 {
-            complain(&format!(
-                "{}: the capture says that it lost {lost} packets: answers may be among them",
-                self.name
-            ));
-        }
-        if let Some(truncation) = self.reader.truncation() {
-            complain(&format!("{}: {truncation}; what comes before was used", self.name));
-        }
+    /// What the capture lacks, in words: packets that it lost, and whatever came after where it breaks off.
+    fn remarks(&self) -> Vec<String> {
+        let (name, lost) = (&self.name, self.reader.lost());
+        let lost = (lost > 0).then(|| {
+            format!("{name}: the capture says that it lost {lost} packets: answers may be among them")
+        });
+        let truncation = self.reader.truncation();
+        let truncation = truncation.map(|it| format!("{name}: {it}; what comes before was used"));
+        lost.into_iter().chain(truncation).collect()
     }
 }

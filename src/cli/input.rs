@@ -1,10 +1,16 @@
 //! Where captures are read from.
 
+mod compressed;
+
 use std::fs::File;
 use std::io::{self, IsTerminal, StdinLock};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+
+pub(super) use compressed::plain;
+
+use super::args::Input;
 
 /// What standard input is called in messages.
 pub(super) const STDIN: &str = "standard input";
@@ -16,6 +22,14 @@ pub(super) fn stdin() -> anyhow::Result<StdinLock<'static>> {
         bail!("{STDIN}: standard input is a terminal: pipe a capture into it, or name a file");
     }
     Ok(stdin)
+}
+
+/// Whether an input is a file that can be read anew.
+pub(super) fn is_regular(input: &Input) -> bool {
+    match input {
+        Input::Stdin => false,
+        Input::File(path) => path.metadata().is_ok_and(|about| about.is_file()),
+    }
 }
 
 /// Opens a file that may hold a capture.

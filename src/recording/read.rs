@@ -26,7 +26,7 @@ pub enum ReadError {
         start: String,
     },
     /// Compressed, perhaps a capture.
-    #[error("not a capture: it is {format}-compressed: decompress it first")]
+    #[error("not a capture: it is {format}-compressed: decompress it first, with `{format} -dc`")]
     Compressed {
         /// The name of the compression.
         format: &'static str,
@@ -63,6 +63,9 @@ impl fmt::Display for Truncation {
 ///
 /// Any source will do, seekable or not. Memory is bounded: 128 KiB of buffer, more (up to 16 MiB) only for a
 /// block that is longer. The frames handed out are borrowed from that buffer.
+///
+/// A source that fails with [`io::ErrorKind::InvalidData`], as decompression does where its input is damaged, ends
+/// there: the capture breaks off.
 ///
 /// A record without a time of its own (simple packet blocks, custom blocks) has the time of the one before it.
 pub struct Reader<R> {
@@ -255,6 +258,8 @@ impl<R: Read> Reader<R> {
     fn stop(&mut self, stop: Stop) -> Result<(), ReadError> {
         let offset = self.whole;
         let (what, damaged) = match stop {
+            // It was compressed, and its data break off.
+            Stop::Io(error) if error.kind() == io::ErrorKind::InvalidData => (error.to_string(), false),
             // The source may be asked again.
             Stop::Io(error) => return Err(error.into()),
             Stop::End => {

@@ -386,7 +386,9 @@ fn what_is_no_capture_is_told_apart() {
         (b"\xfd7zXZ\0\0", "xz"),
         (b"BZh9", "bzip2"),
     ] {
-        assert_eq!(error(start), format!("not a capture: it is {name}-compressed: decompress it first"));
+        let expected =
+            format!("not a capture: it is {name}-compressed: decompress it first, with `{name} -dc`");
+        assert_eq!(error(start), expected);
     }
     let pcap = LITTLE.pcap(0xa1b2_c3d4, 1, &[]);
     assert_eq!(

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use whichhop::attempt::{Census, Limits, Ports, ssh_line};
 use whichhop::diagnose::{Diagnosis, Question};
-use whichhop::packet::{Icmp, IcmpError, LinkType, Packet, Transport, decode};
+use whichhop::packet::{Icmp, IcmpError, LinkType, Packet, QuotedTransport, Transport, decode};
 use whichhop::recording::{
     Body, Direction, Event, Reader, Record, Timestamp, Writer, escape_bytes, unescape_bytes,
 };
@@ -107,12 +107,15 @@ pub fn quote(data: &[u8]) {
         return;
     };
     any_quote(&frame, &error);
-    // What is quoted is a packet like any other, but for its lengths.
+    // A quoted segment reads as it would have on its way, if it is quoted so far.
     if let Some(quoted) = error.quoted
+        && let QuotedTransport::Tcp(header) = quoted.transport
         && let Ok(packet) = decode(LinkType::RAW, quoted.bytes)
-        && packet.link == whichhop::packet::Link::default()
     {
-        assert_eq!(quoted.source.is_ipv4(), packet.ip.source.is_ipv4());
+        assert_eq!((quoted.source, quoted.destination), (packet.ip.source, packet.ip.destination));
+        let Transport::Tcp(tcp) = packet.transport else { panic!("quoted TCP, sent {:?}", packet.transport) };
+        assert_eq!((header.source_port, header.destination_port), (tcp.source_port, tcp.destination_port));
+        assert_eq!(header.seq, tcp.seq);
     }
 }
 

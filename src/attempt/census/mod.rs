@@ -202,6 +202,11 @@ impl Census {
         self.decided.pop_front()
     }
 
+    /// Whether an attempt that is `wanted` is still to be decided. Looks at every one.
+    pub fn follows(&self, wanted: impl Fn(&Attempt) -> bool) -> bool {
+        self.slots.all().any(|slot| slot.wait != Wait::ForSyn && wanted(&self.attempt(slot)))
+    }
+
     /// How many attempts were decided before their time because there were too many at once.
     pub fn evicted(&self) -> u64 {
         self.evicted
@@ -214,12 +219,17 @@ impl Census {
         self.fetch_behind(place);
         self.queues.remove(place, wait);
         self.unchain(place);
-        let Some(Slot { tracked, pair, client, wait, .. }) = self.slots.remove(place) else { return };
-        if wait != Wait::ForSyn {
-            let asked = self.sieve.ports.asked(pair.port(client.other()));
-            let attempt = tracked.attempt(pair.endpoint(client), pair.endpoint(client.other()), asked);
+        let Some(slot) = self.slots.remove(place) else { return };
+        if slot.wait != Wait::ForSyn {
+            let attempt = self.attempt(&slot);
             self.decided.push_back(attempt);
         }
+    }
+
+    /// An attempt as it is now.
+    fn attempt(&self, Slot { tracked, pair, client, .. }: &Slot) -> Attempt {
+        let asked = self.sieve.ports.asked(pair.port(client.other()));
+        tracked.attempt(pair.endpoint(*client), pair.endpoint(client.other()), asked)
     }
 
     /// Has the processor fetch attempts that will be decided soon after the one at `place`: nobody has looked at them for
@@ -245,7 +255,7 @@ impl Census {
 
     /// Takes a segment; `newest` is the newest attempt between its endpoints.
     fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: Option<u32>) {
-        if newest.is_some_and(|place| self.continues(place, flow, seg)) {
+        if newest.is_some_and(|place| self.continues(place, at, flow, seg)) {
             return;
         }
         let newest = newest.unwrap_or(NONE);
@@ -261,7 +271,7 @@ impl Census {
             slot.tracked.by_client(seg);
         }
         if let Some(slot) = server.and_then(|place| self.slots.get_mut(place)) {
-            slot.tracked.by_server(seg);
+            slot.tracked.by_server(at, seg);
         }
         for place in client.into_iter().chain(server) {
             self.touch(place);
@@ -275,7 +285,7 @@ impl Census {
 
     /// Takes a segment of the only attempt between its endpoints, if nothing about it is unusual: of most packets there is
     /// no more to say than this.
-    fn continues(&mut self, place: u32, flow: &Flow, seg: &Seg<'_>) -> bool {
+    fn continues(&mut self, place: u32, at: Timestamp, flow: &Flow, seg: &Seg<'_>) -> bool {
         let now = self.clock.now();
         let Some(slot) = self.slots.get_mut(place) else { return false };
         if slot.older != NONE || slot.wait == Wait::ForSyn || flow.pair.is_one() {
@@ -290,7 +300,7 @@ impl Census {
             if seg.flags.is_syn() || !slot.tracked.fits_server(seg) {
                 return false;
             }
-            slot.tracked.by_server(seg);
+            slot.tracked.by_server(at, seg);
         }
         let wait = slot.waits_for();
         self.queues.put(place, slot.wait, wait, now);
@@ -408,7 +418,7 @@ impl Census {
         }
         let isn = SeqNumber(seg.ack.0.wrapping_sub(1));
         let mut tracked = Tracked::new(isn, at, Keep::Result);
-        tracked.by_server(seg);
+        tracked.by_server(at, seg);
         self.insert(tracked, flow, flow.from.other(), Wait::ForSyn);
     }
 

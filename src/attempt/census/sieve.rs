@@ -2,6 +2,7 @@
 //! the census's state: it may be done ahead, on another processor.
 
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -32,6 +33,8 @@ pub struct Batch {
     pub(super) items: Vec<Item>,
     /// Data of segments, and frames with ICMP errors.
     bytes: Vec<u8>,
+    records: u64,
+    latest: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -64,6 +67,8 @@ pub(super) struct Flow {
 #[derive(Debug)]
 pub(super) struct Kept {
     hop_limit: HopLimit,
+    identification: Option<u32>,
+    timestamp: Option<u32>,
     flags: TcpFlags,
     seq: SeqNumber,
     ack: SeqNumber,
@@ -83,18 +88,28 @@ impl Sieve {
         Self { ports: Arc::new(ports), hasher: RandomState::default() }
     }
 
-    /// Adds a record to `batch`; an error where it is a frame that cannot be read.
+    /// Adds a record to `batch`, unless it is a segment between addresses that nothing `concerns`; an error where it is a
+    /// frame that cannot be read.
     #[inline]
-    pub fn take(&self, record: &Record<'_>, batch: &mut Batch) -> Result<(), Undecoded> {
+    pub fn take(
+        &self,
+        record: &Record<'_>,
+        concerns: impl Fn(IpAddr, IpAddr) -> bool,
+        batch: &mut Batch,
+    ) -> Result<(), Undecoded> {
         let at = record.at;
+        batch.records += 1;
+        batch.latest = Some(at);
         let Body::Frame(frame) = &record.body else {
             batch.pass(at);
             return Ok(());
         };
         let Some(glance) = glance(frame.link, frame.bytes) else {
-            return self.take_slowly(at, frame.link, frame.bytes, batch);
+            return self.take_slowly(at, frame.link, frame.bytes, concerns, batch);
         };
-        if self.wants(glance.source_port, glance.destination_port) {
+        if self.wants(glance.source_port, glance.destination_port)
+            && concerns(glance.source, glance.destination)
+        {
             let flow =
                 self.flow((glance.source, glance.source_port), (glance.destination, glance.destination_port));
             batch.segment(at, flow, &Seg::from(&glance));
@@ -112,11 +127,15 @@ impl Sieve {
         at: Timestamp,
         link: LinkType,
         frame: &[u8],
+        concerns: impl Fn(IpAddr, IpAddr) -> bool,
         batch: &mut Batch,
     ) -> Result<(), Undecoded> {
         let packet = decode(link, frame).inspect_err(|_| batch.pass(at))?;
         match &packet.transport {
-            Transport::Tcp(tcp) if self.wants(tcp.source_port, tcp.destination_port) => {
+            Transport::Tcp(tcp)
+                if self.wants(tcp.source_port, tcp.destination_port)
+                    && concerns(packet.ip.source, packet.ip.destination) =>
+            {
                 batch.segment(at, self.flow_of(&packet, tcp), &Seg::of(&packet, tcp));
             }
             Transport::Icmp(Icmp::Error(_)) => {
@@ -138,7 +157,7 @@ impl Sieve {
     }
 
     #[inline]
-    pub(super) fn flow(&self, source: (std::net::IpAddr, u16), destination: (std::net::IpAddr, u16)) -> Flow {
+    pub(super) fn flow(&self, source: (IpAddr, u16), destination: (IpAddr, u16)) -> Flow {
         let (pair, from) = Pair::of(source, destination);
         Flow { pair, from, hash: self.hash(&pair) }
     }
@@ -160,8 +179,19 @@ impl Batch {
         self.items.len() * size_of::<Item>() + self.bytes.len()
     }
 
+    /// How many records it was made of.
+    pub fn records(&self) -> u64 {
+        self.records
+    }
+
+    /// The time of the last of them.
+    pub fn latest(&self) -> Option<Timestamp> {
+        self.latest
+    }
+
     /// Makes it empty; its room is kept.
     pub fn clear(&mut self) {
+        (self.records, self.latest) = (0, None);
         self.items.clear();
         self.bytes.clear();
     }
@@ -169,8 +199,12 @@ impl Batch {
     #[inline]
     fn segment(&mut self, at: Timestamp, flow: Flow, seg: &Seg<'_>) {
         let data = self.keep(seg.data.get(..KEPT).unwrap_or(seg.data));
-        let Seg { hop_limit, flags, seq, ack, len, .. } = *seg;
-        self.items.push(Item::Segment { at, flow, seg: Kept { hop_limit, flags, seq, ack, len, data } });
+        let Seg { hop_limit, identification, timestamp, flags, seq, ack, len, .. } = *seg;
+        self.items.push(Item::Segment {
+            at,
+            flow,
+            seg: Kept { hop_limit, identification, timestamp, flags, seq, ack, len, data },
+        });
     }
 
     /// Says that it is `at` now. Of times that follow each other the last says all.
@@ -196,7 +230,7 @@ impl Batch {
 
     #[inline]
     pub(super) fn seg(&self, kept: &Kept) -> Seg<'_> {
-        let Kept { hop_limit, flags, seq, ack, len, data } = *kept;
-        Seg { hop_limit, flags, seq, ack, len, data: self.bytes(data) }
+        let Kept { hop_limit, identification, timestamp, flags, seq, ack, len, data } = *kept;
+        Seg { hop_limit, identification, timestamp, flags, seq, ack, len, data: self.bytes(data) }
     }
 }

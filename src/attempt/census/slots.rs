@@ -106,6 +106,10 @@ impl Slots {
         self.get(place).is_some_and(|slot| slot.newest && slot.pair == *pair)
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &Slot> {
+        self.pieces.iter().flat_map(|piece| piece.iter().flatten())
+    }
+
     pub(super) fn remove(&mut self, place: u32) -> Option<Slot> {
         let slot = self.pieces.get_mut(place as usize / PIECE)?[place as usize % PIECE].take()?;
         self.free.push(place);
