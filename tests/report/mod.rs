@@ -61,8 +61,10 @@ impl Fixture {
     /// All of them, by name.
     pub(crate) fn all() -> Vec<Self> {
         let entries = fs::read_dir(Self::directory()).expect("the fixtures are there");
-        let mut directories: Vec<PathBuf> =
-            entries.map(|entry| entry.expect("it can be read").path()).filter(|path| path.is_dir()).collect();
+        let mut directories: Vec<PathBuf> = entries
+            .map(|entry| entry.expect("it can be read").path())
+            .filter(|path| path.join(Self::RECORDING).exists())
+            .collect();
         directories.sort();
         directories.iter().map(|directory| Self::read(directory)).collect()
     }
@@ -107,6 +109,11 @@ impl Report {
     /// Suspects that stand and their segments, the most suspected first.
     pub(crate) fn standing(&self) -> Vec<(&str, &str)> {
         suspects(&self.0["verdict"]["standing"])
+    }
+
+    /// The address of the most suspected, where one is known.
+    pub(crate) fn first_address(&self) -> Option<&str> {
+        self.0["verdict"]["standing"][0]["address"].as_str()
     }
 
     /// Suspects that are cleared and their segments.
