@@ -18,7 +18,7 @@
 //! - **TCP**: `[CLIENT:SERVER] FLAGS` with the ports in that order whichever way it goes (50022:22 unless given)
 //!   and flags as tcpdump writes them (`S`, `S.`, `.`, `P.`, `F.`, `R`, `R.`). The client's initial sequence
 //!   number is 1000 and the server's 9000; `seq=` and `ack=` say otherwise. Further: `ttl=`, `id=`, `tos=`,
-//!   `ts=VALUE/ECHO`, `data="…"`, `len=N` (bytes of data), `server=ADDRESS`, `cut=N` (bytes captured of the frame),
+//!   `win=` (window, 64240), `ts=VALUE/ECHO`, `data="…"`, `len=N` (bytes of data), `server=ADDRESS`, `cut=N` (bytes captured of the frame),
 //!   `stray` (addressed to another machine's link-layer address), `badsum` (wrong checksum).
 //! - **ICMP errors**: `TYPE/CODE FROM`, about the packet last sent or `about=RECORD`; `left=` is the hop limit in
 //!   the quote (1), `quote=N` the bytes quoted of the transport (all), `qsrc=`, `qid=`, `qseq=` what a box on the way
@@ -237,7 +237,7 @@ impl Script {
             rst: has('R'),
             psh: has('P'),
             ack: has('.'),
-            window_size: 64240,
+            window_size: words.value("win").unwrap_or(64240),
             options,
             ..TcpHeader::default()
         };

@@ -357,6 +357,9 @@ impl Census {
         for place in client.into_iter().chain(server) {
             self.touch(place);
         }
+        if server.is_none() && tcp.flags.has(TcpFlags::RST) {
+            self.bare_reset(tcp, (destination, source), newest);
+        }
         // A reset of a client that is known is no answer to a SYN.
         let may_answer = client.is_none() || tcp.flags.is_syn_ack();
         if server.is_none() && may_answer && self.ports.has(tcp.source_port) {
@@ -480,6 +483,17 @@ impl Census {
             && slot.tracked.attempt.client == source
         {
             slot.tracked.crossed_by(isn);
+        }
+    }
+
+    /// Notes a reset that fits nothing for want of an acknowledgment: it may be a forger's answer to the newest SYN.
+    fn bare_reset(&mut self, tcp: &Tcp<'_>, (client, server): Ends, newest: u32) {
+        if let Some(slot) = self.slots.get_mut(newest)
+            && (slot.tracked.attempt.client, slot.tracked.attempt.server) == (client, server)
+            && slot.tracked.attempt.handshake != Handshake::Completed
+            && !tcp.flags.has(TcpFlags::ACK)
+        {
+            slot.tracked.bare_reset(tcp);
         }
     }
 

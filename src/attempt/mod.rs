@@ -3,6 +3,8 @@
 mod census;
 mod connection;
 mod outcome;
+mod reset;
+mod signature;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -14,6 +16,8 @@ use std::net::{IpAddr, SocketAddr};
 pub use census::{Census, Limits, Ports};
 pub use connection::{Connection, Connections};
 pub use outcome::{Handshake, Outcome, ResetBy};
+pub use reset::SynReset;
+pub use signature::Signature;
 pub use stream::ssh_line;
 pub use tracker::{MAX_ATTEMPTS, Tracker};
 
@@ -49,6 +53,8 @@ pub struct Attempt {
     pub icmp: Option<IcmpAnswer>,
     /// How it ended.
     pub outcome: Outcome,
+    /// The tampering signature of its end.
+    pub signature: Option<Signature>,
     /// What was seen of it, in order (the first entries only, if there are very many).
     pub timeline: Vec<Entry>,
 }

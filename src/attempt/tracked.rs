@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::signature::Classifier;
 use super::stream::Stream;
 use super::{
     About, Attempt, Entry, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, ResetBy, Segment, What,
@@ -46,6 +47,7 @@ pub(super) struct Tracked {
     keep: Keep,
     probe: bool,
     server: Stream,
+    signature: Classifier,
 }
 
 /// What ended an established connection first.
@@ -113,6 +115,7 @@ impl Tracked {
                 server_banner: None,
                 icmp: None,
                 outcome: Outcome::Timeout,
+                signature: None,
                 timeline: Vec::new(),
             },
             syn_source_mac: None,
@@ -128,14 +131,16 @@ impl Tracked {
             keep,
             probe: false,
             server: Stream::default(),
+            signature: Classifier::default(),
         }
     }
 
     /// The attempt with its outcome; `asked` says whether SSH was asked for on its port.
     pub(super) fn into_attempt(self, asked: bool) -> Attempt {
         let outcome = self.outcome(asked);
+        let signature = self.signature.signature(self.attempt.handshake);
         let server_banner = self.server.ssh_line();
-        Attempt { outcome, server_banner, server_bytes: self.server.bytes(), ..self.attempt }
+        Attempt { outcome, signature, server_banner, server_bytes: self.server.bytes(), ..self.attempt }
     }
 
     /// Takes a SYN of this attempt, the first or another.
@@ -148,16 +153,21 @@ impl Tracked {
         self.probe |= packet.ip.hop_limit.0 <= PROBE_HOP_LIMIT;
         self.syn_data = self.syn_data.max(tcp.payload_len);
         self.client_sent(self.attempt.isn.plus(1).plus(tcp.payload_len));
-        self.note(record, at, || What::Syn(Segment::of(&packet.ip, tcp)));
+        self.note(record, at, || {
+            // Wrong on purpose, if it is; what offload has still to finish counts as right.
+            let checksum_ok = tcp.checksum_ok(&packet.ip);
+            What::Syn(Segment { checksum_ok, ..Segment::of(&packet.ip, tcp) })
+        });
     }
 
-    /// Counts data of the client that ends before `end`.
-    fn client_sent(&mut self, end: SeqNumber) {
+    /// Counts data of the client that ends before `end`, and says whether any of it is new.
+    fn client_sent(&mut self, end: SeqNumber) -> bool {
         let new = end.distance_from(self.client_next);
         if new > 0 {
             self.client_next = end;
             self.attempt.client_bytes += new as u64;
         }
+        new > 0
     }
 
     /// Adds to the timeline, if there is to be one.
@@ -188,6 +198,7 @@ impl Tracked {
         let segment = || Segment::of(&packet.ip, tcp);
         if tcp.flags.has(TcpFlags::RST) {
             self.client_reset = true;
+            self.signature.client_reset();
             if self.attempt.handshake == Handshake::Completed {
                 self.reset_after_handshake(true);
             }
@@ -198,8 +209,9 @@ impl Tracked {
             return;
         }
         self.acknowledged_by_client(tcp);
+        let new = (tcp.payload_len > 0).then(|| self.client_sent(tcp.seq.plus(tcp.payload_len)));
+        self.signature.client_sent(self.attempt.handshake, new, tcp.flags.has(TcpFlags::FIN));
         if tcp.payload_len > 0 {
-            self.client_sent(tcp.seq.plus(tcp.payload_len));
             self.note(record, at, || What::Data {
                 from_client: true,
                 segment: segment(),
@@ -254,17 +266,21 @@ impl Tracked {
         let segment =
             || Segment { to_us, checksum_ok: tcp.checksum_ok(&packet.ip), ..Segment::of(&packet.ip, tcp) };
         if tcp.flags.has(TcpFlags::RST) {
+            let handshake = self.attempt.handshake;
             let acceptable = self.reset_by_server(tcp);
+            self.signature.server_reset(handshake, tcp, acceptable);
             self.note(record, at, || What::Rst { from_client: false, segment: segment(), acceptable });
             return;
         }
         if tcp.flags.is_syn_ack() {
             if self.acknowledges_syn(tcp.ack) {
                 self.syn_ack(tcp);
+                self.signature.syn_ack();
                 self.note(record, at, || What::SynAck(segment()));
             }
             return;
         }
+        self.heard(tcp);
         if tcp.payload_len > 0 {
             if self.keep == Keep::Result {
                 self.answered_with_data(tcp);
@@ -281,6 +297,20 @@ impl Tracked {
             self.ended.get_or_insert(Ended::Fin { from_client: false });
             self.note(record, at, || What::Fin { from_client: false, segment: segment() });
         }
+    }
+
+    /// Notes for the signature what the server's side took and said.
+    fn heard(&mut self, tcp: &Tcp<'_>) {
+        let acknowledged = tcp.flags.has(TcpFlags::ACK) && self.attempt.client_bytes > 0;
+        let some = acknowledged && tcp.ack.distance_from(self.attempt.isn.plus(1)) > 0;
+        let all = acknowledged && tcp.ack.distance_from(self.client_next) >= 0;
+        let fin = tcp.flags.has(TcpFlags::FIN);
+        self.signature.server_sent(tcp.payload_len > 0 || some, all, fin);
+    }
+
+    /// Takes a reset that acknowledges nothing, so that no client believes it.
+    pub(super) fn bare_reset(&mut self, tcp: &Tcp<'_>) {
+        self.signature.server_reset(self.attempt.handshake, tcp, false);
     }
 
     fn syn_ack(&mut self, tcp: &Tcp<'_>) {
@@ -486,6 +516,7 @@ impl Tracked {
             IcmpErrorKind::TimeExceeded => !self.probe,
             _ => seen.about != About::Later,
         };
+        self.signature.icmp();
         if refuses && matches!(self.attempt.handshake, Handshake::Unanswered | Handshake::Rejected) {
             self.attempt.handshake = Handshake::Rejected;
             self.attempt.icmp.get_or_insert(IcmpAnswer {

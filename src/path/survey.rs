@@ -184,6 +184,7 @@ impl Survey {
     }
 
     /// Every probe to `target`: the echoes and kernel probes collected here and the SYNs of `attempts`, in order.
+    /// SYNs with a wrong checksum are none: who forwards them need not answer them.
     pub fn probes<'a>(&self, target: IpAddr, attempts: impl IntoIterator<Item = &'a Attempt>) -> Vec<Probe> {
         let mut probes: Vec<Probe> = self
             .echoes
@@ -193,7 +194,7 @@ impl Survey {
             .chain(self.kernel.values().filter(|(p, _)| target_of(*p) == target).map(|(_, p)| p.clone()))
             .collect();
         for (flow, attempt) in attempts.into_iter().enumerate() {
-            if attempt.server.ip() == target {
+            if attempt.server.ip() == target && !attempt.has_bad_checksum() {
                 probes.extend(syn_probes(flow, attempt));
             }
         }

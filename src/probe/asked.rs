@@ -98,6 +98,7 @@ impl Flows {
             traffic_class: 0,
             timestamp: self.timestamp_base + u32::from(tag),
             mss: self.mss,
+            bad_checksum: false,
         }
     }
 

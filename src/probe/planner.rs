@@ -315,7 +315,9 @@ impl Planner {
             self.seen.tracker.attempts().any(|a| {
                 a.client == flow.source
                     && a.server == flow.destination
-                    && (matches!(a.handshake, Handshake::Reset | Handshake::Rejected) || died_on_the_way(a))
+                    && (matches!(a.handshake, Handshake::Reset | Handshake::Rejected)
+                        || died_on_the_way(a)
+                        || a.has_bad_checksum())
             })
         };
         let open = flows.made().iter().filter(|f| !self.was_reset.contains(&f.source) && !refused(f));

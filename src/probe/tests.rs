@@ -10,7 +10,8 @@ const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
 const ROUTERS: [&str; 4] = ["11/0 10.22.1.1", "11/0 198.18.1.1", "11/0 198.18.2.1", "11/0 198.18.3.1"];
 
-/// What a network says to a probe: its port (0 for an echo) and its hop limit; as lines of a script say it.
+/// What a network says to a probe: its port (0 for an echo) and its hop limit; as lines of a script say it, several
+/// answers with `&` between them.
 type Network = fn(u16, u8) -> &'static str;
 
 /// Four routers, and nobody behind them says anything.
@@ -40,6 +41,29 @@ fn edge_drops(port: u16, ttl: u8) -> &'static str {
 /// Hop 1 resets them.
 fn edge_resets(port: u16, ttl: u8) -> &'static str {
     if port == 22 && ttl > 1 { "R. ttl=64" } else { vm(port, ttl) }
+}
+
+/// Hop 2 resets them, with what is left of their own hop limit.
+fn copies_hop_limit(port: u16, ttl: u8) -> &'static str {
+    match (port, ttl) {
+        (22, 3..) => format!("R. ttl={}", ttl - 2).leak(),
+        (22, 2) => "",
+        _ => vm(port, ttl),
+    }
+}
+
+/// Hop 2 resets a copy of them, and the VM never answers.
+fn listens(port: u16, ttl: u8) -> &'static str {
+    match (port, ttl) {
+        (22, 2..=4) => format!("R. ttl=63 & {}", dark(port, ttl)).leak(),
+        (22, 5..) => "R. ttl=63",
+        _ => vm(port, ttl),
+    }
+}
+
+/// The same before a VM with sshd.
+fn listens_before_sshd(port: u16, ttl: u8) -> &'static str {
+    if port == 22 && ttl > 4 { "R. ttl=63 & S. ttl=60" } else { listens(port, ttl) }
 }
 
 /// Hop 1 lets nothing out but pings and port 443.
@@ -175,23 +199,27 @@ impl World {
             Action::SendSyn(syn) => {
                 let (client, port, ttl) = (syn.source.port(), syn.destination.port(), syn.hop_limit.0);
                 let (id, isn, clock) = (syn.identification, syn.isn.0, syn.timestamp);
-                self.record(&format!("{t} > {client}:{port} S ttl={ttl} id={id} seq={isn} ts={clock}/0"));
+                let sum = if syn.bad_checksum { " badsum" } else { "" };
+                self.record(&format!(
+                    "{t} > {client}:{port} S ttl={ttl} id={id} seq={isn} ts={clock}/0{sum}"
+                ));
                 let later = now + i64::from(ttl.min(5)) * MS;
                 let ack = isn.wrapping_add(1);
-                match (self.setting.network)(port, ttl) {
-                    "" => {}
-                    error if error.contains('/') => {
-                        let about = self.script.len();
-                        self.at(later, &format!("< {error} about={about}"));
-                    }
-                    answer if answer.starts_with('S') => {
-                        // It comes again, sooner than from any real kernel, so that short traces see it.
-                        for again in [0, 200 * MS] {
-                            let answer = format!("< {client}:{port} {answer} ack={ack} ts=1/{clock}");
-                            self.at(later + again, &answer);
+                let about = self.script.len();
+                let answers = if syn.bad_checksum { "" } else { (self.setting.network)(port, ttl) };
+                for answer in answers.split(" & ") {
+                    match answer {
+                        "" => {}
+                        error if error.contains('/') => self.at(later, &format!("< {error} about={about}")),
+                        answer if answer.starts_with('S') => {
+                            // It comes again, sooner than from any real kernel, so that short traces see it.
+                            for again in [0, 200 * MS] {
+                                let answer = format!("< {client}:{port} {answer} ack={ack} ts=1/{clock}");
+                                self.at(later + again, &answer);
+                            }
                         }
+                        answer => self.at(later, &format!("< {client}:{port} {answer} ack={ack}")),
                     }
-                    answer => self.at(later, &format!("< {client}:{port} {answer} ack={ack}")),
                 }
             }
             Action::SendEcho(echo) => {
@@ -251,7 +279,7 @@ impl World {
         for after in tries.iter().map(|s| now + s * SECOND) {
             if raw {
                 self.at(after, &format!("> {port}:22 S seq=1000 {server}"));
-                if !answer.is_empty() {
+                for answer in answer.split(" & ").filter(|a| !a.is_empty()) {
                     self.at(after + 5 * MS, &format!("< {port}:22 {answer} {server}"));
                 }
             }
@@ -311,7 +339,7 @@ impl Trace {
     }
 }
 
-const NETWORKS: [(&str, Network); 7] = [
+const NETWORKS: [(&str, Network); 10] = [
     ("dark", dark),
     ("vm", vm),
     ("sshd", sshd),
@@ -319,6 +347,9 @@ const NETWORKS: [(&str, Network); 7] = [
     ("edge_resets", edge_resets),
     ("edge_lets_https_out", edge_lets_https_out),
     ("all_dark", all_dark),
+    ("copies_hop_limit", copies_hop_limit),
+    ("listens", listens),
+    ("listens_before_sshd", listens_before_sshd),
 ];
 
 #[test]
@@ -391,6 +422,53 @@ fn a_refusal_is_confirmed_one_hop_limit_to_a_port() {
     let alone: Vec<u8> = to_ssh.iter().filter(|(from, _)| *from != sweep).map(|(_, ttl)| *ttl).collect();
     assert_eq!(alone, [1, 2], "the hop before it and its own");
     assert!(to_ssh.iter().all(|(_, ttl)| *ttl <= 3), "no farther than one beyond the refusal");
+}
+
+/// Hop limits of the SYNs to the port that no path needs.
+fn beyond_any_path(trace: &Trace) -> Vec<u8> {
+    trace.syns().iter().filter(|s| s.1 == 22 && s.3 > 64).map(|s| s.3).collect()
+}
+
+#[test]
+fn a_hop_limit_that_moves_with_ours_is_measured() {
+    let trace = run(usual(copies_hop_limit));
+    assert_eq!(beyond_any_path(&trace), [100, 160, 220, 250]);
+    assert!(trace.ended < SECOND, "{}", seconds(trace.ended));
+    for steady in [edge_resets, vm, sshd, edge_drops] {
+        assert_eq!(beyond_any_path(&run(usual(steady))), [0u8; 0]);
+    }
+}
+
+/// Ports of the SYNs with a wrong checksum.
+fn spoilt(trace: &Trace) -> Vec<u16> {
+    let port = |(_, action): &(i64, Action)| match action {
+        Action::SendSyn(syn) => syn.bad_checksum.then_some(syn.destination.port()),
+        _ => None,
+    };
+    trace.actions.iter().filter_map(port).collect()
+}
+
+#[test]
+fn a_reset_from_the_end_is_asked_for_with_a_wrong_checksum() {
+    let trace = run(usual(vm));
+    let asked = spoilt(&trace);
+    assert_eq!((asked.len(), asked[0]), (3, 22), "and another port, twice");
+    assert!(asked[1] > 61_000 && asked[1] == asked[2]);
+    assert!(trace.ended < SECOND, "{}", seconds(trace.ended));
+    for (name, network) in NETWORKS {
+        if !matches!(name, "vm" | "copies_hop_limit") {
+            assert!(spoilt(&run(usual(network))).is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_genuine_answer_is_waited_for_only_behind_a_contradiction() {
+    let waited = run(usual(listens)).ended;
+    assert!((3 * SECOND..4 * SECOND).contains(&waited), "{}", seconds(waited));
+    let came = run(usual(listens_before_sshd)).ended;
+    assert!(came < 2 * SECOND, "{}", seconds(came));
+    assert!(run(usual(edge_resets)).ended < SECOND);
 }
 
 #[test]
