@@ -226,3 +226,34 @@ fn spoilt_syns_measure_no_path() {
     let found = trace(&format!("{REFUSED}0.38 > 20009:22 S ttl=3 badsum | R. ttl=62\n{VERIFIES}"));
     assert!(!found.has("reset-before-path-end") && !found.has("syn-passed-hops"));
 }
+
+/// Who is suspected most, how strongly, and whether a closed port is still thought of.
+fn told(found: &Found) -> (&'static str, &'static str, bool) {
+    let strength = found.0.verdict.standing[0].strength.name();
+    (found.standing()[0], strength, found.stands("vm-sshd-not-running"))
+}
+
+#[test]
+fn without_the_rule_the_closed_port_is_suspected_again() {
+    let copied = format!("{REFUSED}{}", alone(&[(100, "R. ttl=96"), (160, "R. ttl=156")]));
+    let random = format!("{REFUSED}{}", alone(&[(100, "R. ttl=213"), (160, "R. ttl=97")]));
+    let echo = alone(&[(100, "R. ttl=60 id=100"), (160, "R. ttl=60 id=101")]);
+    let echoed = format!("0.005 < R. ttl=60 id=1\n 0.006 ! connect 0 failed 111\n{echo}");
+    let several = "0.005 < R. ttl=60\n 0.0051 < R. ttl=60 seq=1460\n 0.006 ! connect 0 failed 111".to_owned();
+    let spoilt = format!("{REFUSED}0.38 > 20009:22 S ttl=64 badsum | R. ttl=60\n{VERIFIES}");
+    let copy = format!("{REFUSED}0.06 > 20001:22 S ttl=3 | 11/0 198.18.2.1\n 0.0631 < 20001:22 R. ttl=60");
+    for (rule, lines, first, closed) in [
+        ("reset-copies-hop-limit", copied, "transit-filter", true),
+        ("reset-hop-limit-varies", random, "edge-firewall", false),
+        ("reset-echoes-probe", echoed, "edge-firewall", false),
+        ("several-resets", several, "edge-firewall", true),
+        ("reset-without-checking", spoilt, "edge-firewall", false),
+        ("reset-beside-time-exceeded", copy, "edge-ids", true),
+    ] {
+        let found = trace(&lines);
+        assert_eq!(told(&found), (first, "likely", closed), "{rule}");
+        let less = found.without(rule);
+        assert!(less.stands("vm-sshd-not-running"), "{rule}");
+        assert_ne!(told(&less), told(&found), "{rule}");
+    }
+}
