@@ -20,6 +20,9 @@ const VARIETY: usize = 3;
 /// Most that the hop limits of one sender's answers differ by where they come back on several ways.
 const WAYS_BACK: u8 = 8;
 
+/// Fewest SYNs that drew several resets which are alike before chance is ruled out.
+const REPEATED: usize = 2;
+
 /// Fewest SYNs with a wrong checksum that another port must leave unanswered.
 const UNVERIFIED: usize = 2;
 
@@ -89,8 +92,8 @@ fn copied<'a>(scene: &Scene<'a>) -> Option<(u8, Vec<SynReset<'a>>)> {
 ///   back is as long as the way there.
 /// - **Needs.** Resets of SYNs with at least three different hop limits, each SYN alone on its port; all lost the same
 ///   number of hops.
-/// - **Effect.** Implicates what filters or inspects at that hop; clears nobody: the way back may be another one. Such
-///   a reset dies on its way back unless the SYN had about twice the hop limit that reaches the sender, so the least
+/// - **Effect.** Implicates what filters or inspects at that hop, and clears no hop: the way back may be another one.
+///   Clears what the VM's kernel answers for a closed port: it has a hop limit of its own. Such a reset dies on its way back unless the SYN had about twice the hop limit that reaches the sender, so the least
 ///   hop limit that draws one says little.
 /// - **Misleads when.** The way back is longer or shorter than the way there.
 /// - **Rests on.** Raman et al., Network Measurement Methods for Locating and Examining Censorship Devices (CoNEXT
@@ -107,8 +110,19 @@ pub(super) fn copies_hop_limit(scene: &Scene<'_>) -> Option<Evidence> {
             "the reset's hop limit is the SYN's, less {lost}, whatever the SYN's is: it was copied, at hop {hop} if the way back is as long"
         ),
         packets: cite(&resets),
-        claims: vec![Claim::implicates(place, place, there, Strength::Likely)],
+        claims: vec![
+            Claim::implicates(place, place, there, Strength::Likely),
+            Claim::clears(Place::END, Place::END, KERNEL),
+        ],
     })
+}
+
+/// Whether what is left of the resets' hop limits says nothing of how far away their sender is: it was copied, or made
+/// up.
+pub(super) fn hop_limit_is_forged(scene: &Scene<'_>) -> bool {
+    let left = || resets(scene).map(|(_, r)| r.segment.hop_limit.0);
+    let apart = left().max().unwrap_or(0) - left().min().unwrap_or(0);
+    copied(scene).is_some() || apart > WAYS_BACK
 }
 
 /// `reset-hop-limit-varies`
@@ -131,11 +145,7 @@ pub(super) fn hop_limit_varies(scene: &Scene<'_>) -> Option<Evidence> {
     if left.len() < VARIETY || apart <= WAYS_BACK || follows(&all) {
         return None;
     }
-    let step = |w: &[SynReset<'_>]| {
-        let ttl = w[1].segment.hop_limit.0.wrapping_sub(w[0].segment.hop_limit.0);
-        (ttl, w[1].segment.window.wrapping_sub(w[0].segment.window))
-    };
-    let together = all.windows(2).all(|w| step(w).0 != 0 && u16::from(step(w).0) == step(w).1);
+    let together = counted_together(&all);
     let how = if together {
         "go up together with their windows: both come from one counter"
     } else {
@@ -147,6 +157,21 @@ pub(super) fn hop_limit_varies(scene: &Scene<'_>) -> Option<Evidence> {
         packets: cite(&all),
         claims: no_kernel(scene, left.len() == all.len()),
     })
+}
+
+/// Whether hop limits and windows go up in step: each by as much of its own for every reset sent.
+fn counted_together(resets: &[SynReset<'_>]) -> bool {
+    let step = |w: &[SynReset<'_>]| {
+        let [one, next] = w else { return (0, 0) };
+        let hop_limit = i32::from(next.segment.hop_limit.0) - i32::from(one.segment.hop_limit.0);
+        (hop_limit, i32::from(next.segment.window) - i32::from(one.segment.window))
+    };
+    // Where either begins anew, the step says nothing.
+    let steps: Vec<(i32, i32)> =
+        resets.windows(2).map(step).filter(|(ttl, window)| *ttl >= 0 && *window >= 0).collect();
+    let [(ttl, window), rest @ ..] = steps.as_slice() else { return false };
+    let in_step = |(t, w): &(i32, i32)| *t > 0 && *w > 0 && t * window == w * ttl;
+    rest.len() + 1 >= COPIES && *ttl > 0 && *window > 0 && rest.iter().all(in_step)
 }
 
 /// Whether the hop limit left is the greater, the greater the one sent: it may have been copied, from too few SYNs to
@@ -199,32 +224,34 @@ pub(super) fn echoes_probe(scene: &Scene<'_>) -> Option<Evidence> {
 
 /// `several-resets`
 ///
-/// - **Says.** One SYN drew several resets that differ.
-/// - **Needs.** A SYN that was sent once, and resets of it that differ in more than their IP identification.
+/// - **Says.** One SYN drew several resets.
+/// - **Needs.** A SYN that was sent once, and resets of it that differ in more than their IP identification; or several
+///   such SYNs, whose resets may be alike.
 /// - **Effect.** Implicates what forges resets up to where they were drawn; clears nobody: a box may have reset what
 ///   the VM refuses too.
-/// - **Misleads when.** Two hosts answer for one address.
+/// - **Misleads when.** Two hosts answer for one address, or the network doubles what comes back.
 /// - **Rests on.** RFC 9293 section 3.10.7.1: a closed port answers a segment once. Weaver, Sommer, Paxson, NDSS 2009.
 pub(super) fn several_resets(scene: &Scene<'_>) -> Option<Evidence> {
-    let mut found: Vec<SynReset<'_>> = Vec::new();
-    let port = scene.port;
-    for attempt in scene.attempts.iter().filter(|a| a.server.port() == port && a.syn == 1) {
-        let all: Vec<SynReset<'_>> = attempt.resets_of_syn().collect();
-        let told = |r: &SynReset<'_>| {
-            let s = r.segment;
-            (s.seq, s.ack, s.flags, s.window, s.hop_limit)
-        };
-        if all.windows(2).any(|w| told(&w[0]) != told(&w[1])) {
-            found.extend(all);
-        }
-    }
-    let most = found.len();
-    (most > 0).then(|| Evidence {
+    let found = several(scene);
+    let told = |r: &SynReset<'_>| {
+        let s = r.segment;
+        (s.seq, s.ack, s.flags, s.window, s.hop_limit)
+    };
+    let differ = found.iter().any(|all| all.windows(2).any(|w| told(&w[0]) != told(&w[1])));
+    (differ || found.len() >= REPEATED).then(|| Evidence {
         rule: "several-resets",
-        says: "one SYN drew several resets that differ: who answers a SYN answers it once".to_owned(),
-        packets: cite(&found),
+        says: "one SYN drew several resets: a host that answers a SYN answers it once".to_owned(),
+        packets: cite(found.iter().flatten()),
         claims: vec![forgers(scene, Strength::Likely)],
     })
+}
+
+/// The resets of each SYN that was sent once and drew more than one.
+fn several<'a>(scene: &Scene<'a>) -> Vec<Vec<SynReset<'a>>> {
+    let port = scene.port;
+    let sent_once =
+        scene.attempts.iter().filter(|a| a.server.port() == port && a.syn == 1 && !a.has_bad_checksum());
+    sent_once.map(|a| a.resets_of_syn().collect::<Vec<_>>()).filter(|all| all.len() > 1).collect()
 }
 
 /// `reset-without-ack`

@@ -42,14 +42,21 @@ fn a_hop_limit_that_follows_ours_gives_the_distance() {
     // An injector at hop 3, before its router takes one off: what was left of the SYN's at hop 3, and two hops back.
     let found =
         trace(&format!("{REFUSED}{}", alone(&[(100, "R. ttl=96"), (160, "R. ttl=156"), (5, "R. ttl=1")])));
-    assert_eq!(found.claims("reset-copies-hop-limit"), ["likely 3 transit-filter"]);
+    assert_eq!(
+        found.claims("reset-copies-hop-limit"),
+        ["likely 3 transit-filter", "clears end vm-sshd-not-running vm-sshd-port"]
+    );
     assert!(found.says("reset-copies-hop-limit").contains("less 4"));
     assert_eq!(found.cites("reset-copies-hop-limit").len(), 8, "the client's own SYN too");
-    assert!(!found.has("reset-hop-limit-varies"));
+    assert!(!found.has("reset-hop-limit-varies") && !found.has("return-distance"));
+    assert!(found.cleared().contains(&"vm-sshd-not-running"), "a kernel has a hop limit of its own");
     // Behind its TTL check it is the same hop.
     let forward = REFUSED.replace("ttl=60", "ttl=59");
     let found = trace(&format!("{forward}{}", alone(&[(100, "R. ttl=95"), (160, "R. ttl=155")])));
-    assert_eq!(found.claims("reset-copies-hop-limit"), ["likely 3 transit-filter"]);
+    assert_eq!(
+        found.claims("reset-copies-hop-limit"),
+        ["likely 3 transit-filter", "clears end vm-sshd-not-running vm-sshd-port"]
+    );
 }
 
 #[test]
@@ -92,6 +99,8 @@ fn a_counter_moves_hop_limit_and_window_together() {
         let (one, two, three) = (reset(1), reset(2), reset(3));
         trace(&format!("{refused}{}", alone(&[(160, &one), (100, &two), (30, &three)])))
     };
+    let twice = counted([900, 910, 920, 930]);
+    assert!(twice.says("reset-hop-limit-varies").contains("one counter"), "each has a step of its own");
     assert!(counted([900, 905, 910, 915]).says("reset-hop-limit-varies").contains("one counter"));
     assert!(counted([900, 901, 930, 915]).says("reset-hop-limit-varies").contains("made up"));
 }
@@ -134,6 +143,9 @@ fn one_syn_is_answered_once() {
     assert!(found.stands("vm-sshd-not-running"), "that may have been reset as well");
     let copies = trace("0.005 < R. ttl=60\n 0.0051 < R. ttl=60\n 0.006 ! connect 0 failed 111");
     assert!(!copies.has("several-resets"), "the network may deliver one twice");
+    let always = "0.005 < R. ttl=60\n 0.0051 < R. ttl=60\n 0.006 ! connect 0 failed 111
+                  0.02 > 20000:22 S ttl=5 | R. ttl=60\n 0.026 < 20000:22 R. ttl=60";
+    assert!(trace(always).has("several-resets"), "not every one");
 }
 
 #[test]
@@ -243,7 +255,7 @@ fn without_the_rule_the_closed_port_is_suspected_again() {
     let spoilt = format!("{REFUSED}0.38 > 20009:22 S ttl=64 badsum | R. ttl=60\n{VERIFIES}");
     let copy = format!("{REFUSED}0.06 > 20001:22 S ttl=3 | 11/0 198.18.2.1\n 0.0631 < 20001:22 R. ttl=60");
     for (rule, lines, first, closed) in [
-        ("reset-copies-hop-limit", copied, "transit-filter", true),
+        ("reset-copies-hop-limit", copied, "transit-filter", false),
         ("reset-hop-limit-varies", random, "edge-firewall", false),
         ("reset-echoes-probe", echoed, "edge-firewall", false),
         ("several-resets", several, "edge-firewall", true),
