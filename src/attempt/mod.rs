@@ -3,6 +3,7 @@
 mod census;
 mod connection;
 mod outcome;
+mod own;
 mod reset;
 mod signature;
 mod stream;
@@ -16,6 +17,7 @@ use std::net::{IpAddr, SocketAddr};
 pub use census::{Census, Limits, Ports};
 pub use connection::{Connection, Connections};
 pub use outcome::{Handshake, Outcome, ResetBy};
+pub use own::OwnQuestions;
 pub use reset::SynReset;
 pub use signature::Signature;
 pub use stream::ssh_line;

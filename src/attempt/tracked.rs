@@ -13,6 +13,9 @@ use crate::recording::{RecordNumber, Timestamp};
 /// Timeline entries kept of one attempt, at most.
 const MAX_TIMELINE: usize = 512;
 
+/// Resets kept that no client has to believe: they are worth a word, and anybody can send them.
+const MAX_UNBELIEVED: usize = 16;
+
 /// Entries after which data and bare acknowledgments are left out: how a connection begins and ends tells its story.
 const MAX_EVENTLESS: usize = 48;
 
@@ -42,6 +45,7 @@ pub(super) struct Tracked {
     refused_after: u32,
     fin: Sides,
     client_reset: bool,
+    unbelieved: usize,
     /// A newer attempt took its endpoints.
     superseded: bool,
     keep: Keep,
@@ -127,6 +131,7 @@ impl Tracked {
             refused_after: 0,
             fin: Sides::default(),
             client_reset: false,
+            unbelieved: 0,
             superseded: false,
             keep,
             probe: false,
@@ -269,6 +274,10 @@ impl Tracked {
             let handshake = self.attempt.handshake;
             let acceptable = self.reset_by_server(tcp);
             self.signature.server_reset(handshake, tcp, acceptable);
+            self.unbelieved += usize::from(!acceptable);
+            if self.unbelieved > MAX_UNBELIEVED && !acceptable {
+                return;
+            }
             self.note(record, at, || What::Rst { from_client: false, segment: segment(), acceptable });
             return;
         }
@@ -393,6 +402,27 @@ impl Tracked {
         ack && (-sent..=window).contains(&tcp.ack.distance_from(self.client_next)) && seq()
     }
 
+    /// Whether a segment can only come from somebody who sees what this attempt's client sends: it acknowledges the
+    /// client's numbers. Resets and SYN/ACKs are judged where they are taken.
+    pub(super) fn is_answered_by(&self, tcp: &Tcp<'_>) -> bool {
+        if tcp.flags.has(TcpFlags::RST) || tcp.flags.is_syn_ack() {
+            return true;
+        }
+        let sent = self.attempt.client_bytes.min(LARGEST_WINDOW as u64) as i32;
+        // The capture may have missed what the client sent last.
+        let missed = if self.server_isn.is_some() { UNSCALED_WINDOW } else { 0 };
+        let acknowledges = tcp.flags.has(TcpFlags::ACK)
+            && (-sent..=missed).contains(&tcp.ack.distance_from(self.client_next));
+        let (next, bytes) = (self.server.next(), self.server.bytes());
+        acknowledges && (self.server_isn.is_none() || within(tcp.seq, next, bytes, FIRST_FLIGHT))
+    }
+
+    /// Whether a segment can be the client's own answer to something genuine. Its kernel resets whatever a forger
+    /// makes up, with the forger's numbers.
+    pub(super) fn is_of_client(&self, tcp: &Tcp<'_>) -> bool {
+        within(tcp.seq, self.client_next, self.attempt.client_bytes, UNSCALED_WINDOW)
+    }
+
     fn window(&self) -> i32 {
         if self.superseded {
             UNSCALED_WINDOW
@@ -492,21 +522,16 @@ impl Tracked {
         };
         let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back();
         if tcp.seq == self.attempt.isn {
-            let only = || {
-                let mut all = syns();
-                match (all.next(), all.next()) {
-                    (Some((i, _)), None) => Some(i),
-                    _ => None,
-                }
-            };
-            return Some(by_tag().or_else(only).map_or(About::SomeSyn, About::Syn));
+            return Some(by_tag().map_or(About::SomeSyn, About::Syn));
         }
         let offset = tcp.seq.distance_from(self.attempt.isn);
         if offset > 0 && tcp.seq.distance_from(self.client_next) <= 0 {
             return Some(About::Later);
         }
-        // A box on the way may rewrite sequence numbers; the identification is then what is left to go by.
-        by_tag().filter(|_| quoted.identification.is_some_and(|id| id != 0)).map(About::Syn)
+        // A box on the way may rewrite sequence numbers. The timestamp is then what is left to go by: the identification
+        // alone can be guessed.
+        let timestamp = tcp.rest.and_then(|rest| rest.timestamp);
+        by_tag().filter(|_| timestamp.is_some()).map(About::Syn)
     }
 
     pub(super) fn icmp(&mut self, record: RecordNumber, at: Timestamp, seen: IcmpSeen) {

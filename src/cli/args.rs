@@ -9,6 +9,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use ipnet::IpNet;
 use whichhop::attempt::Ports;
+use whichhop::recording::is_hostile;
+
+/// As in `live`, which builds without it lack.
+const CAPTURE_BUFFER: u32 = 2 << 20;
 
 const STATUS: &str = "\
 Exit status:
@@ -113,6 +117,10 @@ pub(super) struct Trace {
     /// Keep a recording of the trace, for `whichhop replay` and Wireshark
     #[arg(short, long, value_name = "FILE.pcapng", value_parser = OsStringValueParser::new().try_map(recording))]
     pub(super) write: Option<PathBuf>,
+
+    /// Buffer of each capture; more lets fewer packets get lost on a busy link
+    #[arg(long, value_name = "BYTES", default_value_t = CAPTURE_BUFFER, value_parser = clap::value_parser!(u32).range(4096..=1 << 30))]
+    pub(super) buffer: u32,
 
     /// Print the report as JSON
     #[arg(long)]
@@ -275,9 +283,9 @@ fn host(text: &str) -> Result<Host, String> {
         {
             return Err(format!("give the port with -p: `-p {after} {before}`"));
         }
-        if let Some(c) =
-            name.chars().find(|c| c.is_control() || c.is_whitespace() || "/@[]\\'\"`".contains(*c))
-        {
+        // What ssh refuses too: a name may come to stand on a command line.
+        let refused = |c: &char| c.is_whitespace() || is_hostile(*c) || "/@[]\\'\"`$;&<>|(){}".contains(*c);
+        if let Some(c) = name.chars().find(refused) {
             return Err(format!("a host name cannot contain {c:?}"));
         }
         if name.len() > 253 {
@@ -361,8 +369,10 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["", "user@", "ssh://", "-oProxyCommand=x", "u@-x", "a b", "a\nb", "vm1:22", "http://vm1"]
-        {
+        let hostile = ["a\u{202e}b", "a\u{200b}b", "$(a)", "a;b", "a|b", "a&b", "a>b", "`a`"];
+        let wrong =
+            ["", "user@", "ssh://", "-oProxyCommand=x", "u@-x", "a b", "a\nb", "vm1:22", "http://vm1"];
+        for text in wrong.into_iter().chain(hostile) {
             assert!(host(text).is_err(), "{text:?}");
         }
         assert!(host("ssh://vm1:0").unwrap_err().contains("port 0"));

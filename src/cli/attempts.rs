@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufWriter, IsTerminal, Read, StdoutLock, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use whichhop::attempt::{Attempt, Census, Limits};
+use whichhop::confine::confine_reader;
 use whichhop::packet::{Undecoded, decode};
 use whichhop::recording::{Body, Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
@@ -17,6 +19,7 @@ const HELD_BACK: usize = 1 << 16;
 
 pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     let mut files = Files::open(&args.files)?;
+    confine_reader(files.yet_to_open())?;
     let limits =
         Limits { settle: args.settle, unanswered: args.unanswered, idle: args.idle, ..Limits::default() };
     let mut census = Census::new(ports(&args.ports), limits);
@@ -209,6 +212,15 @@ impl Files {
         Ok(files)
     }
 
+    /// The files that are opened only when their time has come.
+    fn yet_to_open(&self) -> Vec<PathBuf> {
+        let path = |waiting: &Waiting| match &waiting.file {
+            Input::File(path) => Some(path.clone()),
+            Input::Stdin => None,
+        };
+        self.waiting.iter().filter_map(path).collect()
+    }
+
     /// Hands every record to `take`.
     fn each(&mut self, mut take: impl FnMut(&Record<'_>) -> io::Result<()>) -> Result<(), Stop> {
         loop {
@@ -294,8 +306,15 @@ impl Source {
         }
     }
 
-    /// Says so where the capture breaks off.
+    /// Says so where the capture lost packets or breaks off.
     fn tell_truncation(&self) {
+        let lost = self.reader.lost();
+        if lost > 0 {
+            complain(&format!(
+                "{}: the capture says that it lost {lost} packets: answers may be among them",
+                self.name
+            ));
+        }
         if let Some(truncation) = self.reader.truncation() {
             complain(&format!("{}: {truncation}; what comes before was used", self.name));
         }

@@ -67,6 +67,7 @@ mod here {
             edge_nets: args.nets.edge.clone(),
             azure_nets: args.nets.azure.clone(),
             recording: args.write.clone(),
+            buffer: args.buffer,
             seed: None,
         })
     }
