@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, Segment, SynReset, What};
 use crate::path::{Place, ReplyKind, SWEPT, Via};
 use crate::recording::RecordNumber;
@@ -66,8 +66,14 @@ fn forgers(scene: &Scene<'_>, strength: Strength) -> Claim {
 /// The same, and if the resets can't be a kernel's, nor hide one that is, no closed port.
 fn no_kernel(scene: &Scene<'_>, all_forged: bool) -> Vec<Claim> {
     let mut claims = vec![forgers(scene, Strength::Likely)];
-    claims.extend(all_forged.then(|| Claim::clears(Place::END, Place::END, KERNEL)));
+    claims.extend(no_closed_port(scene).filter(|_| all_forged));
     claims
+}
+
+/// Clears what the VM's kernel answers for a closed port. In a capture that lost packets a reset may belong to a SYN that
+/// is missing, and says nothing of the one before it.
+fn no_closed_port(scene: &Scene<'_>) -> Option<Claim> {
+    (scene.capture != Capture::Lossy).then(|| Claim::clears(Place::END, Place::END, KERNEL))
 }
 
 /// No farther than this stands whoever answered.
@@ -93,7 +99,7 @@ fn copied<'a>(scene: &Scene<'a>) -> Option<(u8, Vec<SynReset<'a>>)> {
 /// - **Needs.** Resets of SYNs with at least three different hop limits, each SYN alone on its port; all lost the same
 ///   number of hops.
 /// - **Effect.** Implicates what filters or inspects at that hop, and clears no hop: the way back may be another one.
-///   Clears what the VM's kernel answers for a closed port: it has a hop limit of its own. Such a reset dies on its way back unless the SYN had about twice the hop limit that reaches the sender, so the least
+///   Clears what the VM's kernel answers for a closed port, unless the capture lost packets: a kernel has a hop limit of its own. Such a reset dies on its way back unless the SYN had about twice the hop limit that reaches the sender, so the least
 ///   hop limit that draws one says little.
 /// - **Misleads when.** The way back is longer or shorter than the way there.
 /// - **Rests on.** Raman et al., Network Measurement Methods for Locating and Examining Censorship Devices (CoNEXT
@@ -110,10 +116,10 @@ pub(super) fn copies_hop_limit(scene: &Scene<'_>) -> Option<Evidence> {
             "the reset's hop limit is the SYN's, less {lost}, whatever the SYN's is: it was copied, at hop {hop} if the way back is as long"
         ),
         packets: cite(&resets),
-        claims: vec![
-            Claim::implicates(place, place, there, Strength::Likely),
-            Claim::clears(Place::END, Place::END, KERNEL),
-        ],
+        claims: [Some(Claim::implicates(place, place, there, Strength::Likely)), no_closed_port(scene)]
+            .into_iter()
+            .flatten()
+            .collect(),
     })
 }
 

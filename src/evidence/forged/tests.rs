@@ -60,6 +60,15 @@ fn a_hop_limit_that_follows_ours_gives_the_distance() {
 }
 
 #[test]
+fn a_capture_that_lost_packets_clears_nobody() {
+    let lines =
+        format!("{REFUSED}{} 8.9 ! capture lost=1", alone(&[(100, "R. ttl=96"), (160, "R. ttl=156")]));
+    let found = trace(&lines);
+    assert_eq!(found.claims("reset-copies-hop-limit"), ["likely 3 transit-filter"]);
+    assert!(found.stands("vm-sshd-not-running"));
+}
+
+#[test]
 fn two_hop_limits_are_too_few_to_say_that_they_were_copied() {
     let found = trace(&format!("{REFUSED}{}", alone(&[(100, "R. ttl=96")])));
     assert!(!found.has("reset-copies-hop-limit") && !found.has("reset-hop-limit-varies"));
