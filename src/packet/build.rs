@@ -316,6 +316,15 @@ mod tests {
     }
 
     #[test]
+    fn a_spoilt_checksum_is_wrong_and_nothing_else_is() {
+        let mut packet = syn(&Syn { bad_checksum: true, ..SYN });
+        let Packet { ip, transport: Transport::Tcp(tcp), .. } = read(&packet) else { panic!("not TCP") };
+        assert_eq!(tcp.checksum_ok(&ip), Some(false));
+        packet[20 + CHECKSUM_AT] ^= SPOILT_BITS;
+        assert_eq!(packet, SYN_V4);
+    }
+
+    #[test]
     fn a_syn_over_v6() {
         let packet = syn(&Syn {
             source: "[fd22::1]:50022".parse().unwrap(),
