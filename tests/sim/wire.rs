@@ -261,7 +261,7 @@ impl Packet {
                 header.psh = tcp.has(PSH);
                 header.ack = tcp.has(ACK);
                 header.set_options_raw(&tcp.options).expect("at most 40 bytes of options");
-                header.checksum = tcp_checksum(&header, &tcp.data) ^ u16::from(tcp.bad_checksum) * 0x5500;
+                header.checksum = tcp_checksum(&header, &tcp.data) ^ (u16::from(tcp.bad_checksum) * 0x5500);
                 let mut bytes = header.to_bytes().to_vec();
                 bytes.extend(&tcp.data);
                 bytes

@@ -27,12 +27,11 @@ fn trace(lines: &str) -> Found {
 
 /// SYNs alone on their ports, one a line: hop limit, and what comes back.
 fn alone(answers: &[(u8, &str)]) -> String {
-    let mut lines = String::new();
-    for (i, (ttl, answer)) in answers.iter().enumerate() {
+    let line = |(i, (ttl, answer)): (usize, &(u8, &str))| {
         let (at, port, id) = (0.1 + 0.02 * i as f64, 20_000 + i, 100 + i);
-        lines += &format!("{at:.2} > {port}:22 S ttl={ttl} id={id} | {answer}\n");
-    }
-    lines
+        format!("{at:.2} > {port}:22 S ttl={ttl} id={id} | {answer}")
+    };
+    answers.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
 }
 
 const REFUSED: &str = "0.005 < R. ttl=60\n 0.006 ! connect 0 failed 111\n";
@@ -62,7 +61,7 @@ fn a_hop_limit_that_follows_ours_gives_the_distance() {
 #[test]
 fn a_capture_that_lost_packets_clears_nobody() {
     let lines =
-        format!("{REFUSED}{} 8.9 ! capture lost=1", alone(&[(100, "R. ttl=96"), (160, "R. ttl=156")]));
+        format!("{REFUSED}{}\n 8.9 ! capture lost=1", alone(&[(100, "R. ttl=96"), (160, "R. ttl=156")]));
     let found = trace(&lines);
     assert_eq!(found.claims("reset-copies-hop-limit"), ["likely 3 transit-filter"]);
     assert!(found.stands("vm-sshd-not-running"));

@@ -1,7 +1,7 @@
 //! Where one SYN drew a reset and went on all the same, the genuine answer may still come.
 
 use super::{Hand, Inquiry, View};
-use crate::attempt::What;
+use crate::attempt::{Attempt, What};
 use crate::probe::Action;
 use crate::probe::plan::MS;
 use crate::recording::Timestamp;
@@ -24,7 +24,7 @@ impl Inquiry for Late {
         if to_port().any(|a| a.timeline.iter().any(|e| accepted(&e.what))) {
             return None;
         }
-        let contradicted = to_port().flat_map(|a| a.resets_of_syn()).filter(|r| r.time_exceeded.is_some());
+        let contradicted = to_port().flat_map(Attempt::resets_of_syn).filter(|r| r.time_exceeded.is_some());
         let first = contradicted.map(|r| r.at).min()?;
         Some((first.plus(WAIT), "a genuine answer behind a forged reset"))
     }
