@@ -24,6 +24,7 @@ impl Fault {
             Self::TransitInjectsBeside | Self::AzureInjectsBeside => {
                 Some("the reset's distance, where time-exceeded and the VM's own answer come too")
             }
+            Self::DetourVmSshdStopped => Some("the way that port 22 takes, where it is not that of all else"),
             Self::EcmpTransitDrop => Some("more than one flow, each along its own way"),
             _ => None,
         }
