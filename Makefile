@@ -1,6 +1,6 @@
 # Each target is one script or one cargo command; none needs make to be understood.
 
-.PHONY: help demo test setup rules fixtures figures fuzz
+.PHONY: help demo test setup rules fixtures figures accuracy fuzz
 
 help:
 	@echo 'make demo      build whichhop and watch it find a fault'
@@ -10,6 +10,7 @@ help:
 	@echo 'make rules     write docs/rules.md anew from the doc comments in src/evidence'
 	@echo 'make fixtures  record fixtures/ anew in the lab (as root)'
 	@echo 'make figures   measure how fast whichhop is in the lab (as root)'
+	@echo 'make accuracy  compare whichhop with the tracers installed, and write docs/accuracy.md (as root)'
 
 demo:
 	@scripts/demo
@@ -31,3 +32,6 @@ fixtures:
 
 figures:
 	cargo run --locked --release --example figures
+
+accuracy:
+	cargo run --locked --release --example accuracy -- docs/accuracy.md

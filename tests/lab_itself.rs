@@ -105,6 +105,8 @@ fn talk(mut stream: &TcpStream) -> Seen {
 fn seen_error(error: &io::Error) -> Seen {
     match error.kind() {
         ErrorKind::ConnectionRefused => Refused,
+        // The reset came while the kernel was still telling of the connection.
+        ErrorKind::ConnectionReset => Cut,
         ErrorKind::TimedOut => Silence,
         // ICMPv6 "administratively prohibited" is EACCES.
         ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable | ErrorKind::PermissionDenied => {

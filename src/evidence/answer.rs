@@ -104,10 +104,11 @@ pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Says.** Every hop before h let SYNs to the port pass, and none of them drew the answer.
 /// - **Needs.** Time exceeded for SYNs to the port from hop h, more than once, without the answer; at least three
 ///   answers that came with one and the same hop limit left though drawn by different ones (no copied, no random
-///   hop limit); no sign of packet loss, on the way or in the capture; no genuine answer behind the forged one.
+///   hop limit), from farther away than those hops' own answers; no sign of packet loss, on the way or in the capture;
+///   no genuine answer behind the forged one.
 /// - **Effect.** Clears the hops before h.
 /// - **Misleads when.** A box answers a copy of the SYN, and its answers to those SYNs were all lost without any
-///   other loss.
+///   other loss. A box turns the target's answer into a reset, with a hop limit that hides how near it is.
 /// - **Rests on.** RFC 791; injectors that answer copies send an answer for every SYN that passes them.
 pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
     let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
@@ -127,6 +128,9 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
     };
     let reached = scene.reached().0.min(trigger.at_most - 1);
     let cleared_to = (1..reached).rev().find(|hop| passed(hop + 1).len() / 2 >= PASSED)?;
+    if came_from_as_near(scene, &trigger.replies, cleared_to) {
+        return None;
+    }
     Some(Evidence {
         rule: "no-answer-from-nearer",
         says: format!(
@@ -139,6 +143,17 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
         packets: passed(cleared_to + 1),
         claims: vec![Claim::clears(Place(1), Place(cleared_to), Suspects::all())],
     })
+}
+
+/// Whether the answer came over as many routers as the own answers of one of the hops up to `last`: it may stand for an
+/// answer of the target's that was taken away there.
+fn came_from_as_near(scene: &Scene<'_>, replies: &[(u8, Reply)], last: u8) -> bool {
+    let Some(back) = replies.iter().find_map(|(_, reply)| reply.hop_limit).map(hops_back) else {
+        return false;
+    };
+    (1..=last)
+        .filter_map(|hop| own_answer(scene, Place(hop)))
+        .any(|(left, _)| scene.outcome == Outcome::Reset && hops_back(left) == back)
 }
 
 /// Whether the answers came with one hop limit left, though they were drawn by different ones.

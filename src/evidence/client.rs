@@ -5,7 +5,7 @@
 
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, What};
-use crate::path::{Place, Segment};
+use crate::path::{Place, SWEPT, Segment};
 use crate::recording::RecordNumber;
 use crate::recording::errno::{ECONNREFUSED, EHOSTUNREACH};
 
@@ -172,12 +172,22 @@ fn next_hop_unknown(scene: &Scene<'_>) -> bool {
     }
 }
 
+/// Whether a program made the SYNs, and not the kernel, which therefore resets what answers them.
+fn is_crafted(attempt: &Attempt) -> bool {
+    attempt.timeline.iter().any(|entry| match &entry.what {
+        What::Syn(syn) => syn.hop_limit.0 < SWEPT,
+        What::Rst { from_client, .. } => *from_client,
+        _ => false,
+    })
+}
+
 /// `syn-ack-ignored`
 ///
 /// - **Says.** Good SYN/ACKs reached this machine, and its kernel went on as if they had not.
 /// - **Needs.** A SYN/ACK addressed to this machine's link-layer address, with ack = ISN + 1 and a right checksum
 ///   (where these can be told), and the kernel's SYN sent again afterwards or, where the capture lost nothing,
-///   connect(2) failing.
+///   connect(2) failing. In a capture made by another program, the SYNs must be a kernel's: sent with a TTL that systems
+///   begin with, and not reset by this machine, which resets what its kernel knows nothing of.
 /// - **Effect.** Implicates the client's inbound firewall; clears everything beyond the client.
 /// - **Misleads when.** The frame was meant for another host (promiscuous capture) or came in on the wrong
 ///   interface (reverse path filter: `client-route` stands too).
@@ -196,8 +206,9 @@ pub(super) fn syn_ack_ignored(scene: &Scene<'_>) -> Option<Evidence> {
         .map(|e| e.record)
         .collect();
     let failed = scene.connection.is_some_and(|c| c.failed.is_some());
+    let by_a_tracer = scene.connection.is_none() && is_crafted(attempt);
     // It may have failed for an answer that the capture missed.
-    if again.is_empty() && (!failed || scene.capture == Capture::Lossy) {
+    if by_a_tracer || (again.is_empty() && (!failed || scene.capture == Capture::Lossy)) {
         return None;
     }
     let at = Place::CLIENT;

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::middlebox::{Cable, Conduct};
 use super::namespace::{self, Namespace};
 use super::role::Role;
 use super::wire::Wire;
 use super::{Loss, Options};
+
+/// How long a link may take to come up.
+const READY_WITHIN: Duration = Duration::from_secs(5);
 
 /// All links of a lab.
 pub(super) struct Links {
@@ -104,11 +109,11 @@ impl Links {
         between.set_sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
         veth(number, (near, left.far_link()), (between, "eth0"))?;
         veth(number + 0x10, (between, "eth1"), (far, "eth0"))?;
+        between.ip("link set eth0 up\nlink set eth1 up\n")?;
         address(nodes, number)?;
         if number == 0 {
             let_answers_take_time(near, between)?;
         }
-        between.ip("link set eth0 up\nlink set eth1 up\n")?;
         for (node, device) in [(near, left.far_link()), (far, "eth0")] {
             // Frames that a program carries must be whole: no checksum left for hardware to fill in, none larger than
             // the MTU.
@@ -178,13 +183,26 @@ fn address(nodes: &[Namespace], number: usize) -> io::Result<()> {
     let [left, right] = ends(number);
     nodes[left as usize].ip(&format!("link set {} up\n", left.far_link()))?;
     nodes[right as usize].ip("link set eth0 up\n")?;
-    for role in [left, right] {
+    for (role, device) in [(left, left.far_link()), (right, "eth0")] {
         let node = &nodes[role as usize];
+        wait_until_up(node, device)?;
         if is_joined(node, role)? {
             node.ip(role.addresses())?;
         }
     }
     Ok(())
+}
+
+/// A kernel notices that a link is up only when it finds the time, and until then has no IPv6 there.
+fn wait_until_up(node: &Namespace, device: &str) -> io::Result<()> {
+    let begun = Instant::now();
+    while begun.elapsed() < READY_WITHIN {
+        if node.says("ip", &["-o", "link", "show", "dev", device])?.contains(" state UP ") {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Err(io::Error::other(format!("{device} of {} does not come up", node.name())))
 }
 
 /// Whether the host has all its links: routes may lead over any of them.

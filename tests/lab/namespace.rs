@@ -72,6 +72,12 @@ impl Namespace {
         self.enter(|| run(name, args, input))?
     }
 
+    /// What a program says here on its standard output.
+    pub(super) fn says(&self, name: &str, args: &[&str]) -> io::Result<String> {
+        let output = self.enter(|| Command::new(tool(name)).args(args).stdin(Stdio::null()).output())??;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Feeds `lines` to `ip -batch` here; then those that begin with `-6`, which a batch does not understand, to
     /// `ip -6 -batch`.
     pub(crate) fn ip(&self, lines: &str) -> io::Result<()> {

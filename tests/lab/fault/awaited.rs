@@ -18,6 +18,7 @@ impl Fault {
             Self::AzureBalancerSilent | Self::AzureFirewallCloses | Self::TransitProxyResets => {
                 Some("the distance of the SYN/ACK")
             }
+            Self::DetourVmSshdStopped => Some("the way that port 22 takes, where it is not that of all else"),
             Self::EcmpTransitDrop => Some("more than one flow, each along its own way"),
             _ => None,
         }
