@@ -269,14 +269,19 @@ fn several<'a>(scene: &Scene<'a>) -> Vec<Vec<SynReset<'a>>> {
 /// - **Misleads when.** An older connection's peer, or anyone who guesses the ports, sent it.
 /// - **Rests on.** RFC 9293 section 3.10.7.3: in SYN-SENT a reset counts only if it acknowledges the SYN.
 pub(super) fn without_ack(scene: &Scene<'_>) -> Option<Evidence> {
-    let bare: Vec<SynReset<'_>> = of_port(scene).filter(|r| is_bare(r)).collect();
+    let fails = !matches!(scene.outcome, Outcome::Open | Outcome::Completed);
+    let bare: Vec<SynReset<'_>> = of_port(scene).filter(|r| fails && is_bare(r)).collect();
     let nearest = bare.iter().filter_map(|r| r.drawn_by).filter(|hop| *hop < SWEPT).min();
     let to = nearest.map_or(Place::END, |hop| scene.place(hop));
     (!bare.is_empty()).then(|| Evidence {
         rule: "reset-without-ack",
         says: format!(
-            "{} that acknowledge nothing came: no client believes them, and no closed port sends them",
-            if bare.len() == 1 { "a reset".to_owned() } else { format!("{} resets", bare.len()) }
+            "{} nothing: no client believes that, and no closed port sends it",
+            if bare.len() == 1 {
+                "a reset acknowledges".to_owned()
+            } else {
+                format!("{} resets acknowledge", bare.len())
+            }
         ),
         packets: cite(&bare),
         claims: vec![Claim::implicates(Place(1), to, FORGERS, Strength::Possible)],
