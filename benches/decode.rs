@@ -18,6 +18,7 @@ fn syn(source: &str, destination: &str) -> Vec<u8> {
         traffic_class: 0,
         timestamp: 77,
         mss: 1460,
+        bad_checksum: false,
     })
 }
 

@@ -99,16 +99,16 @@ fn run_all(faults: &[Fault], tools: &[Tool], jobs: u8, whichhop: &Path) -> Resul
 fn run(fault: Fault, tool: Tool, whichhop: &Path) -> Result<Run> {
     let mut lab = Lab::new(Options::default())?;
     lab.apply(fault)?;
-    let mut took = Duration::ZERO;
+    let mut time = Duration::ZERO;
     let mut said = String::new();
     for line in tool.lines(whichhop) {
         let mut command: Command = lab.client().command("timeout");
         command.arg(PATIENCE.as_secs().to_string()).args(&line).env("LC_ALL", "C");
         let begun = Instant::now();
         let output = command.stdin(Stdio::null()).output().with_context(|| line.join(" "))?;
-        took += begun.elapsed();
+        time += begun.elapsed();
         said += &String::from_utf8_lossy(&output.stdout);
         said.push('\n');
     }
-    Ok(Run { reading: tool.read(&said), took })
+    Ok(Run { reading: tool.read(&said), took: time })
 }

@@ -423,6 +423,7 @@ mod tests {
                 traffic_class: 0,
                 timestamp: 1,
                 mss: 1460,
+                bad_checksum: false,
             });
             let frame = Frame {
                 interface: 0,

@@ -18,7 +18,7 @@
 //! - **TCP**: `[CLIENT:SERVER] FLAGS` with the ports in that order whichever way it goes (50022:22 unless given)
 //!   and flags as tcpdump writes them (`S`, `S.`, `.`, `P.`, `F.`, `R`, `R.`). The client's initial sequence
 //!   number is 1000 and the server's 9000; `seq=` and `ack=` say otherwise. Further: `ttl=`, `id=`, `tos=`,
-//!   `ts=VALUE/ECHO`, `data="…"`, `len=N` (bytes of data), `server=ADDRESS`, `cut=N` (bytes captured of the frame),
+//!   `win=` (window, 64240), `ts=VALUE/ECHO`, `data="…"`, `len=N` (bytes of data), `server=ADDRESS`, `cut=N` (bytes captured of the frame),
 //!   `stray` (addressed to another machine's link-layer address), `badsum` (wrong checksum).
 //! - **ICMP errors**: `TYPE/CODE FROM`, about the packet last sent or `about=RECORD`; `left=` is the hop limit in
 //!   the quote (1), `quote=N` the bytes quoted of the transport (all), `qsrc=`, `qid=`, `qseq=` what a box on the way
@@ -46,6 +46,7 @@ use crate::recording::{
     Body, CaptureCounters, ConnectStage, Direction, EndReason, Event, Frame, KernelAnswer, KernelProbe,
     Record, RecordNumber, Route, Start, Target, Timestamp,
 };
+use crate::verdict::{Case, eliminate};
 
 /// The client, unless a script says otherwise.
 pub(crate) const CLIENT: &str = "10.22.0.2";
@@ -119,6 +120,11 @@ impl Script {
     /// How many records there are.
     pub(crate) fn len(&self) -> usize {
         self.records.len()
+    }
+
+    /// Adds the records of another.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.records.extend(other.records);
     }
 
     /// Adds a line.
@@ -237,7 +243,7 @@ impl Script {
             rst: has('R'),
             psh: has('P'),
             ack: has('.'),
-            window_size: 64240,
+            window_size: words.value("win").unwrap_or(64240),
             options,
             ..TcpHeader::default()
         };
@@ -519,8 +525,13 @@ pub(crate) fn path(text: &str) -> Path {
 
 /// Everything found in a script.
 pub(crate) fn diagnose(text: &str) -> Found {
+    found(&Script::new(text))
+}
+
+/// The same of a script that was read.
+pub(crate) fn found(script: &Script) -> Found {
     let mut diagnosis = Diagnosis::new(Question::default());
-    for record in Script::new(text).records() {
+    for record in script.records() {
         diagnosis.push(&record);
     }
     Found(diagnosis.finish().expect("a SYN or a trace"))
@@ -549,6 +560,23 @@ impl Found {
     fn evidence(&self, rule: &str) -> &Evidence {
         let found = self.0.evidence.iter().find(|e| e.rule == rule);
         found.unwrap_or_else(|| panic!("{rule} found nothing; these did: {}", self.rules()))
+    }
+
+    /// What is left of it without a rule.
+    pub(crate) fn without(&self, rule: &str) -> Self {
+        assert!(self.has(rule), "{rule} found nothing; these did: {}", self.rules());
+        let mut findings = self.0.clone();
+        findings.evidence.retain(|e| e.rule != rule);
+        let case = Case {
+            outcome: findings.outcome,
+            path: &findings.path,
+            target: findings.target.address,
+            port: findings.target.port,
+            named: findings.target.name.is_some(),
+            contained: false,
+        };
+        findings.verdict = eliminate(&case, &findings.evidence);
+        Self(findings)
     }
 
     /// The sentence of a rule.

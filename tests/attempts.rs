@@ -728,7 +728,7 @@ mod command {
             "{\"client\":\"10.22.0.1\",\"client_port\":50022,\"server\":\"198.19.0.4\",\"server_port\":22,\
              \"first_syn\":1700000000.001000000,\"isn\":1000,\"syn\":1,\"syn_ack\":1,\"handshake\":\"completed\",\
              \"reset_after_handshake_by\":null,\"client_bytes\":11,\"server_bytes\":11,\
-             \"server_banner\":\"SSH-2.0-x\",\"icmp\":null,\"outcome\":\"open\"}\n"
+             \"server_banner\":\"SSH-2.0-x\",\"icmp\":null,\"outcome\":\"open\",\"signature\":null}\n"
         );
         assert_eq!(said(&output), "");
     }

@@ -94,6 +94,7 @@ fn capture(line: &[u8]) -> Vec<u8> {
         traffic_class: 0,
         timestamp: 1,
         mss: 1460,
+        bad_checksum: false,
     });
     let segment = |from: SocketAddr, to: SocketAddr, seq: u32, ack: u32, flags: u8, data: &[u8]| {
         let reset = build::Reset { source: from, destination: to, seq: SeqNumber(seq), identification: 1 };

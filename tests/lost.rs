@@ -23,6 +23,7 @@ fn capture(lost: u64) -> Vec<u8> {
         traffic_class: 0,
         timestamp: 1,
         mss: 1460,
+        bad_checksum: false,
     });
     let frame = build::ethernet(MacAddr([2; 6]), MacAddr([4; 6]), &syn);
     let at = Timestamp::from_nanos(1_600_000_000_000_000_000);

@@ -55,6 +55,7 @@ fn frames() -> Vec<(LinkType, Vec<u8>)> {
             traffic_class: 0,
             timestamp: 3,
             mss: 1460,
+            bad_checksum: false,
         });
         let hop_limit = HopLimit(5);
         let mut error = build::echo(&Echo {

@@ -41,6 +41,7 @@ prop_compose! {
             traffic_class,
             timestamp,
             mss,
+            bad_checksum: false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Captures of other tracers' sweeps, under `fixtures/tracers`: a replay names the hops between which the culprit stands,
 //! and clears it of nothing.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod report;
 

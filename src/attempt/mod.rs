@@ -4,7 +4,9 @@ mod census;
 mod connection;
 mod outcome;
 mod own;
+mod reset;
 mod seg;
+mod signature;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,8 @@ pub use census::{Batch, Census, Limits, Ports, Sieve};
 pub use connection::{Connection, Connections};
 pub use outcome::{Handshake, Outcome, ResetBy};
 pub use own::OwnQuestions;
+pub use reset::SynReset;
+pub use signature::Signature;
 pub use stream::ssh_line;
 pub use tracker::{MAX_ATTEMPTS, Tracker};
 
@@ -53,6 +57,8 @@ pub struct Attempt {
     pub icmp: Option<IcmpAnswer>,
     /// How it ended.
     pub outcome: Outcome,
+    /// The tampering signature of its end.
+    pub signature: Option<Signature>,
     /// What was seen of it, in order (the first entries only, if there are very many).
     pub timeline: Vec<Entry>,
 }

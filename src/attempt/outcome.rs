@@ -1,7 +1,6 @@
 //! How an attempt ended, in the words of the report.
 
-use std::fmt;
-
+/// An enumeration whose variants have a word each.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)* }) => {
         $(#[$meta])*
@@ -18,13 +17,14 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.name())
             }
         }
     };
 }
+pub(super) use words;
 
 words! {
     /// Outcome of an attempt to reach SSH. Where several fit, the first in this order that does.

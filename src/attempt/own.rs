@@ -51,6 +51,7 @@ mod tests {
             traffic_class: 0,
             timestamp: 1,
             mss: 1460,
+            bad_checksum: false,
         });
         let syn = decode(LinkType::RAW, &syn).unwrap();
         assert!(own.admit(Direction::Inbound, &syn), "a capture may be taken anywhere");

@@ -444,6 +444,7 @@ fn timelines_of_all_attempts_together_have_a_bound() {
         traffic_class: 0,
         timestamp: 1,
         mss: 1460,
+        bad_checksum: false,
     };
     let mut tracker = Tracker::default();
     for port in 1..=2200 {
@@ -478,6 +479,7 @@ fn very_many_attempts_on_one_pair_take_no_longer_than_on_many() {
             traffic_class: 0,
             timestamp: 1,
             mss: 1460,
+            bad_checksum: false,
         });
         tracker.push(RecordNumber(1), Timestamp::from_nanos(0), &decode(LinkType::RAW, &bytes).unwrap());
         error = bytes;

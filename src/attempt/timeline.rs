@@ -36,7 +36,11 @@ impl Notes {
         if timeline.is_empty() {
             self.syn_source = cited.packet.link.source;
         }
-        note(timeline, cited.record, cited.at, || What::Syn(Segment::of(&cited.packet.ip, cited.tcp)));
+        note(timeline, cited.record, cited.at, || {
+            // Wrong on purpose, if it is; what offload has still to finish counts as right.
+            let checksum_ok = cited.tcp.checksum_ok(&cited.packet.ip);
+            What::Syn(Segment { checksum_ok, ..Segment::of(&cited.packet.ip, cited.tcp) })
+        });
     }
 
     pub(super) fn by_client(timeline: &mut Vec<Entry>, cited: Cited<'_>) {

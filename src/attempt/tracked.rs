@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::About;
 use super::seg::Seg;
+use super::signature::Classifier;
 use super::stream::Stream;
 use super::{Attempt, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, ResetBy};
 use crate::packet::{HopLimit, IcmpErrorKind, SeqNumber, TcpFlags};
@@ -52,6 +53,7 @@ pub(super) struct Tracked {
     keep: Keep,
     probe: bool,
     server: Stream,
+    signature: Classifier,
 }
 
 /// What tells a SYN or a SYN/ACK from another of the same attempt.
@@ -127,6 +129,7 @@ impl Tracked {
             keep,
             probe: false,
             server: Stream::default(),
+            signature: Classifier::default(),
         }
     }
 
@@ -146,6 +149,7 @@ impl Tracked {
             server_banner: self.server.ssh_line(),
             icmp: self.icmp,
             outcome: self.outcome(asked),
+            signature: self.signature.signature(self.handshake),
             timeline: Vec::new(),
         }
     }
@@ -201,12 +205,13 @@ impl Tracked {
         self.isn.plus(1).plus(self.client_bytes as u32)
     }
 
-    /// Counts data of the client that ends before `end`.
-    fn client_sent(&mut self, end: SeqNumber) {
+    /// Counts data of the client that ends before `end`, and says whether any of it is new.
+    fn client_sent(&mut self, end: SeqNumber) -> bool {
         let new = end.distance_from(self.client_next());
         if new > 0 {
             self.client_bytes += new as u64;
         }
+        new > 0
     }
 
     /// Whether an acknowledgment number may answer a SYN of this attempt, data on it acknowledged or not.
@@ -219,6 +224,7 @@ impl Tracked {
     pub(super) fn by_client(&mut self, seg: &Seg<'_>) {
         if seg.flags.has(TcpFlags::RST) {
             self.client_reset = true;
+            self.signature.client_reset();
             if self.handshake == Handshake::Completed {
                 self.reset_after_handshake(true);
             }
@@ -228,9 +234,8 @@ impl Tracked {
             return;
         }
         self.acknowledged_by_client(seg);
-        if seg.len > 0 {
-            self.client_sent(seg.seq.plus(seg.len));
-        }
+        let new = (seg.len > 0).then(|| self.client_sent(seg.seq.plus(seg.len)));
+        self.signature.client_sent(self.handshake, new, seg.flags.has(TcpFlags::FIN));
         if seg.flags.has(TcpFlags::FIN) {
             self.fin.client = true;
             self.ended.get_or_insert(Ended::Fin { from_client: true });
@@ -278,15 +283,20 @@ impl Tracked {
     /// where it is a reset or a SYN/ACK.
     pub(super) fn by_server(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
         if seg.flags.has(TcpFlags::RST) {
-            return self.reset_by_server(seg);
+            let handshake = self.handshake;
+            let acceptable = self.reset_by_server(seg);
+            self.signature.server_reset(handshake, seg, acceptable);
+            return acceptable;
         }
         if seg.flags.is_syn_ack() {
             let acceptable = self.acknowledges_syn(seg.ack);
             if acceptable && !self.seen_before(at, seg) {
                 self.syn_ack(seg);
+                self.signature.syn_ack();
             }
             return acceptable;
         }
+        self.heard(seg);
         // A FIN, or an acknowledgment of more than the SYN, is as good as data.
         let connected = seg.len > 0
             || seg.flags.has(TcpFlags::FIN)
@@ -302,6 +312,19 @@ impl Tracked {
             self.ended.get_or_insert(Ended::Fin { from_client: false });
         }
         true
+    }
+
+    /// Notes for the signature what the server's side took and said.
+    fn heard(&mut self, seg: &Seg<'_>) {
+        let acknowledged = seg.flags.has(TcpFlags::ACK) && self.client_bytes > 0;
+        let some = acknowledged && seg.ack.distance_from(self.isn.plus(1)) > 0;
+        let all = acknowledged && seg.ack.distance_from(self.client_next()) >= 0;
+        self.signature.server_sent(seg.len > 0 || some, all, seg.flags.has(TcpFlags::FIN));
+    }
+
+    /// Takes a reset that acknowledges nothing, so that no client believes it.
+    pub(super) fn bare_reset(&mut self, seg: &Seg<'_>) {
+        self.signature.server_reset(self.handshake, seg, false);
     }
 
     fn syn_ack(&mut self, seg: &Seg<'_>) {
@@ -500,6 +523,7 @@ impl Tracked {
             IcmpErrorKind::TimeExceeded => !self.probe,
             _ => seen.about != About::Later,
         };
+        self.signature.icmp();
         if refuses && matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {
             self.handshake = Handshake::Rejected;
             self.icmp.get_or_insert(IcmpAnswer {

@@ -3,6 +3,7 @@
 //! The answer bears the VM's address whoever forged it. What gives the sender away is the least hop limit that
 //! draws the answer: a packet that runs out before the VM cannot have been answered by it.
 
+use super::forged::hop_limit_is_forged;
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::packet::{HopLimit, IcmpErrorKind};
@@ -166,12 +167,13 @@ fn steady(replies: &[(u8, Reply)]) -> bool {
 /// `return-distance`
 ///
 /// - **Says.** The answer came from as far away as one of the places that stand, and not the others.
-/// - **Needs.** The hop limit left of the answer, and of answers that each place certainly sent.
+/// - **Needs.** The hop limit left of the answer, and of answers that each place certainly sent; resets whose hop limit
+///   shows no sign of having been copied or made up.
 /// - **Effect.** Implicates that place; clears nobody.
 /// - **Misleads when.** The forger copies, randomises or imitates hop limits, or the way back is another one.
 /// - **Rests on.** Operating systems start with 64, 128 or 255.
 pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
-    let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
+    let trigger = refusals(scene).filter(|t| t.at_most < SWEPT && !hop_limit_is_forged(scene))?;
     let (_, answer) = trigger.replies.iter().find(|(_, r)| r.hop_limit.is_some())?;
     let back = hops_back(answer.hop_limit?);
     let (near, _) = scene.reached();

@@ -7,6 +7,7 @@
 mod answer;
 mod banner;
 mod client;
+mod forged;
 mod outcome;
 mod scene;
 mod silence;
@@ -94,6 +95,15 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         answer::icmp_sender,
         answer::refused_by_the_kernel,
         answer::genuine_answer_follows,
+        forged::copies_hop_limit,
+        forged::hop_limit_varies,
+        forged::echoes_probe,
+        forged::several_resets,
+        forged::without_ack,
+        forged::acknowledges_isn,
+        forged::beside_time_exceeded,
+        forged::instead_of_time_exceeded,
+        forged::without_checking,
         silence::stops_where_control_goes_on,
         silence::every_hop_passes_it,
         silence::everything_stops,

@@ -36,6 +36,8 @@ pub struct Syn {
     pub timestamp: u32,
     /// MSS, in bytes.
     pub mss: u16,
+    /// Whether to spoil the checksum, so that only those answer who do not verify it.
+    pub bad_checksum: bool,
 }
 
 /// An ICMP or ICMPv6 echo request.
@@ -70,6 +72,9 @@ pub struct Reset {
     pub identification: u16,
 }
 
+/// Where the checksum stands in a TCP header, and what is changed of its first byte to spoil it.
+const CHECKSUM_AT: usize = 16;
+const SPOILT_BITS: u8 = 0x55;
 /// Window scale shift of a Linux client with the default receive buffer.
 const WINDOW_SCALE: u8 = 7;
 /// What Linux sends ordinary packets with.
@@ -99,7 +104,12 @@ pub fn syn(probe: &Syn) -> Vec<u8> {
         identification: probe.identification,
         flow_label: probe.flow_label,
     };
-    packet(&headers, ip_number::TCP, &tcp_segment(&headers, &header))
+    let mut segment = tcp_segment(&headers, &header);
+    if probe.bad_checksum {
+        // Not all bits of it: the complement may be taken for a sum that offload has still to finish.
+        segment[CHECKSUM_AT] ^= SPOILT_BITS;
+    }
+    packet(&headers, ip_number::TCP, &segment)
 }
 
 /// The IP packet of an echo request, with 8 bytes of data and an ICMP checksum that is the same for every
@@ -288,6 +298,7 @@ mod tests {
         traffic_class: 0,
         timestamp: 0x0102_0304,
         mss: 1460,
+        bad_checksum: false,
     };
 
     fn read(packet: &[u8]) -> Packet<'_> {
@@ -302,6 +313,15 @@ mod tests {
     #[test]
     fn a_syn_is_that_of_linux_to_the_byte() {
         assert_eq!(syn(&SYN), SYN_V4);
+    }
+
+    #[test]
+    fn a_spoilt_checksum_is_wrong_and_nothing_else_is() {
+        let mut packet = syn(&Syn { bad_checksum: true, ..SYN });
+        let Packet { ip, transport: Transport::Tcp(tcp), .. } = read(&packet) else { panic!("not TCP") };
+        assert_eq!(tcp.checksum_ok(&ip), Some(false));
+        packet[20 + CHECKSUM_AT] ^= SPOILT_BITS;
+        assert_eq!(packet, SYN_V4);
     }
 
     #[test]

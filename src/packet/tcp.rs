@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Fragment, Ip, Undecoded};
 
 /// A TCP sequence number; its ordering is modulo 2³² (RFC 9293 section 3.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SeqNumber(pub u32);
 
 impl SeqNumber {

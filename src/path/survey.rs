@@ -210,6 +210,7 @@ impl Survey {
     }
 
     /// Every probe to `target`: the echoes and kernel probes collected here and the SYNs of `attempts`, in order.
+    /// SYNs with a wrong checksum are none: who forwards them need not answer them.
     ///
     /// `whole` says whether the capture shows every packet. Where it does not, an answer that repeats nothing of one SYN
     /// alone may belong to a SYN that is missing.
@@ -227,7 +228,7 @@ impl Survey {
             .chain(self.kernel.values().filter(|(p, _)| target_of(*p) == target).map(|(_, p)| p.clone()))
             .collect();
         for (flow, attempt) in attempts.into_iter().enumerate() {
-            if attempt.server.ip() == target {
+            if attempt.server.ip() == target && !attempt.has_bad_checksum() {
                 probes.extend(syn_probes(flow, attempt, whole));
             }
         }

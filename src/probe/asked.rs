@@ -109,6 +109,7 @@ impl Flows {
             traffic_class: 0,
             timestamp: self.timestamp_base.wrapping_add(tag.into()),
             mss: self.mss,
+            bad_checksum: false,
         }
     }
 

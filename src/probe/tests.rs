@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Action, Means, Plan, Planner, Step};
 use crate::recording::{KernelProbe, Timestamp};
-use crate::testing::{CLIENT, Script, TARGET, address};
+use crate::testing::{CLIENT, Found, Script, TARGET, address, found};
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
 const ROUTERS: [&str; 4] = ["11/0 10.22.1.1", "11/0 198.18.1.1", "11/0 198.18.2.1", "11/0 198.18.3.1"];
 
-/// What a network says to a probe: its port (0 for an echo) and its hop limit; as lines of a script say it.
+/// What a network says to a probe: its port (0 for an echo) and its hop limit; as lines of a script say it, several
+/// answers with `&` between them, `late` ones after 1.5 s.
 type Network = fn(u16, u8) -> &'static str;
 
 /// Four routers, and nobody behind them says anything.
@@ -42,6 +43,34 @@ fn edge_resets(port: u16, ttl: u8) -> &'static str {
     if port == 22 && ttl > 1 { "R. ttl=64" } else { vm(port, ttl) }
 }
 
+/// Hop 2 resets them, with what is left of their own hop limit.
+fn copies_hop_limit(port: u16, ttl: u8) -> &'static str {
+    match (port, ttl) {
+        (22, 3..) => format!("R. ttl={}", ttl - 2).leak(),
+        (22, 2) => "",
+        _ => vm(port, ttl),
+    }
+}
+
+/// Hop 2 resets a copy of them, and the VM never answers.
+fn listens(port: u16, ttl: u8) -> &'static str {
+    match (port, ttl) {
+        (22, 2..=4) => format!("R. ttl=63 & {}", dark(port, ttl)).leak(),
+        (22, 5..) => "R. ttl=63",
+        _ => vm(port, ttl),
+    }
+}
+
+/// The same before a VM with a slow sshd.
+fn listens_before_slow_sshd(port: u16, ttl: u8) -> &'static str {
+    if port == 22 && ttl > 4 { "R. ttl=63 & late S. ttl=60" } else { listens(port, ttl) }
+}
+
+/// The same before a VM with sshd.
+fn listens_before_sshd(port: u16, ttl: u8) -> &'static str {
+    if port == 22 && ttl > 4 { "R. ttl=63 & S. ttl=60" } else { listens(port, ttl) }
+}
+
 /// Hop 1 lets nothing out but pings and port 443.
 fn edge_lets_https_out(port: u16, ttl: u8) -> &'static str {
     if ttl > 1 && !matches!(port, 0 | 443) { "" } else { vm(port, ttl) }
@@ -62,6 +91,8 @@ struct Setting {
     kernel_in: bool,
     /// sshd speaks.
     banner: bool,
+    /// Who answers SYNs to port 22 verifies their checksums.
+    verifies: bool,
     targets: usize,
     routed: bool,
     means: Means,
@@ -76,6 +107,7 @@ fn usual(network: Network) -> Setting {
         kernel_out: true,
         kernel_in: true,
         banner: true,
+        verifies: true,
         targets: 1,
         routed: true,
         means: RAW,
@@ -106,7 +138,17 @@ fn seconds(at: i64) -> String {
     format!("{}.{:09}", at / SECOND, at % SECOND)
 }
 
+/// The answers of a network, each with its delay.
+fn each(answers: &str) -> impl Iterator<Item = (i64, &str)> {
+    answers.split(" & ").map(|a| a.strip_prefix("late ").map_or((0, a), |late| (1_500 * MS, late)))
+}
+
 fn run(setting: Setting) -> Trace {
+    run_without(setting, "none").0
+}
+
+/// A trace that never asks one kind of question, and its recording.
+fn run_without(setting: Setting, inquiry: &str) -> (Trace, Script) {
     let mut targets = vec![address(TARGET)];
     targets.extend((1..setting.targets).map(|n| address(&format!("198.19.0.{}", 4 + n))));
     let plan = Plan {
@@ -119,7 +161,8 @@ fn run(setting: Setting) -> Trace {
         means: setting.means,
         mss: 1460,
     };
-    let planner = Planner::new(plan, Timestamp::from_nanos(0));
+    let mut planner = Planner::new(plan, Timestamp::from_nanos(0));
+    planner.leave_out(inquiry);
     let (script, pending, open) = (Script::new(""), BTreeMap::new(), BTreeSet::new());
     let mut world = World { setting, script, planner, handled: 0, announced: 0, pending, open };
     let mut trace = Trace { actions: Vec::new(), ended: 0, most_open: 0 };
@@ -140,7 +183,7 @@ fn run(setting: Setting) -> Trace {
             Step::Finished => {
                 trace.ended = now;
                 assert!(matches!(world.planner.step(Timestamp::from_nanos(now)), Step::Finished));
-                return trace;
+                return (trace, world.script);
             }
         }
     }
@@ -175,23 +218,29 @@ impl World {
             Action::SendSyn(syn) => {
                 let (client, port, ttl) = (syn.source.port(), syn.destination.port(), syn.hop_limit.0);
                 let (id, isn, clock) = (syn.identification, syn.isn.0, syn.timestamp);
-                self.record(&format!("{t} > {client}:{port} S ttl={ttl} id={id} seq={isn} ts={clock}/0"));
+                let sum = if syn.bad_checksum { " badsum" } else { "" };
+                self.record(&format!(
+                    "{t} > {client}:{port} S ttl={ttl} id={id} seq={isn} ts={clock}/0{sum}"
+                ));
                 let later = now + i64::from(ttl.min(5)) * MS;
                 let ack = isn.wrapping_add(1);
-                match (self.setting.network)(port, ttl) {
-                    "" => {}
-                    error if error.contains('/') => {
-                        let about = self.script.len();
-                        self.at(later, &format!("< {error} about={about}"));
-                    }
-                    answer if answer.starts_with('S') => {
-                        // It comes again, sooner than from any real kernel, so that short traces see it.
-                        for again in [0, 200 * MS] {
-                            let answer = format!("< {client}:{port} {answer} ack={ack} ts=1/{clock}");
-                            self.at(later + again, &answer);
+                let about = self.script.len();
+                let ignored = syn.bad_checksum && (port != 22 || self.setting.verifies);
+                let answers = if ignored { "" } else { (self.setting.network)(port, ttl) };
+                for (delay, answer) in each(answers) {
+                    let later = later + delay;
+                    match answer {
+                        "" => {}
+                        error if error.contains('/') => self.at(later, &format!("< {error} about={about}")),
+                        answer if answer.starts_with('S') => {
+                            // It comes again, sooner than from any real kernel, so that short traces see it.
+                            for again in [0, 200 * MS] {
+                                let answer = format!("< {client}:{port} {answer} ack={ack} ts=1/{clock}");
+                                self.at(later + again, &answer);
+                            }
                         }
+                        answer => self.at(later, &format!("< {client}:{port} {answer} ack={ack}")),
                     }
-                    answer => self.at(later, &format!("< {client}:{port} {answer} ack={ack}")),
                 }
             }
             Action::SendEcho(echo) => {
@@ -251,8 +300,8 @@ impl World {
         for after in tries.iter().map(|s| now + s * SECOND) {
             if raw {
                 self.at(after, &format!("> {port}:22 S seq=1000 {server}"));
-                if !answer.is_empty() {
-                    self.at(after + 5 * MS, &format!("< {port}:22 {answer} {server}"));
+                for (delay, answer) in each(answer).filter(|(_, a)| !a.is_empty()) {
+                    self.at(after + delay + 5 * MS, &format!("< {port}:22 {answer} {server}"));
                 }
             }
             if !self.setting.kernel_in {
@@ -311,7 +360,7 @@ impl Trace {
     }
 }
 
-const NETWORKS: [(&str, Network); 7] = [
+const NETWORKS: [(&str, Network); 10] = [
     ("dark", dark),
     ("vm", vm),
     ("sshd", sshd),
@@ -319,6 +368,9 @@ const NETWORKS: [(&str, Network); 7] = [
     ("edge_resets", edge_resets),
     ("edge_lets_https_out", edge_lets_https_out),
     ("all_dark", all_dark),
+    ("copies_hop_limit", copies_hop_limit),
+    ("listens", listens),
+    ("listens_before_sshd", listens_before_sshd),
 ];
 
 #[test]
@@ -391,6 +443,79 @@ fn a_refusal_is_confirmed_one_hop_limit_to_a_port() {
     let alone: Vec<u8> = to_ssh.iter().filter(|(from, _)| *from != sweep).map(|(_, ttl)| *ttl).collect();
     assert_eq!(alone, [1, 2], "the hop before it and its own");
     assert!(to_ssh.iter().all(|(_, ttl)| *ttl <= 3), "no farther than one beyond the refusal");
+}
+
+/// What a trace that never asks one kind of question finds.
+fn found_without(setting: Setting, inquiry: &str) -> Found {
+    let (_, recorded) = run_without(setting, inquiry);
+    let mut lines = Script::new("0.0 ! start azure=198.18.3.0/24\n 0.0 ! route gw=10.22.1.1");
+    lines.append(recorded);
+    lines.line("9.8 ! capture");
+    lines.line("9.9 ! end");
+    found(&lines)
+}
+
+#[test]
+fn every_further_question_is_there_for_a_fault() {
+    let unverified = Setting { verifies: false, ..usual(vm) };
+    for (inquiry, setting, rule) in [
+        ("Vary", usual(copies_hop_limit), "reset-copies-hop-limit"),
+        ("Checksum", unverified, "reset-without-checking"),
+        ("Late", usual(listens_before_slow_sshd), "genuine-answer-follows"),
+        ("Confirm", usual(listens), "reset-beside-time-exceeded"),
+    ] {
+        let all = found_without(setting, "none");
+        assert!(all.has(rule), "{inquiry}: {}", all.rules());
+        let less = found_without(setting, inquiry);
+        assert!(!less.has(rule), "without {inquiry}: {}", less.rules());
+    }
+}
+
+/// Hop limits of the SYNs to the port that no path needs.
+fn beyond_any_path(trace: &Trace) -> Vec<u8> {
+    trace.syns().iter().filter(|s| s.1 == 22 && s.3 > 64).map(|s| s.3).collect()
+}
+
+#[test]
+fn a_hop_limit_that_moves_with_ours_is_measured() {
+    let trace = run(usual(copies_hop_limit));
+    assert_eq!(beyond_any_path(&trace), [100, 160, 220, 250]);
+    assert!(trace.ended < SECOND, "{}", seconds(trace.ended));
+    for steady in [edge_resets, vm, sshd, edge_drops] {
+        assert_eq!(beyond_any_path(&run(usual(steady))), [0u8; 0]);
+    }
+}
+
+/// Ports of the SYNs with a wrong checksum.
+fn spoilt(trace: &Trace) -> Vec<u16> {
+    let port = |(_, action): &(i64, Action)| match action {
+        Action::SendSyn(syn) => syn.bad_checksum.then_some(syn.destination.port()),
+        _ => None,
+    };
+    trace.actions.iter().filter_map(port).collect()
+}
+
+#[test]
+fn a_reset_from_the_end_is_asked_for_with_a_wrong_checksum() {
+    let trace = run(usual(vm));
+    let asked = spoilt(&trace);
+    assert_eq!((asked.len(), asked[0]), (3, 22), "and another port, twice");
+    assert!(asked[1] > 61_000 && asked[1] == asked[2]);
+    assert!(trace.ended < SECOND, "{}", seconds(trace.ended));
+    for (name, network) in NETWORKS {
+        if !matches!(name, "vm" | "copies_hop_limit") {
+            assert!(spoilt(&run(usual(network))).is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_genuine_answer_is_waited_for_only_behind_a_contradiction() {
+    let waited = run(usual(listens)).ended;
+    assert!((3 * SECOND..4 * SECOND).contains(&waited), "{}", seconds(waited));
+    let came = run(usual(listens_before_sshd)).ended;
+    assert!(came < 2 * SECOND, "{}", seconds(came));
+    assert!(run(usual(edge_resets)).ended < SECOND);
 }
 
 #[test]

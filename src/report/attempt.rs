@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::layout::printable;
 use super::time;
-use crate::attempt::{Attempt, Handshake, ResetBy};
+use crate::attempt::{Attempt, Handshake, ResetBy, Signature};
 use crate::recording::is_hostile;
 
 /// `attempt` as one JSON object on one line, ended by a newline: what the line by hand is measured by.
@@ -116,6 +116,7 @@ pub(super) struct AttemptView<'a> {
     server_banner: Option<&'a str>,
     icmp: Option<IcmpView>,
     outcome: &'static str,
+    signature: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -144,6 +145,7 @@ impl<'a> AttemptView<'a> {
             server_banner: attempt.server_banner.as_deref(),
             icmp: attempt.icmp.map(|i| IcmpView { icmp_type: i.icmp_type, code: i.code, from: i.from }),
             outcome: attempt.outcome.name(),
+            signature: attempt.signature.map(Signature::name),
         }
     }
 }
@@ -158,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_line_is_the_contracts_object() {
-        assert_snapshot!(by_serde(&samples::edge_reset().attempts[0]).trim_end(), @r#"{"client":"10.22.1.2","client_port":50022,"server":"198.19.0.4","server_port":22,"first_syn":1511784000.123456789,"isn":305419896,"syn":3,"syn_ack":0,"handshake":"reset","reset_after_handshake_by":null,"client_bytes":0,"server_bytes":0,"server_banner":null,"icmp":null,"outcome":"reset"}"#);
+        assert_snapshot!(by_serde(&samples::edge_reset().attempts[0]).trim_end(), @r#"{"client":"10.22.1.2","client_port":50022,"server":"198.19.0.4","server_port":22,"first_syn":1511784000.123456789,"isn":305419896,"syn":3,"syn_ack":0,"handshake":"reset","reset_after_handshake_by":null,"client_bytes":0,"server_bytes":0,"server_banner":null,"icmp":null,"outcome":"reset","signature":null}"#);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::attempt::disarmed;
-use crate::attempt::{Attempt, ResetBy};
+use crate::attempt::{Attempt, ResetBy, Signature};
 use crate::recording::Timestamp;
 
 /// `attempt` as one JSON object on one line, ended by a newline.
@@ -57,6 +57,8 @@ pub fn push_attempt_json(line: &mut String, attempt: &Attempt) {
     }
     line.push_str(",\"outcome\":");
     word(line, Some(attempt.outcome.name()));
+    line.push_str(",\"signature\":");
+    word(line, attempt.signature.map(Signature::name));
     line.push_str("}\n");
 }
 

@@ -53,6 +53,7 @@ fn findings(outcome: Outcome, handshake: Handshake) -> Findings {
             server_banner: None,
             icmp: None,
             outcome,
+            signature: None,
             timeline: Vec::new(),
         }],
         other_addresses: Vec::new(),

@@ -79,6 +79,8 @@ struct Candidate {
     place: Place,
     strength: Strength,
     implicated_by: Vec<usize>,
+    /// How much of it points to this place.
+    pointed_at: usize,
     cleared_by: Option<usize>,
 }
 
@@ -93,7 +95,9 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
     for &suspect in Suspect::ALL {
         let places: Vec<&Candidate> = candidates.iter().filter(|c| c.suspect == suspect).collect();
         let standing: Vec<&Candidate> = places.iter().copied().filter(|c| c.cleared_by.is_none()).collect();
-        if let Some(best) = standing.iter().min_by_key(|c| (Reverse(c.strength), nearness(case, c))) {
+        if let Some(best) =
+            standing.iter().min_by_key(|c| (Reverse(c.strength), Reverse(c.pointed_at), nearness(case, c)))
+        {
             verdict.standing.push(stands(case, best, &standing, evidence));
         } else if !places.is_empty() {
             let mut because: Vec<usize> = places.iter().filter_map(|c| c.cleared_by).collect();
@@ -158,14 +162,22 @@ fn nearness(case: &Case<'_>, candidate: &Candidate) -> (bool, u8) {
 }
 
 fn judge(suspect: Suspect, place: Place, evidence: &[Evidence]) -> Candidate {
-    let mut candidate =
-        Candidate { suspect, place, strength: Strength::Possible, implicated_by: vec![], cleared_by: None };
+    let mut candidate = Candidate {
+        suspect,
+        place,
+        strength: Strength::Possible,
+        implicated_by: vec![],
+        pointed_at: 0,
+        cleared_by: None,
+    };
     for (index, evidence) in evidence.iter().enumerate() {
         for claim in evidence.claims.iter().filter(|c| c.covers(suspect, place)) {
             match claim.effect {
                 Effect::Clears => candidate.cleared_by = candidate.cleared_by.or(Some(index)),
                 Effect::Implicates(strength) => {
                     candidate.strength = candidate.strength.max(strength);
+                    candidate.pointed_at +=
+                        usize::from(claim.from == claim.to && strength > Strength::Possible);
                     candidate.implicated_by.push(index);
                 }
             }

@@ -48,7 +48,7 @@ impl Links {
                 self.join_through(nodes, number)?;
                 self.carry(number, None)?;
             } else {
-                self.join(nodes, number)?;
+                Self::join(nodes, number)?;
             }
         }
         Ok(())
@@ -75,7 +75,7 @@ impl Links {
             part(nodes, number)?;
             namespace::remove(&[&carried.node]);
         }
-        self.join(nodes, number)
+        Self::join(nodes, number)
     }
 
     /// Ends the programs; what is left are namespaces to remove.
@@ -90,7 +90,7 @@ impl Links {
         self.options.delay.is_some() || self.options.loss.is_some()
     }
 
-    fn join(&self, nodes: &[Namespace], number: usize) -> io::Result<()> {
+    fn join(nodes: &[Namespace], number: usize) -> io::Result<()> {
         let [left, right] = ends(number);
         let (near, far) = (&nodes[left as usize], &nodes[right as usize]);
         veth(number, (near, left.far_link()), (far, "eth0"))?;
@@ -186,7 +186,7 @@ fn address(nodes: &[Namespace], number: usize) -> io::Result<()> {
     for (role, device) in [(left, left.far_link()), (right, "eth0")] {
         let node = &nodes[role as usize];
         wait_until_up(node, device)?;
-        if is_joined(node, role)? {
+        if is_joined(node, role) {
             node.ip(role.addresses())?;
         }
     }
@@ -206,9 +206,9 @@ fn wait_until_up(node: &Namespace, device: &str) -> io::Result<()> {
 }
 
 /// Whether the host has all its links: routes may lead over any of them.
-fn is_joined(node: &Namespace, role: Role) -> io::Result<bool> {
+fn is_joined(node: &Namespace, role: Role) -> bool {
     let has = |device: &str| node.sysctl(&format!("net/ipv4/conf/{device}/forwarding")).is_ok();
-    Ok(has("eth0") && (!role.forwards() || has("eth1")))
+    has("eth0") && (!role.forwards() || has("eth1"))
 }
 
 /// Has the client receive in a kernel thread, as from a network card, where the kernel can (Linux 5.14). Otherwise a

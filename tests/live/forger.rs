@@ -134,6 +134,7 @@ fn forged(random: &mut Random) -> Vec<u8> {
             traffic_class: 0,
             timestamp: ack,
             mss: 1460,
+            bad_checksum: false,
         }),
     }
 }
@@ -151,6 +152,7 @@ fn quoted(random: &mut Random, port: u16, seq: u32) -> Vec<u8> {
         traffic_class: 0,
         timestamp: random.next() as u32,
         mss: 1460,
+        bad_checksum: false,
     })
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn forge(scenario: &Scenario, ports: &[(u16, u16)], rng: &mut Rng) ->
             window: 1000,
             options: vec![],
             data: data.to_vec(),
+            bad_checksum: false,
         };
         packet(scenario.vm.address, scenario.client, rng.pick(&[64, 63, 60, 50]), rng, Body::Tcp(tcp))
     };
@@ -49,6 +50,7 @@ pub(crate) fn forge(scenario: &Scenario, ports: &[(u16, u16)], rng: &mut Rng) ->
         window: 1000,
         options: vec![],
         data: vec![],
+        bad_checksum: false,
     };
     let error = |rng: &mut Rng, kind: ErrorKind| {
         let from = if hops.is_empty() { scenario.vm.address } else { rng.pick(&hops) };

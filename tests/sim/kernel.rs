@@ -339,6 +339,7 @@ impl Kernel {
             window: 0,
             options: vec![],
             data: vec![],
+            bad_checksum: false,
         };
         let mut reset = self.packet(packet.source, 64, Body::Tcp(reset));
         reset.identification = 0;
@@ -434,6 +435,7 @@ impl Kernel {
             window: 64240,
             options: linux_options(mss, (at / MS) as u32, 0),
             data: vec![],
+            bad_checksum: false,
         };
         let packet = self.packet(server.ip(), ttl, Body::Tcp(syn));
         self.filter_out(packet)
@@ -450,6 +452,7 @@ impl Kernel {
             window: 502,
             options: vec![],
             data: vec![],
+            bad_checksum: false,
         };
         let packet = self.packet(server.ip(), ttl, Body::Tcp(segment));
         self.filter_out(packet)

@@ -21,6 +21,10 @@ const SECOND: i64 = 1_000_000_000;
 pub(crate) enum Later {
     /// A packet arrives at a place.
     Arrive { place: usize, outward: bool, packet: Packet },
+    /// A packet sets out for the client.
+    Depart { place: usize, packet: Packet },
+    /// A listener gets round to a packet.
+    Accept { place: usize, packet: Packet },
     /// A listener's timer runs out.
     Server { place: usize, flow: FlowKey },
     /// The last router gives up on finding the VM on its link.
@@ -43,6 +47,8 @@ pub(crate) struct Network {
     later: Vec<(i64, Later)>,
     /// Half-open connections the VM's sshd was made to hold.
     pub(crate) reached_listener: u32,
+    /// What a forger counts up.
+    counter: u8,
 }
 
 /// A token bucket for ICMP errors to one destination, the client being the only one.
@@ -74,6 +80,7 @@ impl Network {
             servers,
             later: Vec::new(),
             reached_listener: 0,
+            counter: 64,
         }
     }
 
@@ -95,6 +102,8 @@ impl Network {
             }
             Later::Arrive { place, outward: true, packet } => self.outward(at, place, packet),
             Later::Arrive { place, outward: false, packet } => self.inward(at, place, packet),
+            Later::Depart { place, packet } => self.send_back(at, place, packet),
+            Later::Accept { place, packet } => self.hand_to_server(at, place, &packet),
             Later::Server { place, flow } => {
                 let acts = self.servers.get_mut(&place).map(|s| s.wake(at, flow)).unwrap_or_default();
                 self.serve(place, acts);
@@ -167,6 +176,7 @@ impl Network {
                 Scope::AllTcp => tcp.is_some(),
             },
             Some(RouterFault::Reset { stage, style }) if stage == here && to_port => {
+                // It goes no farther either way: a firewall that verifies drops it.
                 self.forge_reset(at, place, packet, style);
                 true
             }
@@ -200,9 +210,7 @@ impl Network {
         match &packet.body {
             Body::Tcp(tcp) if tcp.destination_port != self.scenario.port => {
                 if habits.resets_other_ports {
-                    let ttl = ResetTtl::Initial(ttl);
-                    let style = ResetStyle { ttl, ack: ResetAck::IsnPlusOne, mirrors_tos: false };
-                    self.forge_reset(at, place, packet, style);
+                    self.forge_reset(at, place, packet, ResetStyle::plain(ResetTtl::Initial(ttl)));
                 }
                 habits.drops_other_ports || habits.resets_other_ports
             }
@@ -254,6 +262,10 @@ impl Network {
         if matches!(fault, Some(VmFault::DropIn { scope: VmScope::Everything })) {
             return;
         }
+        // Every kernel verifies.
+        if packet.tcp().is_some_and(|t| t.bad_checksum) {
+            return;
+        }
         match &packet.body {
             Body::Tcp(tcp) if tcp.destination_port == self.scenario.port => match fault {
                 Some(VmFault::DropIn { .. }) => {}
@@ -262,7 +274,15 @@ impl Network {
                 Some(VmFault::RejectIcmp(kind)) => self.error(at, place, kind, packet),
                 _ => {
                     self.reached_listener += u32::from(tcp.is_syn());
-                    self.hand_to_server(at, place, packet);
+                    match self.scenario.culprit {
+                        Culprit::Router { fault: RouterFault::Inject { style }, .. }
+                            if tcp.is_syn() && style.genuine_late > 0 =>
+                        {
+                            let packet = packet.clone();
+                            self.later.push((at + style.genuine_late, Later::Accept { place, packet }));
+                        }
+                        _ => self.hand_to_server(at, place, packet),
+                    }
                 }
             },
             Body::Tcp(_) => match vm.closed_ports {
@@ -280,12 +300,12 @@ impl Network {
     /// The VM says no to a segment; its kernel copies the TOS byte, its firewall does not.
     fn refuse(&mut self, at: i64, place: usize, packet: &Packet, mirrors_tos: bool) {
         let ttl = ResetTtl::Initial(self.scenario.vm.initial_ttl);
-        self.forge_reset(at, place, packet, ResetStyle { ttl, ack: ResetAck::IsnPlusOne, mirrors_tos });
+        self.forge_reset(at, place, packet, ResetStyle { mirrors_tos, ..ResetStyle::plain(ttl) });
     }
 
     fn forge_reset(&mut self, at: i64, place: usize, packet: &Packet, style: ResetStyle) {
         let Some(tcp) = packet.tcp() else { return };
-        if tcp.has(RST) {
+        if tcp.has(RST) || (tcp.bad_checksum && style.verifies) {
             return;
         }
         let (seq, ack, flags) = if tcp.has(ACK) {
@@ -297,23 +317,37 @@ impl Network {
                 ResetAck::Absent => (0, 0, RST),
             }
         };
-        let ttl = match style.ttl {
-            ResetTtl::Initial(ttl) => ttl,
-            ResetTtl::Copied => packet.ttl,
-        };
-        let body = Body::Tcp(Tcp {
-            source_port: tcp.destination_port,
-            destination_port: tcp.source_port,
-            seq,
-            ack,
-            flags,
-            window: 0,
-            options: vec![],
-            data: vec![],
-        });
         let tos = if style.mirrors_tos { packet.tos } else { 0 };
-        let reset = Packet { tos, ..packet.answer(packet.destination, ttl, body) };
-        self.send_back(at, place, reset);
+        for nth in 0..=style.more {
+            self.counter = self.counter.wrapping_add(1).max(64);
+            let (ttl, window) = match style.ttl {
+                ResetTtl::Initial(ttl) => (ttl, 0),
+                ResetTtl::Copied => (packet.ttl, 0),
+                ResetTtl::Random => (self.rng.between(20, 255) as u8, 0),
+                ResetTtl::Counter => (self.counter, 8_000 + u16::from(self.counter)),
+            };
+            let window = if style.echoes.1 { tcp.window } else { window };
+            let (ack, flags) = if nth % 2 == 1 { (0, RST) } else { (ack, flags) };
+            let body = Body::Tcp(Tcp {
+                source_port: tcp.destination_port,
+                destination_port: tcp.source_port,
+                seq: seq.wrapping_add(1_460 * u32::from(nth)),
+                ack,
+                flags,
+                window,
+                options: vec![],
+                data: vec![],
+                bad_checksum: false,
+            });
+            let reset = Packet { tos, ..packet.answer(packet.destination, ttl, body) };
+            let identification = if style.echoes.0 && !packet.is_v6() { packet.identification } else { 0 };
+            let packet = Packet { identification, ..reset };
+            if style.late > 0 {
+                self.later.push((at + style.late, Later::Depart { place, packet }));
+            } else {
+                self.send_back(at, place, packet);
+            }
+        }
     }
 
     /// Resets both ends of an established connection.
@@ -340,6 +374,9 @@ impl Network {
     }
 
     fn hand_to_server(&mut self, at: i64, place: usize, packet: &Packet) {
+        if packet.tcp().is_some_and(|t| t.bad_checksum) {
+            return;
+        }
         let rng = &mut self.rng;
         let acts = self.servers.get_mut(&place).map(|s| s.receive(at, packet, rng)).unwrap_or_default();
         self.serve(place, acts);

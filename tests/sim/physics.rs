@@ -76,7 +76,7 @@ fn at_router(index: usize, fault: RouterFault) -> Scenario {
 }
 
 fn reset(ttl: ResetTtl) -> ResetStyle {
-    ResetStyle { ttl, ack: ResetAck::IsnPlusOne, mirrors_tos: false }
+    ResetStyle::plain(ttl)
 }
 
 fn syn(scenario: &Scenario, ttl: u8) -> Packet {
@@ -89,6 +89,7 @@ fn syn(scenario: &Scenario, ttl: u8) -> Packet {
         window: 1025,
         options: linux_options(1460, 7, 0),
         data: vec![],
+        bad_checksum: false,
     });
     Packet { tos: 0xb8, ttl, ..Packet::answer(&towards(scenario), scenario.client, ttl, body) }
 }

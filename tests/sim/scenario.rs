@@ -221,6 +221,55 @@ pub(crate) struct ResetStyle {
     pub(crate) ack: ResetAck,
     /// Whether it copies the TOS byte of the SYN, as a kernel without a listener does.
     pub(crate) mirrors_tos: bool,
+    /// Whether it copies the SYN's IP identification, and its window.
+    pub(crate) echoes: (bool, bool),
+    /// Whether a SYN with a wrong checksum draws none.
+    pub(crate) verifies: bool,
+    /// Further resets of the same SYN, of which every other acknowledges nothing.
+    pub(crate) more: u8,
+    /// How long after the SYN it is sent, ns.
+    pub(crate) late: i64,
+    /// How long the VM takes to answer the SYN that an injector lets pass, ns.
+    pub(crate) genuine_late: i64,
+}
+
+impl ResetStyle {
+    /// What a kernel sends, with another hop limit at most.
+    pub(crate) const fn plain(ttl: ResetTtl) -> Self {
+        Self {
+            ttl,
+            ack: ResetAck::IsnPlusOne,
+            mirrors_tos: false,
+            echoes: (false, false),
+            verifies: true,
+            more: 0,
+            late: 0,
+            genuine_late: 0,
+        }
+    }
+
+    fn choose(rng: &mut Rng) -> Self {
+        let ms = |n: i64| n * 1_000_000;
+        Self {
+            ttl: match rng.between(0, 99) {
+                0..=14 => ResetTtl::Copied,
+                15..=22 => ResetTtl::Random,
+                23..=29 => ResetTtl::Counter,
+                _ => ResetTtl::Initial(rng.pick(&[64, 64, 128, 255, 60, 32])),
+            },
+            ack: match rng.between(0, 99) {
+                0..=2 => ResetAck::Isn,
+                3..=5 => ResetAck::Absent,
+                _ => ResetAck::IsnPlusOne,
+            },
+            mirrors_tos: rng.chance(30),
+            echoes: (rng.chance(15), rng.chance(15)),
+            verifies: rng.chance(60),
+            more: rng.pick(&[0, 0, 0, 0, 0, 1, 2]),
+            late: rng.pick(&[0, 0, 0, 0, 0, ms(30), ms(400), ms(1_500)]),
+            genuine_late: rng.pick(&[0, 0, 0, ms(300), ms(2_500)]),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,6 +277,10 @@ pub(crate) enum ResetTtl {
     Initial(u8),
     /// What was left of the SYN's.
     Copied,
+    /// Any.
+    Random,
+    /// One more each time, and the window with it.
+    Counter,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -507,19 +560,7 @@ fn vm_fault(fault: &str, rng: &mut Rng) -> (VmFault, Suspect) {
 /// that could do exactly the same.
 fn router_fault(segment: Segment, fault: &str, rng: &mut Rng) -> (RouterFault, Suspect) {
     use Segment::{AzureEdge, Edge};
-    let style = ResetStyle {
-        ttl: if rng.chance(15) {
-            ResetTtl::Copied
-        } else {
-            ResetTtl::Initial(rng.pick(&[64, 64, 128, 255, 60, 32]))
-        },
-        ack: match rng.between(0, 99) {
-            0..=2 => ResetAck::Isn,
-            3..=5 => ResetAck::Absent,
-            _ => ResetAck::IsnPlusOne,
-        },
-        mirrors_tos: rng.chance(30),
-    };
+    let style = ResetStyle::choose(rng);
     let scope = if rng.chance(70) { Scope::Port } else { Scope::AllTcp };
     let stage = if fault.ends_with("ingress") { Stage::Ingress } else { Stage::Forward };
     let fault = match fault {

@@ -221,7 +221,8 @@ impl Flow {
 }
 
 fn segment(source_port: u16, destination_port: u16, seq: u32, ack: u32, flags: u8) -> Tcp {
-    Tcp { source_port, destination_port, seq, ack, flags, window: 0, options: vec![], data: vec![] }
+    let (options, data) = (vec![], vec![]);
+    Tcp { source_port, destination_port, seq, ack, flags, window: 0, options, data, bad_checksum: false }
 }
 
 /// What a service says first, and whether it closes then.

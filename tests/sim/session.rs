@@ -521,6 +521,7 @@ impl<T: Tool> Session<'_, T> {
                     window: 0,
                     options: vec![],
                     data: vec![],
+                    bad_checksum: false,
                 };
                 let packet = Packet {
                     source: stranger,

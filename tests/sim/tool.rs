@@ -53,6 +53,7 @@ fn syn(scenario: &Scenario, port: u16, ttl: u8) -> Action {
         traffic_class: 0,
         timestamp: 1,
         mss: 1460,
+        bad_checksum: false,
     })
 }
 

@@ -276,6 +276,9 @@ impl Census {
         for place in client.into_iter().chain(server) {
             self.touch(place);
         }
+        if server.is_none() && seg.flags.has(TcpFlags::RST) {
+            self.bare_reset(flow, seg, newest);
+        }
         // A reset of a client that is known is no answer to a SYN.
         let may_answer = client.is_none() || seg.flags.is_syn_ack();
         if server.is_none() && may_answer && self.sieve.ports.has(flow.pair.port(flow.from)) {
@@ -407,6 +410,17 @@ impl Census {
             && slot.client == flow.from
         {
             slot.tracked.crossed_by(isn);
+        }
+    }
+
+    /// Notes a reset that fits nothing for want of an acknowledgment: it may be a forger's answer to the newest SYN.
+    fn bare_reset(&mut self, flow: &Flow, seg: &Seg<'_>, newest: u32) {
+        if let Some(slot) = self.slots.get_mut(newest)
+            && slot.client != flow.from
+            && slot.tracked.handshake != Handshake::Completed
+            && !seg.flags.has(TcpFlags::ACK)
+        {
+            slot.tracked.bare_reset(seg);
         }
     }
 

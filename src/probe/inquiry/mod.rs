@@ -1,6 +1,9 @@
 //! Questions beyond the sweeps: one file each, and each asked only when what is known calls for it.
 
+mod checksum;
 mod confirm;
+mod late;
+mod vary;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -10,6 +13,7 @@ use super::budget::Budget;
 use super::known::Known;
 use super::{Action, Plan};
 use crate::attempt::{Attempt, Connection, Connections, Tracker};
+use crate::packet::build;
 use crate::recording::Timestamp;
 
 /// One such question.
@@ -26,7 +30,12 @@ pub(super) trait Inquiry: Debug + Send {
 
 /// All of them, those first that others build on.
 pub(super) fn all() -> Vec<Box<dyn Inquiry>> {
-    vec![Box::<confirm::Confirm>::default()]
+    vec![
+        Box::<confirm::Confirm>::default(),
+        Box::<vary::Vary>::default(),
+        Box::<checksum::Checksum>::default(),
+        Box::<late::Late>::default(),
+    ]
 }
 
 /// What an inquiry may look at.
@@ -68,5 +77,13 @@ impl Hand<'_> {
         self.budget.spend(hop_limit, now);
         let flow = self.flows.fresh(port);
         Some(Action::SendSyn(self.flows.syn(flow, hop_limit)))
+    }
+
+    /// The same with a wrong checksum.
+    pub(super) fn spoilt_syn(&mut self, port: u16, hop_limit: u8, now: Timestamp) -> Option<Action> {
+        match self.syn(port, hop_limit, now)? {
+            Action::SendSyn(syn) => Some(Action::SendSyn(build::Syn { bad_checksum: true, ..syn })),
+            other => Some(other),
+        }
     }
 }

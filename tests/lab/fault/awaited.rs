@@ -18,12 +18,6 @@ impl Fault {
             Self::AzureBalancerSilent | Self::AzureFirewallCloses | Self::TransitProxyResets => {
                 Some("the distance of the SYN/ACK")
             }
-            Self::AzureInjectsCopiedTtl | Self::TransitInjectsCopiedTtl => {
-                Some("the reset's TTL against the SYN's")
-            }
-            Self::TransitInjectsBeside | Self::AzureInjectsBeside => {
-                Some("the reset's distance, where time-exceeded and the VM's own answer come too")
-            }
             Self::DetourVmSshdStopped => Some("the way that port 22 takes, where it is not that of all else"),
             Self::EcmpTransitDrop => Some("more than one flow, each along its own way"),
             _ => None,

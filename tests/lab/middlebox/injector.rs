@@ -2,7 +2,9 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use etherparse::{IpHeaders, IpNumber, Ipv4Header, Ipv6Header, TcpHeader, ip_number};
+use etherparse::{
+    IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6Header, TcpHeader, ip_number,
+};
 
 use super::{Leaving, Middlebox, Segment, Trigger, Way};
 
@@ -136,14 +138,14 @@ impl Injector {
                     .expect("an empty payload fits");
                 ip.identification = self.number(id, header.identification);
                 ip.dont_fragment = true;
-                IpHeaders::Ipv4(ip, Default::default())
+                IpHeaders::Ipv4(ip, Ipv4Extensions::default())
             }
             IpHeaders::Ipv6(header, _) => {
                 let (source, destination) = turn_if(turned, header.source, header.destination);
                 let next_header: IpNumber = ip_number::TCP;
                 let ip =
                     Ipv6Header { hop_limit: ttl, source, destination, next_header, ..Ipv6Header::default() };
-                IpHeaders::Ipv6(ip, Default::default())
+                IpHeaders::Ipv6(ip, Ipv6Extensions::default())
             }
         };
         Segment { ethernet, ip, tcp, payload: &[] }.frame()
