@@ -86,6 +86,7 @@ pub(super) fn seen(
         hop_limit: packet.ip.hop_limit,
         quoted_hop_limit: quoted.hop_limit,
         about,
+        mtu: error.mtu,
     }
 }
 
@@ -167,7 +168,12 @@ impl Tracked {
             return;
         }
         let what = what();
-        if entries < MAX_EVENTLESS || !matches!(what, What::Data { .. } | What::Ack(_)) {
+        let middle = match &what {
+            What::Data { segment, from_client, .. } => !(*from_client && segment.is_probe()),
+            What::Ack(_) | What::Acked(_) => true,
+            _ => false,
+        };
+        if entries < MAX_EVENTLESS || !middle {
             self.attempt.timeline.push(Entry { record, at, what });
         }
     }
@@ -204,6 +210,7 @@ impl Tracked {
                 from_client: true,
                 segment: segment(),
                 len: tcp.payload_len,
+                identifies: tcp.payload.starts_with(b"SSH-"),
             });
         }
         if tcp.flags.has(TcpFlags::FIN) {
@@ -274,12 +281,15 @@ impl Tracked {
                 from_client: false,
                 segment: segment(),
                 len: tcp.payload_len,
+                identifies: tcp.payload.starts_with(b"SSH-"),
             });
         }
         if tcp.flags.has(TcpFlags::FIN) {
             self.fin.server = true;
             self.ended.get_or_insert(Ended::Fin { from_client: false });
             self.note(record, at, || What::Fin { from_client: false, segment: segment() });
+        } else if tcp.payload_len == 0 && tcp.flags.has(TcpFlags::ACK) {
+            self.note(record, at, || What::Acked(segment()));
         }
     }
 
@@ -471,6 +481,14 @@ impl Tracked {
             };
             return Some(by_tag().or_else(only).map_or(About::SomeSyn, About::Syn));
         }
+        // Data sent with a sweep's hop limit; what is sent again in earnest is told from it by its tag alone.
+        let data = self.attempt.timeline.iter().enumerate().filter_map(|(i, e)| match &e.what {
+            What::Data { from_client: true, segment, .. } if segment.is_probe() && tagged(segment) => Some(i),
+            _ => None,
+        });
+        if let Some(index) = data.last() {
+            return Some(About::Data(index));
+        }
         let offset = tcp.seq.distance_from(self.attempt.isn);
         if offset > 0 && tcp.seq.distance_from(self.client_next) <= 0 {
             return Some(About::Later);
@@ -484,7 +502,7 @@ impl Tracked {
         let refuses = match seen.kind {
             IcmpErrorKind::TooBig => false,
             IcmpErrorKind::TimeExceeded => !self.probe,
-            _ => seen.about != About::Later,
+            _ => !matches!(seen.about, About::Data(_) | About::Later),
         };
         if refuses && matches!(self.attempt.handshake, Handshake::Unanswered | Handshake::Rejected) {
             self.attempt.handshake = Handshake::Rejected;

@@ -12,6 +12,7 @@ mod ip;
 mod link;
 #[cfg(test)]
 mod samples;
+pub mod ssh;
 mod tcp;
 
 use std::fmt;

@@ -59,6 +59,7 @@ fn findings(outcome: Outcome, handshake: Handshake) -> Findings {
         caveats: Vec::new(),
         undecoded: BTreeMap::new(),
         evicted: 0,
+        connections: 1,
     }
 }
 

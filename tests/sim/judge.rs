@@ -7,7 +7,7 @@ use whichhop::attempt::Outcome;
 use whichhop::diagnose::Findings;
 use whichhop::packet::Undecoded;
 use whichhop::path::Segment;
-use whichhop::recording::Event;
+use whichhop::recording::{ConnectStage, Event};
 
 use super::scenario::{Culprit, RouterFault, Scenario};
 use super::session::{BEGIN, DEADLINE, EntryBody, Run, most_open_connections, syn_acks};
@@ -18,6 +18,8 @@ const SECOND: i64 = 1_000_000_000;
 const SLACK: i64 = SECOND / 10;
 /// Most SYNs to the port in any second.
 const SYN_RATE: usize = 50;
+/// Most connections that sshd may see.
+const CONNECTIONS: usize = 12;
 /// Most ICMP errors asked of one hop, besides one a second.
 const HOP_BUDGET: i64 = 5;
 
@@ -136,6 +138,18 @@ fn manners(scenario: &Scenario, run: &Run, broken: &mut Vec<String>) {
     let most = most_open_connections(&run.log);
     if most > 2 {
         broken.push(format!("{most} kernel connections at once"));
+    }
+    let connections = run.log.iter().filter(|e| {
+        matches!(&e.body, EntryBody::Event(Event::Connect { stage: ConnectStage::Established, .. }))
+    });
+    if connections.count() > CONNECTIONS {
+        broken.push(format!("more than {CONNECTIONS} connections"));
+    }
+    for crafted in &run.crafted {
+        let data = crafted.packet.tcp().is_some_and(|t| !t.data.is_empty());
+        if data && scenario.dies_at(crafted.packet.ttl).is_none() {
+            broken.push(format!("data with TTL {} can reach the VM", crafted.packet.ttl));
+        }
     }
     pacing(scenario, run, broken);
     budget(scenario, run, broken);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use whichhop::evidence::Suspect;
 use whichhop::path::Segment;
+use whichhop::probe::Manner;
 use whichhop::recording::{ConnectStage, Event};
 
 use super::kernel::{self, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, Kernel};
@@ -147,7 +148,8 @@ impl Bench {
     }
 
     fn connect(&mut self, scenario: &Scenario) {
-        let acts = self.kernel.connect(0, 0, SocketAddr::new(scenario.vm.address, scenario.port));
+        let acts =
+            self.kernel.connect(0, 0, SocketAddr::new(scenario.vm.address, scenario.port), Manner::Converse);
         self.act(0, acts);
     }
 
@@ -181,7 +183,7 @@ impl Bench {
             let at = entry.key().0;
             match entry.remove() {
                 Due::Network(Later::Arrive { place: 0, packet, .. }) => {
-                    let acts = self.kernel.receive(&packet);
+                    let acts = self.kernel.receive(at, &packet);
                     self.came.push((at, packet));
                     self.act(at, acts);
                 }

@@ -1,6 +1,8 @@
 //! Questions beyond the sweeps: one file each, and each asked only when what is known calls for it.
 
 mod confirm;
+mod held;
+mod stages;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
@@ -8,7 +10,7 @@ use std::net::SocketAddr;
 use super::asked::Flows;
 use super::budget::Budget;
 use super::known::Known;
-use super::{Action, Plan};
+use super::{Action, Manner, Plan};
 use crate::attempt::{Attempt, Connection, Connections, Tracker};
 use crate::recording::Timestamp;
 
@@ -26,7 +28,7 @@ pub(super) trait Inquiry: Debug + Send {
 
 /// All of them, those first that others build on.
 pub(super) fn all() -> Vec<Box<dyn Inquiry>> {
-    vec![Box::<confirm::Confirm>::default()]
+    vec![Box::<confirm::Confirm>::default(), Box::<stages::Stages>::default()]
 }
 
 /// What an inquiry may look at.
@@ -57,9 +59,26 @@ pub(super) struct View<'a> {
 pub(super) struct Hand<'a> {
     pub(super) flows: &'a mut Flows,
     pub(super) budget: &'a mut Budget,
+    /// Number of the first connection that an inquiry makes.
+    pub(super) first_id: u32,
 }
 
+/// Kernel connections at once: sshd's MaxStartups and its penalties count them.
+const CONNECTIONS_AT_ONCE: usize = 2;
+
 impl Hand<'_> {
+    /// A kernel connection that is held for crafted data, if sshd can be asked for one more; and its number.
+    pub(super) fn hold(&mut self, view: &View<'_>) -> Option<(u32, Action)> {
+        let open = view.connections.iter().filter(|c| !c.is_over()).count();
+        if open >= CONNECTIONS_AT_ONCE || !self.budget.may_connect() {
+            return None;
+        }
+        // The first ones have the numbers of the addresses they go to.
+        let made = self.budget.connections().max(self.first_id);
+        self.budget.connect();
+        Some((made, Action::Connect { id: made, server: view.server, manner: Manner::Hold }))
+    }
+
     /// A SYN to `port` on a fresh flow, if the hop where it may run out can still afford an error.
     pub(super) fn syn(&mut self, port: u16, hop_limit: u8, now: Timestamp) -> Option<Action> {
         if !self.budget.may_spend(hop_limit, 1, now) {
