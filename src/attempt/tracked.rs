@@ -482,11 +482,11 @@ impl Tracked {
             return Some(by_tag().or_else(only).map_or(About::SomeSyn, About::Syn));
         }
         // Data sent with a sweep's hop limit; what is sent again in earnest is told from it by its tag alone.
-        let data = self.attempt.timeline.iter().enumerate().filter_map(|(i, e)| match &e.what {
+        let mut data = self.attempt.timeline.iter().enumerate().filter_map(|(i, e)| match &e.what {
             What::Data { from_client: true, segment, .. } if segment.is_probe() && tagged(segment) => Some(i),
             _ => None,
         });
-        if let Some(index) = data.last() {
+        if let Some(index) = data.next_back() {
             return Some(About::Data(index));
         }
         let offset = tcp.seq.distance_from(self.attempt.isn);

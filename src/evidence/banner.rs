@@ -129,6 +129,8 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
         ),
         _ => return None,
     };
+    // Where data was sent to find the place, what it shows says more.
+    let strength = if scene.data.is_empty() { Strength::Likely } else { Strength::Possible };
     Some(Evidence {
         rule: "after-the-handshake",
         says: match scene.connection.and_then(|c| c.abandoned).filter(|_| scene.outcome == Outcome::NoBanner)
@@ -137,7 +139,7 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
             None => says.to_owned(),
         },
         packets: telling(scene),
-        claims: vec![Claim::implicates(Place(1), Place::END, Suspects::of(suspects), Strength::Likely)],
+        claims: vec![Claim::implicates(Place(1), Place::END, Suspects::of(suspects), strength)],
     })
 }
 

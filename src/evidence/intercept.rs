@@ -72,10 +72,10 @@ fn syn_ack(attempt: &Attempt) -> Option<Print<'_>> {
 /// - **Rests on.** RFC 9293 section 3.2: a TCP offers the same options on every port.
 pub(super) fn answers_unlike_other_ports(scene: &Scene<'_>) -> Option<Evidence> {
     let ours = scene.attempt.filter(|_| is_established(scene)).and_then(syn_ack)?;
-    let others = scene.attempts.iter().filter(|a| a.server.port() != scene.port);
+    let mut others = scene.attempts.iter().filter(|a| a.server.port() != scene.port);
     let mut differences = Vec::new();
     let mut packets = vec![ours.record];
-    if let Some(other) = others.filter_map(syn_ack).next() {
+    if let Some(other) = others.find_map(syn_ack) {
         let pairs = [
             ("options", ours.segment.options != other.segment.options),
             ("MSS", ours.segment.mss != other.segment.mss),

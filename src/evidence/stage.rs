@@ -2,6 +2,7 @@
 //!
 //! Both are sent again on connections of their own, with a hop limit that cannot reach the VM, beside harmless bytes.
 
+use super::silence::most_usual_dropper;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, What};
 use crate::path::{DataProbe, Place, Reply, Segment, hops_back};
@@ -145,6 +146,19 @@ fn stop(scene: &Scene<'_>, wanted: fn(&DataProbe) -> bool) -> Option<Stop> {
     Some(Stop { reached, next, packets })
 }
 
+/// How far something gets, in words.
+fn stops(scene: &Scene<'_>, what: &str, control: &str, reached: u8, next: u8) -> String {
+    let place = |hop| scene.between(Place(hop), Place(hop));
+    match reached {
+        0 => format!("{what} does not get to {}, and {control} beside it does", place(next)),
+        _ => format!(
+            "{what} gets as far as {} and no farther, and {control} beside it to {}",
+            place(reached),
+            place(next)
+        ),
+    }
+}
+
 fn clear_around(claims: &mut Vec<Claim>, from: Place, to: Place) {
     if from > Place(1) {
         claims.push(Claim::clears(Place(1), Place(from.0 - 1), Suspects::all()));
@@ -165,15 +179,15 @@ pub(super) fn identification_stops(scene: &Scene<'_>) -> Option<Evidence> {
     let Stop { reached, next, packets } =
         stop(scene, |p| p.identifies).filter(|_| scene.outcome == Outcome::Stalled)?;
     let (from, to) = (Place(reached.saturating_sub(1).max(1)), Place(next));
-    let mut claims = vec![Claim::implicates(Place(reached.max(1)), to, INSPECTORS, Strength::Likely)];
+    let suspected = most_usual_dropper(scene, Place(reached.max(1)), to);
+    let mut claims = vec![
+        Claim::implicates(suspected, suspected, inspectors_at(scene, suspected), Strength::Likely),
+        Claim::implicates(from, to, INSPECTORS, Strength::Possible),
+    ];
     clear_around(&mut claims, from, to);
     Some(Evidence {
         rule: "identification-stops",
-        says: format!(
-            "our SSH identification gets as far as {} and no farther, while harmless bytes on the like connection get to {}",
-            if reached == 0 { "no hop".to_owned() } else { scene.between(Place(reached), Place(reached)) },
-            scene.between(to, to),
-        ),
+        says: stops(scene, "our SSH identification", "harmless bytes", reached, next),
         packets,
         claims,
     })
@@ -192,16 +206,16 @@ pub(super) fn full_size_stops(scene: &Scene<'_>) -> Option<Evidence> {
         stop(scene, DataProbe::is_sized).filter(|_| scene.outcome == Outcome::Stalled)?;
     let (from, to) = (Place(reached.max(1)), Place(next));
     let len = scene.data.iter().filter(|p| p.is_sized()).map(|p| p.len).max().unwrap_or(0);
-    let who = Suspects::of(&[Suspect::TransitMtu, Suspect::EdgeFirewall, Suspect::AzureFirewall]);
-    let mut claims = vec![Claim::implicates(from, to, who, Strength::Likely)];
+    let others = Suspects::of(&[Suspect::EdgeFirewall, Suspect::AzureFirewall]);
+    let mut claims = vec![
+        Claim::implicates(from, to, Suspects::of(&[Suspect::TransitMtu]), Strength::Likely),
+        Claim::implicates(from, to, others, Strength::Possible),
+    ];
     clear_around(&mut claims, from, to);
     Some(Evidence {
         rule: "full-size-stops",
-        says: format!(
-            "segments with {len} bytes get as far as {} and no farther, while small ones on the like connection get to {}: an MTU black hole",
-            if reached == 0 { "no hop".to_owned() } else { scene.between(Place(reached), Place(reached)) },
-            scene.between(to, to),
-        ),
+        says: stops(scene, &format!("a segment with {len} bytes"), "a short one", reached, next)
+            + ": an MTU black hole",
         packets,
         claims,
     })
@@ -302,7 +316,7 @@ fn last_said(attempt: &Attempt) -> Option<&crate::attempt::Entry> {
         _ => None,
     })?;
     let mut waiting = oldest_unanswered.clone().filter(|(seq, _)| seq.distance_from(answered) >= 0);
-    waiting.next().or_else(|| oldest_unanswered.clone().last()).map(|(_, e)| e)
+    waiting.next().or_else(|| oldest_unanswered.clone().next_back()).map(|(_, e)| e)
 }
 
 /// `packet-too-big`

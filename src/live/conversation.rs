@@ -31,7 +31,7 @@ const LINE: Duration = Duration::from_millis(50);
 
 /// How long a server may be silent before it is told who we are: ssh does not wait for it at all, and some that are no
 /// SSH servers speak only when spoken to.
-const SILENT: Duration = Duration::from_millis(1000);
+const SILENT: Duration = Duration::from_secs(1);
 
 /// How long the server is given to close after us, so that no reset is drawn.
 const PARTING: Duration = Duration::from_millis(300);

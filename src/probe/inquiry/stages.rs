@@ -62,8 +62,7 @@ pub(super) struct Stages {
 impl Inquiry for Stages {
     fn next(&mut self, view: &View<'_>, hand: &mut Hand<'_>, now: Timestamp) -> Option<Action> {
         if self.done {
-            let held = self.subject.iter_mut().chain(&mut self.control);
-            return held.filter_map(|held| held.leave(view)).next();
+            return self.subject.iter_mut().chain(&mut self.control).find_map(|held| held.leave(view));
         }
         let trouble = self.trouble.or_else(|| trouble(view, now))?;
         self.trouble = Some(trouble);
