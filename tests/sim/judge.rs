@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use whichhop::attempt::Outcome;
 use whichhop::diagnose::Findings;
+use whichhop::evidence::Suspect;
 use whichhop::packet::Undecoded;
 use whichhop::path::Segment;
 use whichhop::recording::{ConnectStage, Event};
@@ -61,7 +62,10 @@ fn soundness(scenario: &Scenario, run: &Run, findings: &Findings, broken: &mut V
     if verdict.cleared.iter().any(|c| c.suspect == guilty) {
         broken.push(format!("THE GUILTY IS CLEARED: {guilty}"));
     }
-    if findings.outcome != Outcome::Open && !verdict.standing.iter().any(|s| s.suspect == guilty) {
+    // Where chance took every SYN, no link's MTU had a part in it.
+    let innocent = guilty == Suspect::TransitMtu && findings.outcome < Outcome::ResetAfterHandshake;
+    if findings.outcome != Outcome::Open && !innocent && !verdict.standing.iter().any(|s| s.suspect == guilty)
+    {
         broken.push(format!("the guilty does not stand: {guilty}"));
     }
     if let Some(segment) = verdict.segment.filter(|s| *s != guilty.segment()) {

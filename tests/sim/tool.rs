@@ -86,6 +86,8 @@ fn the_loop_records_what_a_machine_sees_in_order() {
                 EntryBody::Event(Event::Connect { stage: ConnectStage::Established, .. }) => "established",
                 EntryBody::Event(Event::Connect { stage: ConnectStage::Received { .. }, .. }) => "received",
                 EntryBody::Event(Event::Connect { stage: ConnectStage::Sent { .. }, .. }) => "sent",
+                EntryBody::Event(Event::Connect { stage: ConnectStage::KeyExchange { .. }, .. }) => "kexinit",
+                EntryBody::Event(Event::Connect { stage: ConnectStage::Closed, .. }) => "closed",
                 EntryBody::Event(Event::Deadline { .. }) => "deadline",
                 EntryBody::Event(Event::Capture(_)) => "capture",
                 EntryBody::Event(Event::End { .. }) => "end",
@@ -94,7 +96,7 @@ fn the_loop_records_what_a_machine_sees_in_order() {
             .collect();
         assert_eq!(
             words.join(" "),
-            "start route started started out in out established in out out received sent in deadline capture end"
+            "start route started started out in out established in out out received sent in in out out kexinit sent in in out sent in in out out closed in deadline capture end"
         );
         assert!(run.read_banner);
         assert_eq!(run.reached_listener, 1);

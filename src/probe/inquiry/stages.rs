@@ -102,7 +102,8 @@ fn speaking(connection: &Connection) -> bool {
 fn trouble(view: &View<'_>, now: Timestamp) -> Option<Trouble> {
     let connection = view.connection.filter(|c| c.banner().is_some())?;
     let (attempt, identified) = (view.attempt?, connection.said(Said::Identification)?);
-    if !view.plan.means.raw || !view.swept || view.known.accepted.is_some() || last(view) == 0 {
+    let intercepted = view.known.accepted.is_some_and(|hop| hop <= last(view));
+    if !view.plan.means.raw || !view.swept || intercepted || last(view) == 0 {
         return None;
     }
     let by_us = matches!(attempt.reset_after_handshake_by, None | Some(ResetBy::Client));
