@@ -96,7 +96,7 @@ fn the_loop_records_what_a_machine_sees_in_order() {
             .collect();
         assert_eq!(
             words.join(" "),
-            "start route started started out in out established in out out received sent in in out out kexinit sent in in out sent in in out out closed in deadline capture end"
+            "start route started started out in out established in out received out sent in in out kexinit out out sent in in out sent in in out closed out in deadline capture end"
         );
         assert!(run.read_banner);
         assert_eq!(run.reached_listener, 1);
