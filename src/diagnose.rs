@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use crate::attempt::{Attempt, Connection, Connections, Outcome, OwnQuestions, Tracker};
 use crate::evidence::{Capture, Evidence, Scene, decide, gather, is_intercepted};
 use crate::packet::{Undecoded, decode};
-use crate::path::{Networks, Path, Survey};
+use crate::path::{Networks, Path, Survey, data_probes};
 use crate::recording::{
     Body, EndReason, Event, Record, RecordNumber, Route, Start, Target, Timestamp, Truncation,
 };
@@ -50,6 +50,8 @@ pub struct Findings {
     pub undecoded: BTreeMap<Undecoded, u64>,
     /// Attempts dropped from memory because there were too many at once.
     pub evicted: u64,
+    /// Connections of a trace that were established on the port: a listener there has seen as many.
+    pub connections: u64,
 }
 
 /// What was traced.
@@ -244,6 +246,16 @@ impl Diagnosis {
         let route_to = |address: IpAddr| {
             self.routes.iter().find(|(r, _)| r.destination == address).map(|(r, n)| (r, *n))
         };
+        let server = SocketAddr::new(target, port);
+        let to_server = || self.connections.iter().filter(move |c| c.server == server);
+        let established =
+            to_server().filter(|c| c.established.is_some()).count() as u64 + self.survey.established(server);
+        if to_server().skip(1).any(is_turned_away) {
+            caveats.push(
+                "a later connection of this trace was turned away: that may be the trace's own doing, as sshd counts connections (MaxStartups, PerSourcePenalties)"
+                    .to_owned(),
+            );
+        }
         let outcome_of = |address: IpAddr| {
             let connection = connection(address);
             let attempt = chosen_attempt(&attempts, connection, SocketAddr::new(address, port));
@@ -252,10 +264,10 @@ impl Diagnosis {
         };
         let probes = self.survey.probes(target, &to_target, capture != Capture::Lossy);
         let path = Path::assemble(&probes, target, port, &networks);
-        let server = SocketAddr::new(target, port);
         let outcome = outcome_of(target);
         let attempt = chosen_attempt(&to_target, connection(target), server);
         let named = traced.as_ref().is_some_and(|t| t.name.is_some());
+        let data = data_probes(to_target.iter().filter(|a| a.server == server));
         let mut scene = Scene {
             target,
             port,
@@ -266,6 +278,7 @@ impl Diagnosis {
             connection: connection(target),
             route: route_to(target),
             probes: &probes,
+            data: &data,
             path: &path,
             capture,
         };
@@ -286,7 +299,11 @@ impl Diagnosis {
             );
         }
         let evidence = gather(&scene);
-        let case = Case { outcome, path: &path, target, port, named, contained };
+        let banner = connection(target)
+            .and_then(Connection::banner)
+            .or_else(|| attempt.and_then(|a| a.server_banner.clone()));
+        let works = outcome == Outcome::Intercepted && banner.is_some();
+        let case = Case { outcome, path: &path, target, port, named, contained, works };
         let verdict = eliminate(&case, &evidence);
         if self.start.is_none()
             && outcome == Outcome::Timeout
@@ -297,9 +314,6 @@ impl Diagnosis {
                 "no answer within the {seconds:.1} s captured after the SYN; a later one is not known of"
             ));
         }
-        let banner = connection(target)
-            .and_then(Connection::banner)
-            .or_else(|| attempt.and_then(|a| a.server_banner.clone()));
         Ok(Findings {
             banner,
             target: TargetFound { name: traced.and_then(|t| t.name), address: target, port },
@@ -312,6 +326,7 @@ impl Diagnosis {
             caveats,
             undecoded: self.undecoded,
             evicted,
+            connections: established,
         })
     }
 
@@ -346,6 +361,13 @@ fn keep_latest(attempts: &mut Vec<Attempt>) -> bool {
     };
     let kept = attempts.iter().rev().take_while(fits).count().max(1).min(attempts.len());
     attempts.drain(..attempts.len() - kept).count() > 0
+}
+
+/// Whether a listener took a connection and closed it before its banner.
+fn is_turned_away(connection: &Connection) -> bool {
+    connection.established.is_some()
+        && connection.banner().is_none()
+        && (connection.closed || connection.broken.is_some())
 }
 
 /// The port ssh uses unless told otherwise.

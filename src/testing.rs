@@ -44,7 +44,7 @@ use crate::packet::{LinkType, MacAddr, build, decode};
 use crate::path::{Networks, Path, Place, Probe, Survey};
 use crate::recording::{
     Body, CaptureCounters, ConnectStage, Direction, EndReason, Event, Frame, KernelAnswer, KernelProbe,
-    Record, RecordNumber, Route, Start, Target, Timestamp,
+    Record, RecordNumber, Route, Said, Start, Target, Timestamp,
 };
 use crate::verdict::{Case, eliminate};
 
@@ -337,6 +337,17 @@ impl Script {
                         data: words.next().replace("\\r", "\\x0d").replace("\\n", "\\x0a"),
                     },
                     "closed" => ConnectStage::Closed,
+                    "left" => ConnectStage::Left,
+                    "sent" => {
+                        let what = match words.next().as_str() {
+                            "identification" => Said::Identification,
+                            "key-exchange" => Said::KeyExchange,
+                            "farewell" => Said::Disconnect,
+                            other => panic!("`{other}` is not said, in `{}`", words.line),
+                        };
+                        ConnectStage::Sent { what, bytes: 24 }
+                    }
+                    "kexinit" => ConnectStage::KeyExchange { bytes: 1_000 },
                     "broken" => {
                         let errno = words.parsed();
                         ConnectStage::Broken { errno, error: error(errno) }
@@ -574,6 +585,7 @@ impl Found {
             port: findings.target.port,
             named: findings.target.name.is_some(),
             contained: false,
+            works: false,
         };
         findings.verdict = eliminate(&case, &findings.evidence);
         Self(findings)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::ssh_line;
-use crate::recording::{ConnectStage, Event, RecordNumber, Timestamp, unescape_bytes};
+use crate::recording::{ConnectStage, Event, RecordNumber, Said, Timestamp, unescape_bytes};
 
 /// One kernel connection.
 #[derive(Clone, Debug)]
@@ -23,22 +23,38 @@ pub struct Connection {
     pub failed: Option<(i32, String)>,
     /// The first bytes read.
     pub received: Vec<u8>,
+    /// What we said on it, and when the kernel took it.
+    pub said: Vec<(Said, Timestamp)>,
+    /// When the server's first message of the key exchange was read.
+    pub key_exchange: Option<Timestamp>,
     /// The server closed it.
     pub closed: bool,
+    /// We closed it, there being nothing more to learn.
+    pub left: bool,
     /// It broke after it was established: error number and text.
     pub broken: Option<(i32, String)>,
     /// It was given up after this many ms.
     pub abandoned: Option<u64>,
+    /// When the last record of it came.
+    pub latest: Timestamp,
+    /// When it last got any farther.
+    pub progress: Timestamp,
 }
 
 impl Connection {
     /// Whether nothing more will come of it.
     pub fn is_over(&self) -> bool {
-        self.failed.is_some()
-            || self.closed
-            || self.broken.is_some()
-            || self.abandoned.is_some()
-            || self.banner().is_some()
+        self.failed.is_some() || self.closed || self.broken.is_some() || self.abandoned.is_some() || self.left
+    }
+
+    /// When we said something.
+    pub fn said(&self, what: Said) -> Option<Timestamp> {
+        self.said.iter().find(|(said, _)| *said == what).map(|(_, at)| *at)
+    }
+
+    /// How long nothing had come when it was given up, in ns; 0 if it was not.
+    pub fn waited(&self) -> i64 {
+        if self.abandoned.is_some() { self.latest.since(self.progress) } else { 0 }
     }
 
     /// The first line beginning `SSH-`.
@@ -71,10 +87,19 @@ impl Connections {
             established: None,
             failed: None,
             received: Vec::new(),
+            said: Vec::new(),
+            key_exchange: None,
             closed: false,
+            left: false,
             broken: None,
             abandoned: None,
+            latest: at,
+            progress: at,
         });
+        connection.latest = at;
+        if !matches!(stage, ConnectStage::Abandoned { .. }) {
+            connection.progress = at;
+        }
         if connection.records.len() < MAX_RECORDS {
             connection.records.push(record);
         }
@@ -88,7 +113,10 @@ impl Connections {
                 let room = MAX_RECEIVED - connection.received.len();
                 connection.received.extend(&bytes[..bytes.len().min(room)]);
             }
+            ConnectStage::Sent { what, .. } => connection.said.push((*what, at)),
+            ConnectStage::KeyExchange { .. } => connection.key_exchange = Some(at),
             ConnectStage::Closed => connection.closed = true,
+            ConnectStage::Left => connection.left = true,
             ConnectStage::Broken { errno, error } => connection.broken = Some((*errno, error.clone())),
             ConnectStage::Abandoned { waited_ms } => connection.abandoned = Some(*waited_ms),
         }

@@ -66,11 +66,18 @@ pub struct Attempt {
 /// Operating systems start with a greater hop limit.
 const PROBE_HOP_LIMIT: u8 = 32;
 
+impl Segment {
+    /// Whether it was sent with a sweep's hop limit.
+    pub fn is_probe(&self) -> bool {
+        self.hop_limit.0 <= PROBE_HOP_LIMIT
+    }
+}
+
 impl Attempt {
     /// Whether a tracer made it: a SYN of it was sent with a sweep's hop limit.
     pub fn is_probe(&self) -> bool {
         self.timeline.iter().any(|entry| match &entry.what {
-            What::Syn(segment) => segment.hop_limit.0 <= PROBE_HOP_LIMIT,
+            What::Syn(segment) => segment.is_probe(),
             _ => false,
         })
     }
@@ -107,6 +114,8 @@ pub enum What {
     SynAck(Segment),
     /// An ACK without data, from the client.
     Ack(Segment),
+    /// An ACK without data, from the server.
+    Acked(Segment),
     /// Data.
     Data {
         /// Whether the client sent it.
@@ -115,6 +124,8 @@ pub enum What {
         segment: Segment,
         /// Bytes of data.
         len: u32,
+        /// Whether it begins with `SSH-`, as an identification line does.
+        identifies: bool,
     },
     /// A FIN (with or without data).
     Fin {
@@ -182,6 +193,8 @@ pub struct IcmpSeen {
     pub quoted_hop_limit: HopLimit,
     /// What it is about.
     pub about: About,
+    /// The next hop's MTU, in bytes, where the error says it.
+    pub mtu: Option<u32>,
 }
 
 /// Which packet of an attempt an ICMP error quotes.
@@ -191,6 +204,8 @@ pub enum About {
     Syn(usize),
     /// A SYN that can't be told from its repetitions.
     SomeSyn,
-    /// A later packet of the client.
+    /// The data of the client at this index of the timeline.
+    Data(usize),
+    /// Another later packet of the client.
     Later,
 }

@@ -1,7 +1,7 @@
 //! The tracker, packet by packet.
 
 use super::{About, Attempt, Connections, Entry, Handshake, Outcome, ResetBy, Tracker, What, ssh_line};
-use crate::recording::Body;
+use crate::recording::{Body, Said};
 use crate::testing::{Script, address, attempt, attempts, feed};
 
 /// A handshake, from 0.000 to 0.002.
@@ -381,7 +381,10 @@ fn a_kernel_connection_is_what_its_events_say() {
          0.2 ! connect 0 received \"hello\\r\\nSSH-\"
          0.3 ! connect 0 received \"2.0-x\\r\\n\"
          0.4 ! connect 1 started port=50023
-         0.5 ! connect 1 failed 111 port=50023",
+         0.5 ! connect 1 failed 111 port=50023
+         0.6 ! connect 0 sent identification
+         0.7 ! connect 0 kexinit
+         0.8 ! connect 0 closed",
     );
     let mut connections = Connections::default();
     let mut over = Vec::new();
@@ -390,10 +393,12 @@ fn a_kernel_connection_is_what_its_events_say() {
         connections.event(record.number, record.at, event);
         over.push(connections.get(0).unwrap().is_over());
     }
-    assert_eq!(over, [false, false, true, true, true, true], "a line begun with SSH- is enough");
+    assert_eq!(over.iter().position(|over| *over), Some(8), "the banner is not the end");
     let [first, second] = connections.iter().collect::<Vec<_>>()[..] else { panic!() };
     assert_eq!(first.banner().as_deref(), Some("SSH-2.0-x"));
-    assert_eq!(first.records.iter().map(|r| r.0).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert_eq!(first.records.iter().map(|r| r.0).collect::<Vec<_>>(), [1, 2, 3, 4, 7, 8, 9]);
+    assert!(first.said(Said::Identification).is_some() && first.said(Said::KeyExchange).is_none());
+    assert_eq!((first.key_exchange.unwrap().nanos(), first.waited()), (700_000_000, 0));
     assert_eq!(first.client.unwrap().port(), 50022);
     assert_eq!(second.failed.as_ref().unwrap().0, 111);
     assert!(second.is_over() && second.banner().is_none() && second.established.is_none());

@@ -84,6 +84,10 @@ impl Notes {
                 });
             }
         } else if !tcp.flags.is_syn_ack() {
+            let bare = tcp.payload_len == 0 && !tcp.flags.has(TcpFlags::FIN);
+            if bare && tcp.flags.has(TcpFlags::ACK) {
+                note(timeline, record, at, || What::Acked(segment()));
+            }
             note_data(timeline, cited, false, segment);
         } else if acceptable {
             note(timeline, record, at, || What::SynAck(segment()));
@@ -96,7 +100,8 @@ fn note_data(timeline: &mut Vec<Entry>, cited: Cited<'_>, from_client: bool, seg
     let Cited { record, at, tcp, .. } = cited;
     if tcp.payload_len > 0 {
         let len = tcp.payload_len;
-        note(timeline, record, at, || What::Data { from_client, segment: segment(), len });
+        let identifies = tcp.payload.starts_with(b"SSH-");
+        note(timeline, record, at, || What::Data { from_client, segment: segment(), len, identifies });
     }
     if tcp.flags.has(TcpFlags::FIN) {
         note(timeline, record, at, || What::Fin { from_client, segment: segment() });
@@ -114,7 +119,12 @@ pub(super) fn note(
         return;
     }
     let what = what();
-    if timeline.len() < MAX_EVENTLESS || !matches!(what, What::Data { .. } | What::Ack(_)) {
+    let middle = match &what {
+        What::Data { segment, from_client, .. } => !(*from_client && segment.is_probe()),
+        What::Ack(_) | What::Acked(_) => true,
+        _ => false,
+    };
+    if timeline.len() < MAX_EVENTLESS || !middle {
         timeline.push(Entry { record, at, what });
     }
 }
@@ -146,7 +156,16 @@ pub(super) fn about(
     let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back();
     match tracked.quoted(tcp.seq) {
         Some(About::SomeSyn) => Some(by_tag().map_or(About::SomeSyn, About::Syn)),
-        Some(about) => Some(about),
+        // Data sent with a sweep's hop limit; what is sent again in earnest is told from it by its tag alone.
+        Some(later) => {
+            let mut data = timeline.iter().enumerate().filter_map(|(i, e)| match &e.what {
+                What::Data { from_client: true, segment, .. } if segment.is_probe() && tagged(segment) => {
+                    Some(i)
+                }
+                _ => None,
+            });
+            Some(data.next_back().map_or(later, About::Data))
+        }
         // A box on the way may rewrite sequence numbers. The timestamp is then what is left to go by: the identification
         // alone can be guessed.
         None => {
@@ -171,6 +190,7 @@ pub(super) fn seen(
         hop_limit: packet.ip.hop_limit,
         quoted_hop_limit: quoted.hop_limit,
         about,
+        mtu: error.mtu,
     }
 }
 

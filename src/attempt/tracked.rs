@@ -521,7 +521,7 @@ impl Tracked {
         let refuses = match seen.kind {
             IcmpErrorKind::TooBig => false,
             IcmpErrorKind::TimeExceeded => !self.probe,
-            _ => seen.about != About::Later,
+            _ => !matches!(seen.about, About::Data(_) | About::Later),
         };
         self.signature.icmp();
         if refuses && matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {

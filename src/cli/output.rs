@@ -78,6 +78,7 @@ mod tests {
             caveats: Vec::new(),
             undecoded: BTreeMap::new(),
             evicted: 0,
+            connections: 1,
         })
     }
 

@@ -3,16 +3,16 @@
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Outcome, What};
 use crate::packet::HopLimit;
-use crate::path::{Place, ReplyKind, SWEPT};
-use crate::recording::RecordNumber;
+use crate::path::{Place, ReplyKind, SWEPT, Segment, hops_back};
+use crate::recording::{RecordNumber, Said};
 
 /// `handshake-from-before-path-end`
 ///
 /// - **Says.** A SYN that runs out at hop h drew a SYN/ACK, and routers at h or beyond still answer: a box no
 ///   farther than h answers for the VM.
 /// - **Needs.** As for `reset-before-path-end`.
-/// - **Effect.** Implicates a proxy or firewall up to hop h; clears nobody: the box may hand the connection on
-///   (SYNPROXY) to a VM that is at fault.
+/// - **Effect.** Implicates a proxy or firewall up to hop h, first of all the one as far away as the SYN/ACK came from;
+///   clears nobody: the box may hand the connection on (SYNPROXY) to a VM that is at fault.
 /// - **Misleads when.** As for `reset-before-path-end`.
 /// - **Rests on.** As for `reset-before-path-end`.
 pub(super) fn handshake_from_before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
@@ -20,19 +20,35 @@ pub(super) fn handshake_from_before_path_end(scene: &Scene<'_>) -> Option<Eviden
         return None;
     }
     let (hop, packets) = early_handshake(scene)?;
-    let proxies = Suspects::of(&[Suspect::EdgeProxy, Suspect::EdgeFirewall, Suspect::AzureFirewall]);
+    let left = scene.trigger(|r| r.kind == ReplyKind::SynAck)?.replies.iter().find_map(|(_, r)| r.hop_limit);
+    let at = left.map(hops_back).filter(|back| *back < hop).map_or(Place(hop), |back| Place(back + 1));
     Some(Evidence {
         rule: "handshake-from-before-path-end",
         says: format!(
             "a SYN that cannot get past hop {hop} drew a SYN/ACK, and the path goes on beyond hop {hop}: a box up to there answers for the VM"
         ),
         packets,
-        claims: vec![Claim::implicates(Place(1), Place(hop), proxies, Strength::Likely)],
+        claims: vec![
+            Claim::implicates(at, at, answerers(Some(scene.segment_of(at))), Strength::Likely),
+            Claim::implicates(Place(1), Place(hop), answerers(None), Strength::Possible),
+        ],
     })
 }
 
+/// Who answers for others, in one segment or in all.
+pub(super) fn answerers(segment: Option<Segment>) -> Suspects {
+    let all = [
+        Suspect::EdgeProxy,
+        Suspect::EdgeFirewall,
+        Suspect::TransitFilter,
+        Suspect::AzureLoadBalancer,
+        Suspect::AzureFirewall,
+    ];
+    all.into_iter().filter(|s| segment.is_none_or(|segment| s.segment() == segment)).collect()
+}
+
 /// The hop limit that drew a SYN/ACK though the path goes on beyond it, and the records that show it.
-fn early_handshake(scene: &Scene<'_>) -> Option<(u8, Vec<RecordNumber>)> {
+pub(super) fn early_handshake(scene: &Scene<'_>) -> Option<(u8, Vec<RecordNumber>)> {
     let trigger = scene.trigger(|r| r.kind == ReplyKind::SynAck).filter(|t| t.at_most < SWEPT)?;
     if scene.capture == Capture::Lossy {
         return None;
@@ -47,7 +63,12 @@ fn early_handshake(scene: &Scene<'_>) -> Option<(u8, Vec<RecordNumber>)> {
 pub fn is_intercepted(scene: &Scene<'_>) -> bool {
     let established = matches!(
         scene.outcome,
-        Outcome::Open | Outcome::Closed | Outcome::NotSsh | Outcome::NoBanner | Outcome::ResetAfterHandshake
+        Outcome::Open
+            | Outcome::Closed
+            | Outcome::NotSsh
+            | Outcome::NoBanner
+            | Outcome::Stalled
+            | Outcome::ResetAfterHandshake
     );
     established && early_handshake(scene).is_some() && !is_handed_on(scene)
 }
@@ -74,9 +95,17 @@ fn is_handed_on(scene: &Scene<'_>) -> bool {
 /// - **Rests on.** RFC 4253 section 4.2: the server sends its identification line without being asked.
 pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
     let (says, suspects): (&str, &[Suspect]) = match scene.outcome {
+        Outcome::ResetAfterHandshake if said(scene, Said::Identification) => (
+            "the SSH identification came and ours was sent, then the connection was reset",
+            &[Suspect::EdgeIds, Suspect::AzureIds, Suspect::VmIds],
+        ),
         Outcome::ResetAfterHandshake => (
             "the connection was established, then reset before the key exchange was through",
             &[Suspect::VmSshdRefuses, Suspect::EdgeIds],
+        ),
+        Outcome::Closed if turned_away(scene) => (
+            "the connection was established, and closed with sshd's own words for too many connections, of which this trace's may have been one",
+            &[Suspect::VmSshdRefuses],
         ),
         Outcome::Closed if foreign_words(scene) => (
             "the connection was established, and closed by the server's side after words that are not SSH's",
@@ -93,12 +122,18 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
         Outcome::NoBanner => {
             ("the connection was established, and no SSH identification came", &[Suspect::VmSshdHung])
         }
+        Outcome::Stalled if said(scene, Said::KeyExchange) => (
+            "the key exchange began, then our first message that is longer than a segment was not answered",
+            &[Suspect::TransitMtu],
+        ),
         Outcome::Stalled => (
-            "the SSH identification came, then nothing more got through",
-            &[Suspect::TransitMtu, Suspect::VmSshdHung],
+            "the SSH identification came and ours was sent, then nothing more came",
+            &[Suspect::VmSshdHung, Suspect::EdgeIds],
         ),
         _ => return None,
     };
+    // Where data was sent to find the place, what it shows says more.
+    let strength = if scene.data.is_empty() { Strength::Likely } else { Strength::Possible };
     Some(Evidence {
         rule: "after-the-handshake",
         says: match scene.connection.and_then(|c| c.abandoned).filter(|_| scene.outcome == Outcome::NoBanner)
@@ -107,15 +142,24 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
             None => says.to_owned(),
         },
         packets: telling(scene),
-        claims: vec![Claim::implicates(Place(1), Place::END, Suspects::of(suspects), Strength::Likely)],
+        claims: vec![Claim::implicates(Place(1), Place::END, Suspects::of(suspects), strength)],
     })
 }
 
 /// Whether what the server's side said before it closed is not sshd's own refusal.
 fn foreign_words(scene: &Scene<'_>) -> bool {
+    scene.connection.is_some_and(|c| !c.received.is_empty()) && !turned_away(scene)
+}
+
+/// Whether sshd said that it has too many connections (MaxStartups, PerSourcePenalties).
+fn turned_away(scene: &Scene<'_>) -> bool {
     let refusals: [&[u8]; 2] = [b"Exceeded MaxStartups", b"Not allowed at this time"];
-    let words = scene.connection.map_or(&[][..], |c| &c.received);
-    !words.is_empty() && !refusals.iter().any(|r| words.starts_with(r))
+    scene.connection.is_some_and(|c| refusals.iter().any(|r| c.received.starts_with(r)))
+}
+
+/// Whether we said something on the connection.
+fn said(scene: &Scene<'_>, what: Said) -> bool {
+    scene.connection.is_some_and(|c| c.said(what).is_some())
 }
 
 /// The records that tell the story of the established connection.
@@ -148,7 +192,9 @@ pub(super) fn banner_read(scene: &Scene<'_>) -> Option<Evidence> {
         .filter(|_| matches!(scene.outcome, Outcome::Open | Outcome::Intercepted))?;
     let says = match scene.outcome {
         Outcome::Open => format!("the server identified itself as {banner}"),
-        _ => format!("behind whoever answers, an SSH server identified itself as {banner}"),
+        _ => format!(
+            "behind whoever answers, an SSH server identified itself as {banner}: SSH works through it"
+        ),
     };
     Some(Evidence { rule: "banner-read", says, packets: telling(scene), claims: vec![] })
 }

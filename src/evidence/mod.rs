@@ -8,9 +8,11 @@ mod answer;
 mod banner;
 mod client;
 mod forged;
+mod intercept;
 mod outcome;
 mod scene;
 mod silence;
+mod stage;
 mod suspect;
 
 pub use banner::is_intercepted;
@@ -108,7 +110,16 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         silence::every_hop_passes_it,
         silence::everything_stops,
         banner::handshake_from_before_path_end,
+        intercept::closed_port_opens,
+        intercept::answers_unlike_other_ports,
         banner::after_the_handshake,
+        intercept::speaks_http,
+        stage::acknowledged,
+        stage::packet_too_big,
+        stage::identification_reset_before_path_end,
+        stage::identification_stops,
+        stage::full_size_stops,
+        stage::passes_every_hop,
         banner::banner_read,
     ];
     let mut found: Vec<Evidence> = rules.iter().filter_map(|rule| rule(scene)).collect();

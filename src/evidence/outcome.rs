@@ -2,8 +2,8 @@
 
 use super::Capture;
 use crate::attempt::{Attempt, Connection, Handshake, Outcome};
-use crate::recording::Route;
 use crate::recording::errno::ECONNREFUSED;
+use crate::recording::{Route, Said};
 
 /// Decides the outcome of one attempt.
 ///
@@ -51,7 +51,7 @@ fn of_failed(attempt: &Attempt, connection: &Connection) -> Outcome {
 fn established(attempt: Option<&Attempt>, connection: &Connection) -> Outcome {
     let reset_on_wire = attempt.is_some_and(|a| a.outcome == Outcome::ResetAfterHandshake);
     if connection.banner().is_some() {
-        Outcome::Open
+        conversation(reset_on_wire, connection)
     } else if connection.broken.is_some() || reset_on_wire {
         Outcome::ResetAfterHandshake
     } else if connection.closed {
@@ -60,6 +60,27 @@ fn established(attempt: Option<&Attempt>, connection: &Connection) -> Outcome {
         Outcome::NoBanner
     } else {
         Outcome::NotSsh
+    }
+}
+
+/// How long nothing may come before the conversation counts as stalled, in ns: the kernel has sent what was not
+/// acknowledged three times by then.
+const STALLED: i64 = 1_000_000_000;
+
+/// The banner was read: how far did the conversation get? Once we have said farewell, every end is a good one.
+fn conversation(reset_on_wire: bool, connection: &Connection) -> Outcome {
+    let identified = connection.said(Said::Identification).is_some();
+    if !identified || connection.said(Said::Disconnect).is_some() && connection.abandoned.is_none() {
+        Outcome::Open
+    } else if connection.said(Said::Disconnect).is_none() && (connection.broken.is_some() || reset_on_wire) {
+        Outcome::ResetAfterHandshake
+    } else if connection.closed {
+        // A server that does not like our algorithms says so and closes: SSH answers.
+        if connection.key_exchange.is_some() { Outcome::Open } else { Outcome::Stalled }
+    } else if connection.waited() >= STALLED {
+        Outcome::Stalled
+    } else {
+        Outcome::Open
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::attempt::{Attempt, Connection, Outcome, What};
-use crate::path::{Path, Place, Probe, Reply, ReplyKind, SWEPT, Segment, Via};
+use crate::path::{DataProbe, Path, Place, Probe, Reply, ReplyKind, SWEPT, Segment, Via};
 use crate::recording::{RecordNumber, Route};
 
 /// Everything a rule may look at.
@@ -27,6 +27,8 @@ pub struct Scene<'a> {
     pub route: Option<(&'a Route, RecordNumber)>,
     /// Every probe to the target, on any port.
     pub probes: &'a [Probe],
+    /// Data sent on connections to the failing port that was meant to run out on its way.
+    pub data: &'a [DataProbe],
     /// The path to the target.
     pub path: &'a Path,
     /// How far the capture can be trusted.

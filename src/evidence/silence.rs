@@ -110,7 +110,7 @@ pub(super) fn stops_where_control_goes_on(scene: &Scene<'_>) -> Option<Evidence>
 }
 
 /// The place of a span whose segment most usually filters SSH.
-fn most_usual_dropper(scene: &Scene<'_>, from: Place, to: Place) -> Place {
+pub(super) fn most_usual_dropper(scene: &Scene<'_>, from: Place, to: Place) -> Place {
     let rank = |place: &Place| match scene.segment_of(*place) {
         Segment::Edge => 0,
         Segment::AzureEdge => 1,

@@ -7,6 +7,7 @@
 mod capture;
 mod clock;
 mod connect;
+mod conversation;
 mod errno;
 mod file;
 mod interface;

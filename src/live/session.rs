@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use super::capture::{Captures, Lost, Seen};
 use super::connect::{self, Reporter, Told};
+use super::conversation;
 use super::interface::{self, Interface};
 use super::privilege::{self, Caller};
 use super::route::{self, Netlink};
@@ -21,7 +22,7 @@ use super::send::{self, Sender};
 use super::tee::{Sink, Tee};
 use super::{LiveError, Progress, Request, Traced, clock, errno, kernel_probe};
 use crate::packet::{build, decode};
-use crate::probe::{Action, Means, Plan, Planner, Step};
+use crate::probe::{Action, Manner, Means, Plan, Planner, Step};
 use crate::recording::{
     ConnectStage, Direction, EndReason, Event, KernelAnswer, KernelProbe, Route, Start, Target, Timestamp,
 };
@@ -36,7 +37,7 @@ const SILENCE: i64 = 250_000_000;
 const ROUNDS: usize = 16;
 
 /// Kernel connections that a trace may make to one address, at most.
-const CONNECTIONS: usize = 8;
+const CONNECTIONS: usize = 12;
 
 /// Resets that may still be owed when a trace ends.
 const MOST_RESETS: usize = 64;
@@ -333,17 +334,18 @@ impl Session {
 
     fn perform(&mut self, action: &Action) -> io::Result<()> {
         match action {
-            Action::Connect { id, server } => self.connect(*id, *server),
+            Action::Connect { id, server, manner } => self.connect(*id, *server, *manner),
             Action::Abandon { id } => self.abandon(*id),
             Action::SendSyn(syn) => self.send(syn.destination.ip(), build::syn(syn)),
             Action::SendEcho(echo) => self.send(echo.destination, build::echo(echo)),
             Action::SendReset(reset) => self.send(reset.destination.ip(), build::reset(reset)),
+            Action::SendData(data) => self.send(data.destination.ip(), build::data(data)),
             Action::Ask { id, probe, hop_limit } => self.ask(*id, *probe, *hop_limit),
         }
     }
 
     /// connect(2): on record before its SYN can be on the wire, and again as soon as its port is known.
-    fn connect(&mut self, id: u32, server: SocketAddr) -> io::Result<()> {
+    fn connect(&mut self, id: u32, server: SocketAddr, manner: Manner) -> io::Result<()> {
         let event = |client, stage| Event::Connect { id, server, client, stage };
         let began = clock::now();
         self.tee.event_at(began, event(None, ConnectStage::Started))?;
@@ -353,7 +355,7 @@ impl Session {
             Ok(connect::Begun { socket, client }) => {
                 self.tee.event(event(client, ConnectStage::Started))?;
                 let reporter = Reporter { id, server, client, to: self.told_to.clone() };
-                let task = Some(tokio::spawn(connect::follow(socket, reporter)));
+                let task = Some(tokio::spawn(conversation::follow(socket, reporter, manner)));
                 self.connections.insert(id, Connection { server, client, began, task, over: false });
             }
             Err(e) => {

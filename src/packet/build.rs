@@ -75,6 +75,32 @@ pub struct Reset {
 /// Where the checksum stands in a TCP header, and what is changed of its first byte to spoil it.
 const CHECKSUM_AT: usize = 16;
 const SPOILT_BITS: u8 = 0x55;
+/// A segment with data on an established connection, as its client would send it (PSH and ACK; timestamps where the
+/// connection has them).
+#[derive(Clone, Debug)]
+pub struct Data {
+    /// Source address and port.
+    pub source: SocketAddr,
+    /// Destination address and port.
+    pub destination: SocketAddr,
+    /// TTL or hop limit.
+    pub hop_limit: HopLimit,
+    /// Sequence number of the first byte.
+    pub seq: SeqNumber,
+    /// Acknowledgment number.
+    pub ack: SeqNumber,
+    /// Window, scaled.
+    pub window: u16,
+    /// IPv4 identification (ignored for IPv6).
+    pub identification: u16,
+    /// IPv6 flow label, 20 bits (ignored for IPv4).
+    pub flow_label: u32,
+    /// TSval and TSecr, where the connection uses them.
+    pub timestamps: Option<(u32, u32)>,
+    /// The data; with its headers it must not be longer than the link's MTU.
+    pub data: Vec<u8>,
+}
+
 /// Window scale shift of a Linux client with the default receive buffer.
 const WINDOW_SCALE: u8 = 7;
 /// What Linux sends ordinary packets with.
@@ -104,7 +130,7 @@ pub fn syn(probe: &Syn) -> Vec<u8> {
         identification: probe.identification,
         flow_label: probe.flow_label,
     };
-    let mut segment = tcp_segment(&headers, &header);
+    let mut segment = tcp_segment(&headers, &header, &[]);
     if probe.bad_checksum {
         // Not all bits of it: the complement may be taken for a sum that offload has still to finish.
         segment[CHECKSUM_AT] ^= SPOILT_BITS;
@@ -160,7 +186,36 @@ pub fn reset(probe: &Reset) -> Vec<u8> {
         identification: probe.identification,
         flow_label: 0,
     };
-    packet(&headers, ip_number::TCP, &tcp_segment(&headers, &header))
+    packet(&headers, ip_number::TCP, &tcp_segment(&headers, &header, &[]))
+}
+
+/// The IP packet of a segment with data, which no router may fragment. Source and destination must be of one family,
+/// as for [`syn`].
+pub fn data(probe: &Data) -> Vec<u8> {
+    let options = probe.timestamps.map_or(TcpOptions::default(), |(value, echo)| {
+        let ([v0, v1, v2, v3], [e0, e1, e2, e3]) = (value.to_be_bytes(), echo.to_be_bytes());
+        TcpOptions::from([1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3])
+    });
+    let header = TcpHeader {
+        source_port: probe.source.port(),
+        destination_port: probe.destination.port(),
+        sequence_number: probe.seq.0,
+        acknowledgment_number: probe.ack.0,
+        psh: true,
+        ack: true,
+        window_size: probe.window,
+        options,
+        ..TcpHeader::default()
+    };
+    let headers = IpFields {
+        source: probe.source.ip(),
+        destination: probe.destination.ip(),
+        hop_limit: probe.hop_limit,
+        traffic_class: 0,
+        identification: probe.identification,
+        flow_label: probe.flow_label,
+    };
+    packet(&headers, ip_number::TCP, &tcp_segment(&headers, &header, &probe.data))
 }
 
 /// An Ethernet frame around an IP packet; the EtherType follows the packet's version.
@@ -237,9 +292,9 @@ fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: IpNumber, len: u
     addresses.add_2bytes([0, protocol.0]).add_4bytes((len as u32).to_be_bytes())
 }
 
-/// A TCP segment without data, with its checksum.
-fn tcp_segment(ip: &IpFields, header: &TcpHeader) -> Vec<u8> {
-    let mut segment = header.to_bytes().to_vec();
+/// A TCP segment with its checksum.
+fn tcp_segment(ip: &IpFields, header: &TcpHeader, data: &[u8]) -> Vec<u8> {
+    let mut segment = [header.to_bytes().as_slice(), data].concat();
     let start = pseudo_header(ip.source, ip.destination, ip_number::TCP, segment.len());
     let checksum = start.add_slice(&segment).ones_complement();
     segment[16..18].copy_from_slice(&checksum.to_ne_bytes());
@@ -364,6 +419,32 @@ mod tests {
             if ip.source.is_ipv4() {
                 assert_eq!((header_sum(&packet), ip.identification, ip.dont_fragment), (0, Some(5), true));
             }
+        }
+    }
+
+    #[test]
+    fn a_segment_with_data_is_one_of_its_connection() {
+        for (source, destination) in
+            [("10.22.0.1:50022", "198.19.0.4:22"), ("[fd22::1]:50022", "[2001:db8::4]:22")]
+        {
+            let packet = data(&Data {
+                source: source.parse().unwrap(),
+                destination: destination.parse().unwrap(),
+                hop_limit: HopLimit(2),
+                seq: SeqNumber(7),
+                ack: SeqNumber(9),
+                window: 502,
+                identification: 5,
+                flow_label: 0xabcde,
+                timestamps: Some((3, 4)),
+                data: b"SSH-2.0-x\r\n".to_vec(),
+            });
+            let Packet { ip, transport: Transport::Tcp(tcp), .. } = read(&packet) else { panic!("not TCP") };
+            assert_eq!(tcp.flags, crate::packet::TcpFlags::PSH | crate::packet::TcpFlags::ACK);
+            assert_eq!((tcp.seq, tcp.ack, tcp.payload), (SeqNumber(7), SeqNumber(9), &b"SSH-2.0-x\r\n"[..]));
+            assert_eq!((tcp.options.timestamps(), ip.hop_limit), (Some((3, 4)), HopLimit(2)));
+            assert_eq!(tcp.checksum_ok(&ip), Some(true));
+            assert!(ip.dont_fragment);
         }
     }
 

@@ -14,6 +14,7 @@ mod ip;
 mod link;
 #[cfg(test)]
 mod samples;
+pub mod ssh;
 mod tcp;
 mod tunnel;
 

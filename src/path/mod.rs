@@ -1,6 +1,7 @@
 //! Where things lie: probes and replies, hops, segments, and how far away each answer came from.
 
 mod assemble;
+mod data;
 mod distance;
 mod owner;
 mod segment;
@@ -11,6 +12,7 @@ mod tests;
 use std::net::IpAddr;
 
 pub use assemble::{AT_ONCE, SWEPT};
+pub use data::{DataProbe, data_probes};
 pub use distance::hops_back;
 pub use owner::Networks;
 pub use segment::{Segment, Segments};

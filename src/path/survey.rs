@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::attempt::{About, Attempt, IcmpSeen, What};
 use crate::packet::{EchoToken, HopLimit, Icmp, IcmpErrorKind, Packet, QuotedTransport, Transport};
@@ -236,6 +236,12 @@ impl Survey {
         probes
     }
 
+    /// How many connections to `server` were established as probes.
+    pub fn established(&self, server: SocketAddr) -> u64 {
+        let there = self.kernel.values().filter(|(asked, _)| *asked == KernelProbe::Connect(server));
+        there.filter(|(_, p)| p.replies.iter().any(|r| r.kind == ReplyKind::SynAck)).count() as u64
+    }
+
     fn echo(&mut self, to: IpAddr, identifier: u16, sequence: u16) -> Option<&mut Echo> {
         let index = self.latest.get(&(to, identifier, sequence))?;
         self.echoes.get_mut(*index)
@@ -249,7 +255,12 @@ fn target_of(probe: KernelProbe) -> IpAddr {
     }
 }
 
-fn icmp_reply(kind: IcmpErrorKind, icmp_type: u8, code: u8, quoted: Option<HopLimit>) -> ReplyKind {
+pub(super) fn icmp_reply(
+    kind: IcmpErrorKind,
+    icmp_type: u8,
+    code: u8,
+    quoted: Option<HopLimit>,
+) -> ReplyKind {
     match kind {
         IcmpErrorKind::TimeExceeded => ReplyKind::TimeExceeded,
         kind => ReplyKind::Unreachable { kind, icmp_type, code, quoted },
@@ -277,7 +288,7 @@ fn syn_probes(flow: usize, attempt: &Attempt, whole: bool) -> Vec<Probe> {
                 probes.push((index, probe));
                 continue;
             }
-            What::Icmp(IcmpSeen { about: About::Later, .. }) => continue,
+            What::Icmp(IcmpSeen { about: About::Data(_) | About::Later, .. }) => continue,
             What::Icmp(seen) => {
                 let kind = icmp_reply(seen.kind, seen.icmp_type, seen.code, Some(seen.quoted_hop_limit));
                 let about = if let About::Syn(index) = seen.about { Some(index) } else { None };
@@ -292,6 +303,7 @@ fn syn_probes(flow: usize, attempt: &Attempt, whole: bool) -> Vec<Probe> {
             }
             // Whatever comes behind another packet of the client may answer that one.
             What::SynAck(_)
+            | What::Acked(_)
             | What::Rst { from_client: false, .. }
             | What::Data { from_client: false, .. }
             | What::Fin { from_client: false, .. } => continue,

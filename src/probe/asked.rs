@@ -63,6 +63,20 @@ pub(super) struct Flow {
     pub(super) isn: SeqNumber,
 }
 
+/// What a segment of an established connection says in its header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    pub(super) client: SocketAddr,
+    pub(super) server: SocketAddr,
+    /// The number of the next byte that the client would send.
+    pub(super) next: SeqNumber,
+    pub(super) acknowledged: SeqNumber,
+    pub(super) window: u16,
+    pub(super) timestamps: Option<(u32, u32)>,
+    /// The longest segment that both sides agreed on, without options, in bytes.
+    pub(super) mss: u16,
+}
+
 impl Flows {
     pub(super) fn new(source: IpAddr, target: IpAddr, mss: u16, mut random: Random) -> Self {
         Self {
@@ -130,6 +144,22 @@ impl Flows {
     /// Whether an echo bears the identifier of this trace's.
     pub(super) fn is_echo(&self, identifier: u16) -> bool {
         self.echo_identifier == identifier
+    }
+
+    /// Data on a connection of the kernel's, beginning `offset` bytes beyond what it has sent.
+    pub(super) fn data(&mut self, line: &Line, offset: u32, hop_limit: u8, data: Vec<u8>) -> build::Data {
+        build::Data {
+            source: line.client,
+            destination: line.server,
+            hop_limit: HopLimit(hop_limit),
+            seq: line.next.plus(offset),
+            ack: line.acknowledged,
+            window: line.window,
+            identification: self.tag(),
+            flow_label: self.flow_label,
+            timestamps: line.timestamps,
+            data,
+        }
     }
 
     /// The reset of a connection that `flow` may have opened.

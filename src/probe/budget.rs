@@ -10,10 +10,15 @@ use crate::recording::Timestamp;
 const ERRORS_PER_HOP: usize = 5;
 const ERRORS_EARNED_EVERY: i64 = 1_000 * MS;
 
+/// Connections that may reach sshd in one trace: fewer than draw a penalty where each costs one second of it and 15 are
+/// needed (OpenSSH's PerSourcePenalties), and not enough for a scan detector.
+const CONNECTIONS: u32 = 12;
+
 /// What was spent so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Budget {
     errors: BTreeMap<u8, Vec<Timestamp>>,
+    connections: u32,
 }
 
 impl Budget {
@@ -27,5 +32,20 @@ impl Budget {
     /// Notes that a probe may run out at a hop.
     pub(super) fn spend(&mut self, hop: u8, now: Timestamp) {
         self.errors.entry(hop).or_default().push(now);
+    }
+
+    /// Whether one more kernel connection may be made beyond those that every trace makes.
+    pub(super) fn may_connect(&self) -> bool {
+        self.connections < CONNECTIONS
+    }
+
+    /// Notes that a kernel connection is made.
+    pub(super) fn connect(&mut self) {
+        self.connections += 1;
+    }
+
+    /// Kernel connections made so far.
+    pub(super) fn connections(&self) -> u32 {
+        self.connections
     }
 }

@@ -12,5 +12,5 @@ mod planner;
 #[cfg(test)]
 mod tests;
 
-pub use plan::{Action, Means, Plan, Step};
+pub use plan::{Action, Manner, Means, Plan, Step};
 pub use planner::Planner;

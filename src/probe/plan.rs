@@ -41,15 +41,26 @@ pub struct Plan {
     pub mss: u16,
 }
 
+/// How far a kernel connection goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// To the end of the first messages of the key exchange, then a farewell.
+    Converse,
+    /// To the server's banner; then nothing is said on it, and it stays open until it is abandoned.
+    Hold,
+}
+
 /// Something to do now.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Call connect(2) as the calling user, and read the banner if it succeeds.
+    /// Call connect(2) as the calling user, and go on if it succeeds.
     Connect {
         /// Which connection.
         id: u32,
         /// Where to.
         server: SocketAddr,
+        /// How far.
+        manner: Manner,
     },
     /// Stop a kernel connection that is not needed any more.
     Abandon {
@@ -62,6 +73,8 @@ pub enum Action {
     SendEcho(build::Echo),
     /// Reset a half-open connection that a probe made.
     SendReset(build::Reset),
+    /// Send a crafted segment with data on a kernel connection that is held, below the local firewall.
+    SendData(build::Data),
     /// Ask with the kernel's own means.
     Ask {
         /// Which question.

@@ -8,11 +8,11 @@ use super::budget::Budget;
 use super::inquiry::{self, Hand, Inquiry, View};
 use super::known::Known;
 use super::plan::{MAX_HOPS, MS};
-use super::{Action, Plan, Step};
+use super::{Action, Manner, Plan, Step};
 use crate::attempt::{Attempt, Connection, Connections, Handshake, OwnQuestions, Tracker, What};
 use crate::packet::{Icmp, IcmpErrorKind, Packet, QuotedTransport, SeqNumber, Transport, decode};
 use crate::path::{Probe, Survey, Via};
-use crate::recording::{Body, KernelProbe, Record, Timestamp};
+use crate::recording::{Body, KernelProbe, Record, Said, Timestamp};
 
 /// Between two SYNs to the failing port: below 50 a second, the kernel's own included.
 const SYN_GAP: i64 = 22 * MS;
@@ -32,6 +32,10 @@ const SILENT_END: i64 = 3_400 * MS;
 
 /// The kernel sent its SYN again by then, if it sent one at all.
 const KERNEL_SYN_DUE: i64 = 1_250 * MS;
+
+/// How long the next step of a conversation is waited for: the kernel sends what is not acknowledged again after 0.2,
+/// 0.6 and 1.4 s (RFC 6298, Linux's least timeout).
+const STEP_WAIT: i64 = 2_000 * MS;
 
 /// How long the banner is waited for where something on this machine took the connection.
 const LOCAL_BANNER_WAIT: i64 = 2_000 * MS;
@@ -240,6 +244,7 @@ impl Planner {
             _ => "no hop has answered yet".to_owned(),
         };
         let connection = match self.traced_connection() {
+            Some(c) if c.said(Said::Identification).is_some() && !c.is_over() => "speaking SSH",
             Some(c) if c.established.is_some() && !c.is_over() => "connected, waiting for the banner",
             Some(c) if !c.is_over() => "waiting for an answer to the SYN",
             _ => "asking who answered",
@@ -269,7 +274,9 @@ impl Planner {
             return None;
         }
         self.next_connection += 1;
-        Some(Action::Connect { id: id as u32, server: SocketAddr::new(address, self.plan.port) })
+        self.budget.connect();
+        let server = SocketAddr::new(address, self.plan.port);
+        Some(Action::Connect { id: id as u32, server, manner: Manner::Converse })
     }
 
     fn abandon(&mut self, now: Timestamp) -> Option<Action> {
@@ -287,8 +294,8 @@ impl Planner {
 
     /// Whether waiting longer for a kernel connection would teach nothing.
     fn is_hopeless(&self, id: u32, connection: &Connection, now: Timestamp) -> bool {
-        if let Some(established) = connection.established {
-            return now >= established.plus(self.banner_wait(id));
+        if let Some(until) = self.patience(id, connection) {
+            return now >= until;
         }
         if now >= connection.started.plus(SILENT_END + self.rtt()) {
             return true;
@@ -303,6 +310,15 @@ impl Planner {
             // Probes leave, the kernel's SYN does not, and not at its second try either.
             None => now >= connection.started.plus(KERNEL_SYN_DUE) && self.last_router() > 0,
         }
+    }
+
+    /// Until when the next step of an established connection is waited for.
+    fn patience(&self, id: u32, connection: &Connection) -> Option<Timestamp> {
+        let established = connection.established?;
+        Some(match connection.banner() {
+            Some(_) => connection.progress.plus(STEP_WAIT.min(self.plan.banner_wait) + 2 * self.rtt()),
+            None => established.plus(self.banner_wait(id)),
+        })
     }
 
     /// How long the banner is waited for. A proxy on this machine that relays has it soon, or never.
@@ -586,7 +602,7 @@ impl Planner {
         let (server, swept, settled) = (self.target()?, self.swept(), self.settled(now));
         let Self { plan, started, traced, seen, flows, inquiries, budget, .. } = self;
         let view = view(plan, *started, *traced, seen, server, swept, settled)?;
-        let mut hand = Hand { flows: flows.as_mut()?, budget };
+        let mut hand = Hand { flows: flows.as_mut()?, budget, first_id: plan.targets.len() as u32 };
         inquiries.iter_mut().find_map(|i| i.next(&view, &mut hand, now))
     }
 
@@ -620,9 +636,9 @@ impl Planner {
         let settled = self.last_sent.plus(self.settle());
         let sweeping = self.sweeping();
         let awaited = self.awaited(now);
-        let connecting: Vec<&Connection> = (0..self.next_connection as u32)
-            .filter_map(|id| self.seen.connections.get(id))
-            .filter(|c| !c.is_over())
+        let connecting: Vec<(u32, &Connection)> = (0..self.next_connection as u32)
+            .filter_map(|id| Some((id, self.seen.connections.get(id)?)))
+            .filter(|(_, c)| !c.is_over())
             .collect();
         let waiting_for_kernel = !connecting.is_empty() || self.next_connection < self.plan.targets.len();
         let asked = now >= self.next_syn;
@@ -641,12 +657,12 @@ impl Planner {
         } else if now < settled {
             due.push((settled, "late answers"));
         }
-        for connection in connecting {
+        for (id, connection) in connecting {
             let until = match connection.established {
-                Some(at) if now < at.plus(LOCAL_BANNER_WAIT) => {
+                Some(at) if connection.banner().is_none() && now < at.plus(LOCAL_BANNER_WAIT) => {
                     at.plus(self.plan.banner_wait.min(LOCAL_BANNER_WAIT))
                 }
-                Some(at) => at.plus(self.plan.banner_wait),
+                Some(_) => self.patience(id, connection).unwrap_or(deadline),
                 None => connection.started.plus(SILENT_END + self.rtt()),
             };
             due.push((until, "the kernel's connection"));

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Means, Plan, Planner, Step};
-use crate::recording::{KernelProbe, Timestamp};
-use crate::testing::{CLIENT, Found, Script, TARGET, address, found};
+use super::{Action, Manner, Means, Plan, Planner, Step};
+use crate::diagnose::{Diagnosis, Question};
+use crate::packet::build::Data;
+use crate::recording::{Body, KernelProbe, Record, RecordNumber, Timestamp};
+use crate::testing::{self, CLIENT, Found, Script, TARGET, address};
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
@@ -97,6 +99,21 @@ struct Setting {
     routed: bool,
     means: Means,
     seed: u64,
+    /// What happens once both sides have said who they are, and beyond which hop.
+    trouble: Trouble,
+    box_at: u8,
+}
+
+/// What a box does to the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trouble {
+    None,
+    /// Resets at our identification.
+    Resets,
+    /// Drops our identification.
+    Stalls,
+    /// Drops what is long.
+    Swallows,
 }
 
 const RAW: Means = Means { raw: true, datagram_icmp: true };
@@ -112,6 +129,8 @@ fn usual(network: Network) -> Setting {
         routed: true,
         means: RAW,
         seed: 7,
+        trouble: Trouble::None,
+        box_at: 0,
     }
 }
 
@@ -121,6 +140,8 @@ struct Trace {
     ended: i64,
     /// Most kernel connections that were open at once.
     most_open: usize,
+    /// What was recorded.
+    script: Script,
 }
 
 /// Virtual time, the wire and the kernel.
@@ -132,6 +153,9 @@ struct World {
     announced: usize,
     pending: BTreeMap<(i64, usize), String>,
     open: BTreeSet<u32>,
+    held: BTreeSet<u32>,
+    /// Connections that end, and when.
+    over: BTreeSet<(i64, u32)>,
 }
 
 fn seconds(at: i64) -> String {
@@ -144,11 +168,11 @@ fn each(answers: &str) -> impl Iterator<Item = (i64, &str)> {
 }
 
 fn run(setting: Setting) -> Trace {
-    run_without(setting, "none").0
+    run_without(setting, "none")
 }
 
 /// A trace that never asks one kind of question, and its recording.
-fn run_without(setting: Setting, inquiry: &str) -> (Trace, Script) {
+fn run_without(setting: Setting, inquiry: &str) -> Trace {
     let mut targets = vec![address(TARGET)];
     targets.extend((1..setting.targets).map(|n| address(&format!("198.19.0.{}", 4 + n))));
     let plan = Plan {
@@ -163,9 +187,18 @@ fn run_without(setting: Setting, inquiry: &str) -> (Trace, Script) {
     };
     let mut planner = Planner::new(plan, Timestamp::from_nanos(0));
     planner.leave_out(inquiry);
-    let (script, pending, open) = (Script::new(""), BTreeMap::new(), BTreeSet::new());
-    let mut world = World { setting, script, planner, handled: 0, announced: 0, pending, open };
-    let mut trace = Trace { actions: Vec::new(), ended: 0, most_open: 0 };
+    let mut world = World {
+        setting,
+        script: Script::new(""),
+        planner,
+        handled: 0,
+        announced: 0,
+        pending: BTreeMap::new(),
+        open: BTreeSet::new(),
+        held: BTreeSet::new(),
+        over: BTreeSet::new(),
+    };
+    let mut trace = Trace { actions: Vec::new(), ended: 0, most_open: 0, script: Script::new("") };
     let mut now = 0;
     for _ in 0..20_000 {
         world.deliver(now);
@@ -182,8 +215,9 @@ fn run_without(setting: Setting, inquiry: &str) -> (Trace, Script) {
             }
             Step::Finished => {
                 trace.ended = now;
+                trace.script = world.script;
                 assert!(matches!(world.planner.step(Timestamp::from_nanos(now)), Step::Finished));
-                return (trace, world.script);
+                return trace;
             }
         }
     }
@@ -198,6 +232,10 @@ impl World {
     }
 
     fn deliver(&mut self, now: i64) {
+        while let Some((_, id)) = self.over.first().copied().filter(|(at, _)| *at <= now) {
+            self.over.pop_first();
+            self.open.remove(&id);
+        }
         while let Some(entry) = self.pending.first_entry().filter(|e| e.key().0 <= now) {
             let line = entry.remove();
             self.record(&line);
@@ -260,14 +298,20 @@ impl World {
                 let (client, seq) = (reset.source.port(), reset.seq.0);
                 self.record(&format!("{t} > {client}:{} R seq={seq}", reset.destination.port()));
             }
-            Action::Connect { id, server } => {
+            Action::Connect { id, server, manner } => {
                 self.open.insert(*id);
-                self.connect(now, *id, &format!("server={}", server.ip()));
+                self.connect(now, *id, &format!("server={}", server.ip()), *manner);
             }
+            Action::SendData(data) => self.data(now, data),
             Action::Abandon { id } => {
                 self.open.remove(id);
-                let server = format!("server=198.19.0.{}", 4 + id);
-                self.record(&format!("{t} ! connect {id} abandoned 1 port={} {server}", 50022 + id));
+                let target = if (*id as usize) < self.setting.targets { *id } else { 0 };
+                let server = format!("server=198.19.0.{}", 4 + target);
+                let port = 50022 + id;
+                if self.setting.means.raw && self.held.remove(id) {
+                    self.record(&format!("{t} > {port}:22 F. seq=1001 ack=9012"));
+                }
+                self.record(&format!("{t} ! connect {id} abandoned 1 port={port} {server}"));
             }
             Action::Ask { id, probe, hop_limit } => {
                 let (kind, port) = match probe {
@@ -287,7 +331,7 @@ impl World {
     }
 
     /// The kernel's connect(2), as far as it gets.
-    fn connect(&mut self, now: i64, id: u32, server: &str) {
+    fn connect(&mut self, now: i64, id: u32, server: &str, manner: Manner) {
         let (t, port) = (seconds(now), 50022 + id);
         let event = |stage: &str| format!("! connect {id} {stage} port={port} {server}");
         self.record(&format!("{t} {}", event("started")));
@@ -313,12 +357,83 @@ impl World {
                 }
                 self.at(after + 5 * MS, &event("established"));
                 if self.setting.banner {
-                    self.at(after + 10 * MS, &event("received SSH-2.0-x\\r\\n"));
-                    self.open.remove(&id);
+                    self.converse(after + 10 * MS, id, server, manner);
                 }
             } else if answer.starts_with('R') {
                 self.at(after + 5 * MS, &event("failed 111"));
                 self.open.remove(&id);
+            }
+        }
+    }
+}
+
+/// The server's side of a conversation begins with this number, its banner has 11 bytes; the client's first byte has
+/// number 1001.
+impl World {
+    /// What is said behind the handshake, as far as the setting lets it.
+    fn converse(&mut self, at: i64, id: u32, server: &str, manner: Manner) {
+        let (port, raw) = (50022 + id, self.setting.means.raw);
+        let event = |stage: &str| format!("! connect {id} {stage} port={port} {server}");
+        if raw {
+            self.at(at, &format!("< {port}:22 P. data=\"SSH-2.0-x\\r\\n\" {server}"));
+            self.at(at, &format!("> {port}:22 . ack=9012 {server}"));
+        }
+        self.at(at, &event("received SSH-2.0-x\\r\\n"));
+        if manner == Manner::Hold {
+            self.held.insert(id);
+            return;
+        }
+        let (said, answered) = (at + MS, at + 6 * MS);
+        if raw {
+            self.at(said, &format!("> {port}:22 P. len=24 ack=9012 {server}"));
+        }
+        self.at(said, &event("sent identification"));
+        let trouble = self.setting.trouble;
+        if trouble == Trouble::Resets {
+            if raw {
+                self.at(answered, &format!("< {port}:22 R seq=9012 {server}"));
+            }
+            self.at(answered, &event("broken 104"));
+            self.over.insert((answered, id));
+            return;
+        }
+        if trouble == Trouble::Stalls {
+            return;
+        }
+        self.at(answered, &event("kexinit"));
+        self.at(answered + MS, &event("sent key-exchange"));
+        self.at(answered + 60 * MS, &event("sent farewell"));
+        if trouble == Trouble::Swallows {
+            return;
+        }
+        self.at(answered + 70 * MS, &event("closed"));
+        self.over.insert((answered + 70 * MS, id));
+    }
+
+    /// Data that runs out at a router, or earlier.
+    fn data(&mut self, now: i64, data: &Data) {
+        let (client, ttl, id) = (data.source.port(), data.hop_limit.0, data.identification);
+        let (seq, ack, t) = (data.seq.0, data.ack.0, seconds(now));
+        let identifies = data.data.starts_with(b"SSH-");
+        let words =
+            if identifies { "data=SSH-2.0-w\\r\\n".to_owned() } else { format!("len={}", data.data.len()) };
+        self.record(&format!("{t} > {client}:22 P. {words} ttl={ttl} id={id} seq={seq} ack={ack}"));
+        assert!(usize::from(ttl) <= ROUTERS.len(), "data that reaches the VM");
+        let beyond_box = ttl > self.setting.box_at;
+        let later = now + i64::from(ttl) * MS;
+        match self.setting.trouble {
+            Trouble::Resets if identifies && beyond_box => {
+                self.at(later, &format!("< {client}:22 R seq=9012 ttl=64"));
+                let id = u32::from(client - 50022);
+                self.at(later, &format!("! connect {id} broken 104 port={client}"));
+                self.held.remove(&id);
+                self.over.insert((later, id));
+            }
+            Trouble::Stalls if identifies && beyond_box => {}
+            Trouble::Swallows if data.data.len() > 400 && beyond_box => {}
+            _ => {
+                let about = self.script.len();
+                self.at(later, &format!("< {} about={about}", ROUTERS[usize::from(ttl) - 1]));
             }
         }
     }
@@ -447,12 +562,12 @@ fn a_refusal_is_confirmed_one_hop_limit_to_a_port() {
 
 /// What a trace that never asks one kind of question finds.
 fn found_without(setting: Setting, inquiry: &str) -> Found {
-    let (_, recorded) = run_without(setting, inquiry);
+    let recorded = run_without(setting, inquiry).script;
     let mut lines = Script::new("0.0 ! start azure=198.18.3.0/24\n 0.0 ! route gw=10.22.1.1");
     lines.append(recorded);
     lines.line("9.8 ! capture");
     lines.line("9.9 ! end");
-    found(&lines)
+    testing::found(&lines)
 }
 
 #[test]
@@ -630,6 +745,94 @@ fn without_a_route_only_the_kernel_is_asked() {
     let [(0, Action::Connect { id: 0, .. }), (_, Action::Abandon { id: 0 })] = &trace.actions[..] else {
         panic!("{:?}", trace.actions)
     };
+}
+
+fn troubled(trouble: Trouble, box_at: u8) -> Trace {
+    run(Setting { trouble, box_at, ..usual(sshd) })
+}
+
+/// What a trace is about, diagnosed as if it had been live.
+fn found(trace: &Trace) -> Found {
+    let mut diagnosis = Diagnosis::new(Question::default());
+    let start = Script::new("0 ! start\n 0 ! route gw=10.22.1.1");
+    start.records().for_each(|record| diagnosis.push(&record));
+    let offset = start.len() as u64;
+    for record in trace.script.records() {
+        diagnosis.push(&Record { number: RecordNumber(record.number.0 + offset), ..record });
+    }
+    let end = Script::new("9.8 ! capture\n 9.9 ! end");
+    end.records().for_each(|record| diagnosis.push(&record));
+    Found(diagnosis.finish().expect("a trace"))
+}
+
+#[test]
+fn a_reset_behind_our_identification_is_placed() {
+    for (box_at, cleared) in
+        [(0, "clears 2-end everyone"), (1, "clears 3-end everyone"), (3, "clears 5-end everyone")]
+    {
+        let trace = troubled(Trouble::Resets, box_at);
+        let found = found(&trace);
+        assert_eq!(found.outcome(), "reset-after-handshake");
+        let rule = "identification-reset-before-path-end";
+        assert!(found.claims(rule).contains(&cleared.to_owned()), "{:?}", found.claims(rule));
+        assert!(found.0.connections <= 5, "{} connections", found.0.connections);
+        assert!(trace.most_open <= 2 && trace.ended < 4 * SECOND, "{}", seconds(trace.ended));
+    }
+}
+
+#[test]
+fn without_the_identification_sent_hop_by_hop_the_reset_is_anybodys() {
+    let mut diagnosis = Diagnosis::new(Question::default());
+    let start = Script::new("0 ! start\n 0 ! route gw=10.22.1.1");
+    start.records().for_each(|record| diagnosis.push(&record));
+    let trace = troubled(Trouble::Resets, 0);
+    for record in trace.script.records() {
+        let probe = matches!(&record.body, Body::Frame(f) if f.bytes.windows(5).any(|w| w == b"SSH-2") && f.bytes[22] < 32);
+        if !probe {
+            diagnosis.push(&record);
+        }
+    }
+    Script::new("9.8 ! capture\n 9.9 ! end").records().for_each(|record| diagnosis.push(&record));
+    let found = Found(diagnosis.finish().expect("a trace"));
+    assert_eq!(found.outcome(), "reset-after-handshake");
+    assert_eq!(found.cleared().iter().filter(|c| c.starts_with("azure") || c.starts_with("vm")).count(), 0);
+}
+
+#[test]
+fn a_stall_behind_our_identification_is_placed() {
+    for box_at in 0..3_u8 {
+        let trace = troubled(Trouble::Stalls, box_at);
+        let found = found(&trace);
+        assert_eq!(found.outcome(), "stalled");
+        let next = box_at + 1;
+        let cleared = format!("clears {}-end everyone", next + 1);
+        let rule = "identification-stops";
+        assert!(found.claims(rule).contains(&cleared), "{box_at}: {:?}", found.claims(rule));
+        assert!(trace.most_open <= 2 && trace.ended < 6 * SECOND, "{}", seconds(trace.ended));
+    }
+    let passes = found(&troubled(Trouble::Stalls, 4));
+    assert!(passes.has("passes-every-hop") && passes.stands("vm-sshd-hung"));
+    assert!(!passes.has("identification-stops"));
+}
+
+#[test]
+fn a_black_hole_for_full_size_segments_is_placed() {
+    for box_at in 0..3_u8 {
+        let trace = troubled(Trouble::Swallows, box_at);
+        let found = found(&trace);
+        assert_eq!(found.outcome(), "stalled");
+        let cleared = format!("clears {}-end everyone", box_at + 2);
+        assert!(found.claims("full-size-stops").contains(&cleared), "{:?}", found.claims("full-size-stops"));
+        assert!(!found.has("identification-stops"));
+    }
+}
+
+#[test]
+fn a_healthy_conversation_asks_for_no_second_connection() {
+    let trace = run(usual(sshd));
+    let connects = trace.actions.iter().filter(|(_, a)| matches!(a, Action::Connect { .. })).count();
+    assert_eq!((connects, found(&trace).outcome()), (1, "open"));
+    assert!(trace.ended < SECOND, "{}", seconds(trace.ended));
 }
 
 #[test]

@@ -166,8 +166,22 @@ pub enum ConnectStage {
         /// The bytes, as text: printable ASCII as it is, all else (backslash included) as `\xNN`.
         data: String,
     },
+    /// We wrote something, all of it to the kernel.
+    Sent {
+        /// What.
+        what: Said,
+        /// How long it is.
+        bytes: u32,
+    },
+    /// The server's first message of the key exchange was read whole.
+    KeyExchange {
+        /// How long it is.
+        bytes: u32,
+    },
     /// The server closed the connection (read(2) returned 0).
     Closed,
+    /// There is nothing more to learn from it: we closed it.
+    Left,
     /// read(2) or write(2) failed on the established connection.
     Broken {
         /// The error number.
@@ -180,6 +194,21 @@ pub enum ConnectStage {
         /// How long it was waited for, in ms.
         waited_ms: u64,
     },
+}
+
+/// What we say on a kernel connection (RFC 4253).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Said {
+    /// Our identification line.
+    Identification,
+    /// SSH_MSG_KEXINIT, longer than one segment.
+    KeyExchange,
+    /// SSH_MSG_DISCONNECT.
+    Disconnect,
+    /// Something that a newer version says.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A question asked with the kernel's own means.
@@ -333,10 +362,24 @@ impl fmt::Display for ConnectStage {
                 write!(f, "connect(2) failed: {} (errno {errno})", Plain(error))
             }
             Self::Received { data } => write!(f, "received {}", Plain(data)),
+            Self::Sent { what, bytes } => write!(f, "sent {what} ({bytes} bytes)"),
+            Self::KeyExchange { bytes } => write!(f, "received the server's key exchange ({bytes} bytes)"),
             Self::Closed => f.write_str("closed by the server"),
+            Self::Left => f.write_str("closed by us: nothing more to learn"),
             Self::Broken { errno, error } => write!(f, "broken: {} (errno {errno})", Plain(error)),
             Self::Abandoned { waited_ms } => write!(f, "given up after {waited_ms} ms"),
         }
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Identification => "our identification",
+            Self::KeyExchange => "our key exchange",
+            Self::Disconnect => "our farewell",
+            Self::Unknown => "something this version does not know",
+        })
     }
 }
 

@@ -25,6 +25,13 @@ pub(super) fn headline(findings: &Findings) -> String {
         Outcome::Completed => {
             format!("A connection to {target} was made, but whether SSH answers there was not seen.")
         }
+        Outcome::Intercepted if findings.banner.is_some() => {
+            let groups = groups(&findings.verdict.standing);
+            let who = groups.first().map_or_else(|| "something".to_owned(), |g| g.who(true));
+            sentence(&format!(
+                "SSH to {target} works, but {who} most likely relays it: compare the host key before you trust it."
+            ))
+        }
         outcome => sentence(&accusation(&groups(&findings.verdict.standing), outcome, &target)),
     }
 }

@@ -39,6 +39,9 @@ struct Report<'a> {
     caveats: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     capture: Option<CaptureView>,
+    /// Connections that a listener on the port has seen; absent where that is at most one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<u64>,
 }
 
 impl<'a> Report<'a> {
@@ -58,6 +61,7 @@ impl<'a> Report<'a> {
             other_addresses: findings.other_addresses.iter().map(OtherAddress::of).collect(),
             caveats: &findings.caveats,
             capture: CaptureView::of(findings),
+            connections: Some(findings.connections).filter(|n| *n > 1),
         }
     }
 }

@@ -60,6 +60,7 @@ fn findings(outcome: Outcome, handshake: Handshake) -> Findings {
         caveats: Vec::new(),
         undecoded: BTreeMap::new(),
         evicted: 0,
+        connections: 1,
     }
 }
 

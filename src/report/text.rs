@@ -31,6 +31,7 @@ pub fn text(findings: &Findings, style: Style) -> String {
     let tone = match findings.outcome {
         Outcome::Open => GOOD,
         Outcome::Completed => HEADING,
+        Outcome::Intercepted if findings.banner.is_some() => DOUBT,
         _ => BAD,
     };
     page.prose(tone, "", &headline(findings));
@@ -358,6 +359,12 @@ fn notes(page: &mut Page, findings: &Findings) {
     if findings.evicted > 0 {
         let (attempts, verb) = count(findings.evicted, "attempt", "was", "were");
         notes.push(format!("{attempts} {verb} dropped from memory: there were too many at once."));
+    }
+    if findings.connections > 1 {
+        notes.push(format!(
+            "{} connections of this trace were taken on port {}; sshd logs each.",
+            findings.connections, findings.target.port
+        ));
     }
     if notes.is_empty() {
         return;

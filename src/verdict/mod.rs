@@ -71,6 +71,8 @@ pub struct Case<'a> {
     pub named: bool,
     /// The client may be contained in a host that is the first hop.
     pub contained: bool,
+    /// Somebody intercepts the connection, and yet an SSH server answers through it.
+    pub works: bool,
 }
 
 /// A suspect at a place, and what the evidence says of it there.

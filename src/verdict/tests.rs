@@ -35,7 +35,10 @@ fn evidence(claims: Vec<Claim>) -> Evidence {
 fn judged(outcome: Outcome, evidence: &[Evidence]) -> Verdict {
     let path = path();
     let target = address(TARGET);
-    eliminate(&Case { outcome, path: &path, target, port: 22, named: false, contained: false }, evidence)
+    eliminate(
+        &Case { outcome, path: &path, target, port: 22, named: false, contained: false, works: false },
+        evidence,
+    )
 }
 
 fn names(verdict: &Verdict) -> Vec<&'static str> {
@@ -209,8 +212,15 @@ fn the_host_of_a_container_is_a_hop() {
 fn a_name_that_was_given_stands() {
     let path = path();
     let target = address(TARGET);
-    let case =
-        Case { outcome: Outcome::Timeout, path: &path, target, port: 22, named: true, contained: false };
+    let case = Case {
+        outcome: Outcome::Timeout,
+        path: &path,
+        target,
+        port: 22,
+        named: true,
+        contained: false,
+        works: false,
+    };
     assert!(names(&eliminate(&case, &[])).contains(&"client-name"));
 }
 

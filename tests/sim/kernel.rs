@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
-use whichhop::recording::{ConnectStage, Event, KernelAnswer, KernelProbe};
+use whichhop::packet::ssh::{self, FirstPacket};
+use whichhop::probe::Manner;
+use whichhop::recording::{ConnectStage, Event, KernelAnswer, KernelProbe, Said};
 
 use super::rng::Rng;
 use super::scenario::{ClientFault, Culprit, Scenario, Service};
@@ -72,7 +74,32 @@ struct Socket {
     isn: u32,
     received: u32,
     ttl: u8,
+    manner: Manner,
+    talk: Talk,
 }
+
+/// What is said on a connection.
+#[derive(Clone, Debug, Default)]
+struct Talk {
+    /// All that was sent, and how much of it was acknowledged.
+    out: Vec<u8>,
+    acknowledged: usize,
+    heard: Vec<u8>,
+    /// When what is not acknowledged is sent again, and how often it was.
+    resend: i64,
+    tries: u32,
+    /// When the farewell is due.
+    farewell: Option<i64>,
+    round_trip: i64,
+    /// What is said already.
+    said: Vec<Said>,
+}
+
+/// The largest segment, in bytes of data.
+const SEGMENT: usize = 1448;
+
+/// The least retransmission timeout of Linux.
+const RESEND: i64 = 200 * MS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
@@ -119,9 +146,10 @@ impl Kernel {
     }
 
     /// connect(2).
-    pub(crate) fn connect(&mut self, at: i64, id: u32, server: SocketAddr) -> Vec<Act> {
+    pub(crate) fn connect(&mut self, at: i64, id: u32, server: SocketAddr, manner: Manner) -> Vec<Act> {
         let routed = !matches!(self.fault, Some(ClientFault::NoRoute { .. }));
         let (socket, acts) = self.open(at, Purpose::Connection(id), server, 64);
+        self.sockets.get_mut(&socket).expect("just opened").manner = manner;
         // On record before the call, and again as soon as the kernel has chosen a port.
         let started = |client| Act::Tell(Event::Connect { id, server, client, stage: ConnectStage::Started });
         let mut told = vec![started(None)];
@@ -160,8 +188,21 @@ impl Kernel {
         let local = SocketAddr::new(self.address, self.next_port);
         let state = State::SynSent { retries: 0 };
         let isn = self.rng.next() as u32;
-        self.sockets
-            .insert(socket, Socket { purpose, local, server, state, began: at, isn, received: 0, ttl });
+        self.sockets.insert(
+            socket,
+            Socket {
+                purpose,
+                local,
+                server,
+                state,
+                began: at,
+                isn,
+                received: 0,
+                ttl,
+                manner: Manner::Converse,
+                talk: Talk::default(),
+            },
+        );
         socket
     }
 
@@ -222,6 +263,15 @@ impl Kernel {
                         if closes {
                             acts.extend(self.tell(socket, ConnectStage::Closed));
                         }
+                        if words.starts_with(b"SSH-") {
+                            for what in [Said::Identification, Said::KeyExchange, Said::Disconnect] {
+                                if what == Said::KeyExchange {
+                                    acts.extend(self.tell(socket, ConnectStage::KeyExchange { bytes: 900 }));
+                                }
+                                acts.extend(self.tell(socket, ConnectStage::Sent { what, bytes: 24 }));
+                            }
+                            acts.extend(self.tell(socket, ConnectStage::Closed));
+                        }
                         if closes || words.starts_with(b"SSH-") {
                             self.set(socket, State::Dead);
                         }
@@ -229,6 +279,71 @@ impl Kernel {
                     }
                     _ => vec![],
                 }
+            }
+            State::Established => self.talk_on(at, socket),
+            _ => vec![],
+        }
+    }
+
+    /// Says the farewell, if it is due, and again what was not acknowledged.
+    fn talk_on(&mut self, at: i64, socket: u32) -> Vec<Act> {
+        let talk = &mut self.sockets.get_mut(&socket).expect("it was woken").talk;
+        if talk.farewell == Some(at) {
+            talk.farewell = None;
+            return self.say(at, socket, Said::Disconnect, &ssh::disconnect());
+        }
+        if talk.resend != at || talk.acknowledged == talk.out.len() {
+            return vec![];
+        }
+        talk.tries += 1;
+        talk.resend = at + (RESEND << talk.tries);
+        let mut acts = vec![Act::Wake { at: talk.resend, socket }];
+        acts.extend(self.put(socket, self.sockets[&socket].talk.acknowledged));
+        acts
+    }
+
+    fn say(&mut self, at: i64, socket: u32, what: Said, words: &[u8]) -> Vec<Act> {
+        let talk = &mut self.sockets.get_mut(&socket).expect("it speaks").talk;
+        let from = talk.out.len();
+        talk.out.extend(words);
+        talk.said.push(what);
+        talk.tries = 0;
+        talk.resend = at + RESEND + talk.round_trip;
+        let mut acts = vec![Act::Wake { at: talk.resend, socket }];
+        acts.extend(self.put(socket, from));
+        acts.extend(self.tell(socket, ConnectStage::Sent { what, bytes: words.len() as u32 }));
+        acts
+    }
+
+    /// Sends what there is from a place on.
+    fn put(&mut self, socket: u32, from: usize) -> Vec<Act> {
+        let Socket { isn, talk, .. } = &self.sockets[&socket];
+        let first = isn.wrapping_add(1);
+        let pieces: Vec<(u32, Vec<u8>)> = talk.out[from..]
+            .chunks(SEGMENT)
+            .enumerate()
+            .map(|(i, piece)| (first.wrapping_add((from + i * SEGMENT) as u32), piece.to_vec()))
+            .collect();
+        pieces.into_iter().flat_map(|(seq, piece)| self.segment_out(socket, seq, PSH | ACK, piece)).collect()
+    }
+
+    /// What was heard is answered.
+    fn listen(&mut self, at: i64, socket: u32) -> Vec<Act> {
+        let Socket { talk, manner, .. } = &self.sockets[&socket];
+        let line = talk.heard.iter().position(|b| *b == b'\n').filter(|_| talk.heard.starts_with(b"SSH-"));
+        let Some(line) = line.filter(|_| *manner == Manner::Converse) else { return vec![] };
+        match talk.said.as_slice() {
+            [] => self.say(at, socket, Said::Identification, ssh::IDENTIFICATION.as_bytes()),
+            [Said::Identification] => {
+                let FirstPacket::Kexinit(len) = ssh::first_packet(&talk.heard[line + 1..]) else {
+                    return vec![];
+                };
+                let farewell = at + 2 * talk.round_trip + 30 * MS;
+                let mut acts = self.tell(socket, ConnectStage::KeyExchange { bytes: len as u32 });
+                acts.extend(self.say(at, socket, Said::KeyExchange, &ssh::kexinit([0; 16], SEGMENT + 200)));
+                self.sockets.get_mut(&socket).expect("it listens").talk.farewell = Some(farewell);
+                acts.push(Act::Wake { at: farewell, socket });
+                acts
             }
             _ => vec![],
         }
@@ -251,13 +366,13 @@ impl Kernel {
     }
 
     /// A packet arrives from the wire, after the capture saw it.
-    pub(crate) fn receive(&mut self, packet: &Packet) -> Vec<Act> {
+    pub(crate) fn receive(&mut self, at: i64, packet: &Packet) -> Vec<Act> {
         match &packet.body {
             Body::Tcp(tcp) => {
                 if self.fault == Some(ClientFault::DropIn) && tcp.source_port == self.port {
                     return vec![];
                 }
-                self.segment(packet, tcp)
+                self.segment(at, packet, tcp)
             }
             Body::Error(error) => self.icmp_error(packet.source, error),
             Body::Echo { reply: true, identifier, .. } => {
@@ -269,18 +384,25 @@ impl Kernel {
         }
     }
 
-    fn segment(&mut self, packet: &Packet, tcp: &Tcp) -> Vec<Act> {
+    fn segment(&mut self, at: i64, packet: &Packet, tcp: &Tcp) -> Vec<Act> {
         let (from, to) = (packet.tcp_source(), packet.tcp_destination());
         let found = self.find(|s| s.is_on_wire() && Some(s.server) == from && Some(s.local) == to);
         let Some(socket) = found else { return self.stray(packet, tcp) };
-        let Socket { state, isn, received, .. } = self.sockets[&socket];
-        let next = isn.wrapping_add(1);
+        let Socket { state, isn, received, began, .. } = self.sockets[&socket];
+        let talk = &mut self.sockets.get_mut(&socket).expect("just found").talk;
+        let acknowledged = tcp.ack.wrapping_sub(isn.wrapping_add(1)) as usize;
+        if tcp.has(ACK) && !tcp.has(SYN) && acknowledged <= talk.out.len() {
+            talk.acknowledged = talk.acknowledged.max(acknowledged);
+        }
+        let closing = u32::from(state == State::Closing);
+        let next = isn.wrapping_add(1).wrapping_add(talk.out.len() as u32);
         match state {
             State::SynSent { .. } if !tcp.has(ACK) || tcp.ack != next => vec![],
             State::SynSent { .. } if tcp.has(RST) => self.fail(socket, ECONNREFUSED),
             State::SynSent { .. } if tcp.has(SYN) => {
                 self.sockets.get_mut(&socket).expect("just found").received = tcp.seq.wrapping_add(1);
                 self.set(socket, State::Established);
+                self.sockets.get_mut(&socket).expect("just found").talk.round_trip = at - began;
                 let mut acts = self.reply(socket, next, ACK);
                 acts.extend(self.established(socket));
                 acts
@@ -299,13 +421,20 @@ impl Kernel {
                 let mut acts = self.reply(socket, next, ACK);
                 if !tcp.data.is_empty() {
                     self.read_banner |= tcp.data.starts_with(b"SSH-");
-                    acts.extend(self.tell(socket, ConnectStage::Received { data: as_text(&tcp.data) }));
+                    let talk = &mut self.sockets.get_mut(&socket).expect("just found").talk;
+                    // What follows the banner is not told byte for byte.
+                    let told = !talk.heard.starts_with(b"SSH-");
+                    talk.heard.extend(&tcp.data);
+                    if told {
+                        let line =
+                            tcp.data.iter().position(|b| *b == b'\n').map_or(tcp.data.len(), |at| at + 1);
+                        let data = as_text(&tcp.data[..line]);
+                        acts.extend(self.tell(socket, ConnectStage::Received { data }));
+                    }
+                    acts.extend(self.listen(at, socket));
                 }
                 if tcp.has(FIN) {
                     acts.extend(self.tell(socket, ConnectStage::Closed));
-                }
-                // A banner is all the tool wants to read.
-                if tcp.has(FIN) || tcp.data.starts_with(b"SSH-") {
                     acts.extend(self.close(socket));
                 }
                 acts
@@ -319,7 +448,7 @@ impl Kernel {
             State::Closing if tcp.has(FIN) && tcp.seq == received => {
                 self.sockets.get_mut(&socket).expect("just found").received = received.wrapping_add(1);
                 self.set(socket, State::Dead);
-                self.reply(socket, next.wrapping_add(1), ACK)
+                self.reply(socket, next.wrapping_add(closing), ACK)
             }
             _ => vec![],
         }
@@ -415,9 +544,11 @@ impl Kernel {
 
     fn close(&mut self, socket: u32) -> Vec<Act> {
         let Socket { state, isn, .. } = self.sockets[&socket];
+        let sent = self.sockets[&socket].talk.out.len();
         if state == State::Established {
+            let next = isn.wrapping_add(1).wrapping_add(sent as u32);
             self.set(socket, State::Closing);
-            return self.reply(socket, isn.wrapping_add(1), FIN | ACK);
+            return self.reply(socket, next, FIN | ACK);
         }
         self.set(socket, State::Dead);
         vec![]
@@ -442,16 +573,20 @@ impl Kernel {
     }
 
     fn reply(&mut self, socket: u32, seq: u32, flags: u8) -> Vec<Act> {
+        self.segment_out(socket, seq, flags & !PSH, vec![])
+    }
+
+    fn segment_out(&mut self, socket: u32, seq: u32, flags: u8, data: Vec<u8>) -> Vec<Act> {
         let Socket { local, server, received, ttl, .. } = self.sockets[&socket];
         let segment = Tcp {
             source_port: local.port(),
             destination_port: server.port(),
             seq,
             ack: received,
-            flags: flags & !PSH,
+            flags,
             window: 502,
             options: vec![],
-            data: vec![],
+            data,
             bad_checksum: false,
         };
         let packet = self.packet(server.ip(), ttl, Body::Tcp(segment));

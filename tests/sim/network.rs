@@ -44,6 +44,8 @@ pub(crate) struct Network {
     /// Packets that wait for the VM's link-layer address.
     unresolved: Vec<Packet>,
     servers: BTreeMap<usize, Server>,
+    /// Connections that a box has recognised, by the client's end, and from when on it drops them.
+    recognised: BTreeMap<FlowKey, i64>,
     later: Vec<(i64, Later)>,
     /// Half-open connections the VM's sshd was made to hold.
     pub(crate) reached_listener: u32,
@@ -78,6 +80,7 @@ impl Network {
             busy: BTreeMap::new(),
             unresolved: Vec::new(),
             servers,
+            recognised: BTreeMap::new(),
             later: Vec::new(),
             reached_listener: 0,
             counter: 64,
@@ -195,12 +198,47 @@ impl Network {
                 }
                 false
             }
+            Some(RouterFault::Recognise { stage, resets, copies, after, ttl })
+                if stage == here && to_port =>
+            {
+                self.recognise(at, place, packet, (resets, copies, after, ttl))
+            }
+            Some(RouterFault::Swallow { most }) if here == Stage::Forward && to_port => {
+                packet.to_bytes().len() > most
+            }
             Some(RouterFault::Intercept(_)) if here == Stage::Ingress && to_port => {
                 self.hand_to_server(at, place, packet);
                 true
             }
             _ => false,
         }
+    }
+
+    /// Looks for an identification; whether the packet ends there.
+    fn recognise(
+        &mut self,
+        at: i64,
+        place: usize,
+        packet: &Packet,
+        (resets, copies, after, ttl): (bool, bool, i64, ResetTtl),
+    ) -> bool {
+        let (Some(tcp), Some(client), Some(server)) =
+            (packet.tcp(), packet.tcp_source(), packet.tcp_destination())
+        else {
+            return false;
+        };
+        let key = (client, server);
+        let dropped = !resets && self.recognised.get(&key).is_some_and(|since| at >= *since);
+        if !tcp.data.starts_with(b"SSH-") {
+            return dropped;
+        }
+        self.recognised.entry(key).or_insert(at + after);
+        if resets {
+            let style = ResetStyle::plain(ttl);
+            self.forge_reset(at, place, packet, style);
+            return !copies;
+        }
+        dropped || (!copies && after == 0)
     }
 
     /// What an innocent router does to a packet that is not SSH; whether it ends there.

@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use whichhop::evidence::Suspect;
 use whichhop::path::Segment;
-use whichhop::recording::{ConnectStage, Event};
+use whichhop::probe::Manner;
+use whichhop::recording::{ConnectStage, Event, Said};
 
 use super::kernel::{self, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, Kernel};
 use super::network::{Later, Network};
@@ -150,7 +151,8 @@ impl Bench {
     }
 
     fn connect(&mut self, scenario: &Scenario) {
-        let acts = self.kernel.connect(0, 0, SocketAddr::new(scenario.vm.address, scenario.port));
+        let acts =
+            self.kernel.connect(0, 0, SocketAddr::new(scenario.vm.address, scenario.port), Manner::Converse);
         self.act(0, acts);
     }
 
@@ -184,7 +186,7 @@ impl Bench {
             let at = entry.key().0;
             match entry.remove() {
                 Due::Network(Later::Arrive { place: 0, packet, .. }) => {
-                    let acts = self.kernel.receive(&packet);
+                    let acts = self.kernel.receive(at, &packet);
                     self.came.push((at, packet));
                     self.act(at, acts);
                 }
@@ -470,12 +472,20 @@ fn the_kernel_reads_a_banner() {
     for v6 in [false, true] {
         let (stages, syns, bench) = connect(&plain(Culprit::Nobody, v6));
         let data = "SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13.5\\x0d\\x0a".to_owned();
-        let expected = [ConnectStage::Started, ConnectStage::Established, ConnectStage::Received { data }];
-        assert_eq!(stages, expected);
+        let [ConnectStage::Started, ConnectStage::Established, received, rest @ ..] = &stages[..] else {
+            panic!("{stages:?}")
+        };
+        assert_eq!(*received, ConnectStage::Received { data });
+        let said: Vec<_> = rest
+            .iter()
+            .filter_map(|s| if let ConnectStage::Sent { what, .. } = s { Some(*what) } else { None })
+            .collect();
+        assert_eq!(said, [Said::Identification, Said::KeyExchange, Said::Disconnect]);
+        assert_eq!(rest.last(), Some(&ConnectStage::Closed));
         assert_eq!(syns, [0]);
         assert!(bench.kernel.read_banner);
-        // SYN/ACK, the banner once, and the answer to our FIN.
-        assert_eq!(bench.came.len(), 3);
+        // SYN/ACK, banner, key exchange, FIN, and acknowledgments of what we said in four pieces and of our FIN.
+        assert_eq!(bench.came.len(), 9);
     }
 }
 

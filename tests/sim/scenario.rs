@@ -196,6 +196,21 @@ pub(crate) enum RouterFault {
     },
     /// Terminates the connection itself.
     Intercept(Service),
+    /// Knows the client's identification when it sees it.
+    Recognise {
+        stage: Stage,
+        /// Resets, else drops that connection from then on.
+        resets: bool,
+        /// Works on a copy: the identification goes on.
+        copies: bool,
+        /// How long after it the connection is dropped, ns.
+        after: i64,
+        ttl: ResetTtl,
+    },
+    /// Drops packets to the port that are longer than this, in bytes, and says nothing.
+    Swallow {
+        most: usize,
+    },
 }
 
 /// Where on a router it happens.
@@ -326,6 +341,10 @@ pub(crate) enum Service {
     ClosesWithWords,
     /// Resets.
     Resets,
+    /// Sends its banner, and then nothing.
+    Hangs,
+    /// Sends its banner, and resets once the client has said who it is.
+    ResetsIdentified,
     /// Speaks another protocol first.
     Foreign,
     /// Waits for the client to speak.
@@ -348,6 +367,8 @@ const KINDS: &[&str] = &[
     "edge reject",
     "edge inject",
     "edge inspect",
+    "edge recognise",
+    "edge swallow",
     "edge intercept",
     "edge blackhole",
     "edge no route",
@@ -359,6 +380,8 @@ const KINDS: &[&str] = &[
     "transit reject",
     "transit inject",
     "transit inspect",
+    "transit recognise",
+    "transit swallow",
     "transit blackhole",
     "transit no route",
     "azure drop ingress",
@@ -369,6 +392,8 @@ const KINDS: &[&str] = &[
     "azure reject",
     "azure inject",
     "azure inspect",
+    "azure recognise",
+    "azure swallow",
     "azure intercept",
     "azure blackhole",
     "azure no route",
@@ -381,6 +406,8 @@ const KINDS: &[&str] = &[
     "vm closes",
     "vm foreign",
     "vm silent",
+    "vm hangs",
+    "vm resets identified",
 ];
 
 impl Scenario {
@@ -552,6 +579,8 @@ fn vm_fault(fault: &str, rng: &mut Rng) -> (VmFault, Suspect) {
             (VmFault::Service(service), Suspect::VmSshdRefuses)
         }
         "foreign" => (VmFault::Service(Service::Foreign), Suspect::VmOtherService),
+        "hangs" => (VmFault::Service(Service::Hangs), Suspect::VmSshdHung),
+        "resets identified" => (VmFault::Service(Service::ResetsIdentified), Suspect::VmIds),
         _ => (VmFault::Service(Service::Silent), Suspect::VmSshdHung),
     }
 }
@@ -585,7 +614,21 @@ fn router_fault(segment: Segment, fault: &str, rng: &mut Rng) -> (RouterFault, S
             Service::Closes,
             Service::Foreign,
             Service::Resets,
+            Service::Ssh,
+            Service::Hangs,
         ])),
+        "recognise" => RouterFault::Recognise {
+            stage: rng.pick(&[Stage::Ingress, Stage::Forward]),
+            resets: rng.chance(50),
+            copies: rng.chance(40),
+            after: rng.pick(&[0, 0, 5_000_000, 60_000_000]),
+            ttl: if rng.chance(20) {
+                ResetTtl::Copied
+            } else {
+                ResetTtl::Initial(rng.pick(&[64, 64, 128, 255]))
+            },
+        },
+        "swallow" => RouterFault::Swallow { most: rng.pick(&[1280, 1400, 1420, 1480]) },
         "blackhole" => RouterFault::BlackHole,
         _ => RouterFault::NoRoute,
     };
@@ -595,12 +638,16 @@ fn router_fault(segment: Segment, fault: &str, rng: &mut Rng) -> (RouterFault, S
             (Suspect::AzureRoute, &[Suspect::AzurePublicIp])
         }
         (RouterFault::BlackHole | RouterFault::NoRoute, _) => (Suspect::TransitRoute, &[]),
-        (RouterFault::Inject { .. } | RouterFault::Inspect { .. }, Edge) => {
+        (RouterFault::Swallow { .. }, Edge) => (Suspect::EdgeFirewall, &[]),
+        (RouterFault::Swallow { .. }, AzureEdge) => (Suspect::AzureFirewall, &[Suspect::AzureRoute]),
+        (RouterFault::Swallow { .. }, _) => (Suspect::TransitMtu, &[]),
+        (RouterFault::Inject { .. } | RouterFault::Inspect { .. } | RouterFault::Recognise { .. }, Edge) => {
             (Suspect::EdgeIds, &[Suspect::EdgeFirewall])
         }
-        (RouterFault::Inject { .. } | RouterFault::Inspect { .. }, AzureEdge) => {
-            (Suspect::AzureIds, &[Suspect::AzureFirewall])
-        }
+        (
+            RouterFault::Inject { .. } | RouterFault::Inspect { .. } | RouterFault::Recognise { .. },
+            AzureEdge,
+        ) => (Suspect::AzureIds, &[Suspect::AzureFirewall]),
         (RouterFault::Intercept(_), Edge) => (Suspect::EdgeProxy, &[Suspect::EdgeFirewall]),
         (RouterFault::Intercept(_), AzureEdge) => (Suspect::AzureLoadBalancer, &[Suspect::AzureFirewall]),
         (RouterFault::Drop { .. }, AzureEdge) => {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use whichhop::packet::ssh::{FirstPacket, first_packet, kexinit};
+
 use super::rng::Rng;
 use super::scenario::Service;
 use super::wire::{ACK, Body, FIN, PSH, Packet, RST, SYN, Tcp, linux_options};
@@ -43,6 +45,11 @@ struct Flow {
     alarm: i64,
     tsval: Option<u32>,
     template: Packet,
+    /// What the client said, in order.
+    heard: Vec<u8>,
+    /// All that is said, and whether a FIN follows it.
+    words: Vec<u8>,
+    closes: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +61,8 @@ enum State {
     Sent {
         retries: u32,
     },
+    /// The service is gone with a reset.
+    Reset,
     /// Both sides have closed; the last ACK may still come.
     Closed,
 }
@@ -100,15 +109,26 @@ impl Server {
             _ if tcp.ack.wrapping_sub(flow.acknowledged) as i32 > 0 => flow.acknowledged = tcp.ack,
             _ => {}
         }
-        if tcp.seq == flow.received && tcp.len() > 0 {
+        if tcp.len() == 0 {
+            return acts;
+        }
+        let closing = tcp.seq == flow.received && tcp.has(FIN);
+        if tcp.seq == flow.received {
             flow.received = flow.received.wrapping_add(tcp.len());
-            let closing = tcp.has(FIN);
-            let flags = if closing { FIN | ACK } else { ACK };
-            let next = flow.isn.wrapping_add(1).wrapping_add(sent_len(service, flow.state));
-            acts.push(flow.send(at, ttl, next, flags, &[]));
-            if closing {
-                flow.state = State::Closed;
-            }
+            flow.heard.extend(&tcp.data);
+        }
+        let flags = if closing && !flow.closes { FIN | ACK } else { ACK };
+        let said = if matches!(flow.state, State::Sent { .. }) { flow.said() } else { 0 };
+        acts.push(flow.send(at, ttl, flow.isn.wrapping_add(1).wrapping_add(said), flags, &[]));
+        if closing {
+            flow.state = State::Closed;
+            return acts;
+        }
+        if matches!(flow.state, State::Sent { .. }) && flow.answer(service) {
+            acts.extend(flow.say(at, ttl, service));
+            flow.state = State::Sent { retries: 0 };
+            flow.alarm = at + 250 * MS;
+            acts.push(Act::Wake { at: flow.alarm, flow: key });
         }
         acts
     }
@@ -136,6 +156,9 @@ impl Server {
             alarm: at + SYN_ACK_RETRIES[0],
             tsval: tcp.tsval(),
             template: Packet { body: Body::Tcp(Tcp { options: vec![], ..tcp.clone() }), ..packet.clone() },
+            heard: vec![],
+            words: script(self.service).0.to_vec(),
+            closes: script(self.service).1,
         };
         let acts = vec![flow.syn_ack(at, self.ttl), Act::Wake { at: flow.alarm, flow: key }];
         self.flows.insert(key, flow);
@@ -158,14 +181,14 @@ impl Server {
                 (flow.say(at, ttl, service), Some(at + 250 * MS))
             }
             State::Sent { retries } => {
-                let end = first.wrapping_add(script(service).0.len() as u32 + u32::from(script(service).1));
+                let end = first.wrapping_add(flow.said());
                 if flow.acknowledged == end || retries == 5 || service == Service::Resets {
                     return vec![];
                 }
                 flow.state = State::Sent { retries: retries + 1 };
                 (flow.say(at, ttl, service), Some(at + (250 << (retries + 1)) * MS))
             }
-            State::Closed => return vec![],
+            State::Reset | State::Closed => return vec![],
         };
         if let Some(alarm) = alarm {
             flow.alarm = alarm;
@@ -194,18 +217,49 @@ impl Flow {
         Act::Send { at, packet: self.template.answer(self.template.destination, ttl, Body::Tcp(reply)) }
     }
 
-    fn say(&self, at: i64, ttl: u8, service: Service) -> Vec<Act> {
+    /// All that was said so far, in sequence numbers.
+    fn said(&self) -> u32 {
+        self.words.len() as u32 + u32::from(self.closes)
+    }
+
+    /// Takes what the client said so far; whether there is something new to say to it.
+    fn answer(&mut self, service: Service) -> bool {
+        let Some(line) = self.heard.iter().position(|b| *b == b'\n') else { return false };
+        let said = self.said();
+        let rest = &self.heard[line + 1..];
+        let banner = script(service).0.len();
+        match service {
+            Service::ResetsIdentified => return true,
+            Service::Ssh if self.words.len() == banner => self.words.extend(kexinit([0; 16], 900)),
+            Service::Ssh => {
+                // Behind the key exchange nothing comes but the farewell.
+                if let FirstPacket::Kexinit(len) = first_packet(rest) {
+                    self.closes |= rest.len() > len;
+                }
+            }
+            _ => {}
+        }
+        self.said() > said
+    }
+
+    fn say(&mut self, at: i64, ttl: u8, service: Service) -> Vec<Act> {
         let first = self.isn.wrapping_add(1);
         if service == Service::Resets {
             return vec![self.send(at, ttl, first, RST | ACK, &[])];
         }
-        let (words, closes) = script(service);
+        if service == Service::ResetsIdentified && !self.heard.is_empty() {
+            self.state = State::Reset;
+            let after = first.wrapping_add(self.said());
+            return vec![self.send(at, ttl, after, RST | ACK, &[])];
+        }
+        let waiting = (self.acknowledged.wrapping_sub(first) as usize).min(self.words.len());
+        let words = self.words[waiting..].to_vec();
         let mut acts = vec![];
         if !words.is_empty() {
-            acts.push(self.send(at, ttl, first, PSH | ACK, words));
+            acts.push(self.send(at, ttl, first.wrapping_add(waiting as u32), PSH | ACK, &words));
         }
-        if closes {
-            let after = first.wrapping_add(words.len() as u32);
+        if self.closes {
+            let after = first.wrapping_add(self.words.len() as u32);
             acts.push(self.send(at + MS / 10, ttl, after, FIN | ACK, &[]));
         }
         acts
@@ -228,17 +282,12 @@ fn segment(source_port: u16, destination_port: u16, seq: u32, ack: u32, flags: u
 /// What a service says first, and whether it closes then.
 pub(crate) const fn script(service: Service) -> (&'static [u8], bool) {
     match service {
-        Service::Ssh => (b"SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13.5\r\n", false),
+        Service::Ssh | Service::Hangs | Service::ResetsIdentified => {
+            (b"SSH-2.0-OpenSSH_9.6p1 Ubuntu-3ubuntu13.5\r\n", false)
+        }
         Service::Closes => (b"", true),
         Service::ClosesWithWords => (b"Exceeded MaxStartups\r\n", true),
         Service::Foreign => (b"220 mail.example.net ESMTP\r\n", false),
         Service::Silent | Service::Resets => (b"", false),
-    }
-}
-
-fn sent_len(service: Service, state: State) -> u32 {
-    match state {
-        State::Sent { .. } => script(service).0.len() as u32 + u32::from(script(service).1),
-        _ => 0,
     }
 }

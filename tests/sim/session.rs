@@ -376,8 +376,8 @@ impl<T: Tool> Session<'_, T> {
     fn act(&mut self, action: &Action) {
         let at = self.now;
         match action {
-            Action::Connect { id, server } => {
-                let acts = self.kernel.connect(at, *id, *server);
+            Action::Connect { id, server, manner } => {
+                let acts = self.kernel.connect(at, *id, *server, *manner);
                 self.system_call(acts);
             }
             Action::Abandon { id } => {
@@ -391,6 +391,7 @@ impl<T: Tool> Session<'_, T> {
             Action::SendSyn(syn) => self.craft(&build::syn(syn)),
             Action::SendEcho(echo) => self.craft(&build::echo(echo)),
             Action::SendReset(reset) => self.craft(&build::reset(reset)),
+            Action::SendData(data) => self.craft(&build::data(data)),
         }
     }
 
@@ -451,7 +452,7 @@ impl<T: Tool> Session<'_, T> {
     /// A packet comes in by the wire: the capture sees it, then the local firewall, then the kernel.
     fn arrive(&mut self, at: i64, packet: &Packet) {
         self.capture(at, Direction::Inbound, packet.to_frame(GATEWAY_MAC, CLIENT_MAC), packet);
-        let acts = self.kernel.receive(packet);
+        let acts = self.kernel.receive(at, packet);
         self.kernel_acts(at, acts);
     }
 
@@ -556,13 +557,13 @@ pub(crate) fn most_open_connections(log: &[Entry]) -> usize {
             ConnectStage::Started => {
                 open.insert(*id);
             }
-            // With the banner read, the tool closes without another word.
-            ConnectStage::Received { data } if data.starts_with("SSH-") => {
-                open.remove(id);
-            }
-            ConnectStage::Established | ConnectStage::Received { .. } => {}
+            ConnectStage::Established
+            | ConnectStage::Received { .. }
+            | ConnectStage::Sent { .. }
+            | ConnectStage::KeyExchange { .. } => {}
             ConnectStage::Failed { .. }
             | ConnectStage::Closed
+            | ConnectStage::Left
             | ConnectStage::Broken { .. }
             | ConnectStage::Abandoned { .. } => {
                 open.remove(id);

@@ -6,7 +6,7 @@ use whichhop::attempt::Outcome;
 use whichhop::evidence::{Evidence, Strength, Suspect};
 use whichhop::packet::{HopLimit, SeqNumber, build};
 use whichhop::path::Segment;
-use whichhop::probe::{Action, Step};
+use whichhop::probe::{Action, Manner, Step};
 use whichhop::recording::{ConnectStage, Direction, Event, Record, RecordNumber, Timestamp};
 use whichhop::verdict::{Cleared, Standing};
 
@@ -38,7 +38,7 @@ fn server(scenario: &Scenario) -> SocketAddr {
 }
 
 fn connect(scenario: &Scenario, id: u32) -> Action {
-    Action::Connect { id, server: server(scenario) }
+    Action::Connect { id, server: server(scenario), manner: Manner::Converse }
 }
 
 fn syn(scenario: &Scenario, port: u16, ttl: u8) -> Action {
@@ -86,6 +86,9 @@ fn the_loop_records_what_a_machine_sees_in_order() {
                 EntryBody::Event(Event::Connect { stage: ConnectStage::Started, .. }) => "started",
                 EntryBody::Event(Event::Connect { stage: ConnectStage::Established, .. }) => "established",
                 EntryBody::Event(Event::Connect { stage: ConnectStage::Received { .. }, .. }) => "received",
+                EntryBody::Event(Event::Connect { stage: ConnectStage::Sent { .. }, .. }) => "sent",
+                EntryBody::Event(Event::Connect { stage: ConnectStage::KeyExchange { .. }, .. }) => "kexinit",
+                EntryBody::Event(Event::Connect { stage: ConnectStage::Closed, .. }) => "closed",
                 EntryBody::Event(Event::Deadline { .. }) => "deadline",
                 EntryBody::Event(Event::Capture(_)) => "capture",
                 EntryBody::Event(Event::End { .. }) => "end",
@@ -94,7 +97,7 @@ fn the_loop_records_what_a_machine_sees_in_order() {
             .collect();
         assert_eq!(
             words.join(" "),
-            "start route started started out in out established in out received out in out deadline capture end"
+            "start route started started out in out established in out received out sent in in out kexinit out out sent in in out sent in in out closed out in deadline capture end"
         );
         assert!(run.read_banner);
         assert_eq!(run.reached_listener, 1);

@@ -43,7 +43,8 @@ fn a_box_before_the_vm_answers_and_stays_silent() {
     let found = trace(&format!("{BY_THE_EDGE} 2.1 ! connect 0 abandoned 2100\n"));
     assert_eq!(found.outcome(), "intercepted");
     assert_eq!(found.cites(EARLY), [8, 9, 11, 12]);
-    assert_eq!(found.claims(EARLY), ["likely 1 edge-proxy edge-firewall azure-firewall"].map(sorted));
+    let all = "possible 1 edge-proxy edge-firewall transit-filter azure-load-balancer azure-firewall";
+    assert_eq!(found.claims(EARLY), ["likely 1 edge-proxy edge-firewall", all].map(sorted));
     assert!(["edge-proxy", "edge-firewall"].contains(&found.standing()[0]));
     assert!(found.stands("vm-sshd-hung"), "the box may hand it on to a VM that is at fault");
 }

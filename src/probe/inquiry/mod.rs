@@ -2,7 +2,9 @@
 
 mod checksum;
 mod confirm;
+mod held;
 mod late;
+mod stages;
 mod vary;
 
 use std::fmt::Debug;
@@ -11,7 +13,7 @@ use std::net::SocketAddr;
 use super::asked::Flows;
 use super::budget::Budget;
 use super::known::Known;
-use super::{Action, Plan};
+use super::{Action, Manner, Plan};
 use crate::attempt::{Attempt, Connection, Connections, Tracker};
 use crate::packet::build;
 use crate::recording::Timestamp;
@@ -34,6 +36,7 @@ pub(super) fn all() -> Vec<Box<dyn Inquiry>> {
         Box::<confirm::Confirm>::default(),
         Box::<vary::Vary>::default(),
         Box::<checksum::Checksum>::default(),
+        Box::<stages::Stages>::default(),
         Box::<late::Late>::default(),
     ]
 }
@@ -66,9 +69,26 @@ pub(super) struct View<'a> {
 pub(super) struct Hand<'a> {
     pub(super) flows: &'a mut Flows,
     pub(super) budget: &'a mut Budget,
+    /// Number of the first connection that an inquiry makes.
+    pub(super) first_id: u32,
 }
 
+/// Kernel connections at once: sshd's MaxStartups and its penalties count them.
+const CONNECTIONS_AT_ONCE: usize = 2;
+
 impl Hand<'_> {
+    /// A kernel connection that is held for crafted data, if sshd can be asked for one more; and its number.
+    pub(super) fn hold(&mut self, view: &View<'_>) -> Option<(u32, Action)> {
+        let open = view.connections.iter().filter(|c| !c.is_over()).count();
+        if open >= CONNECTIONS_AT_ONCE || !self.budget.may_connect() {
+            return None;
+        }
+        // The first ones have the numbers of the addresses they go to.
+        let made = self.budget.connections().max(self.first_id);
+        self.budget.connect();
+        Some((made, Action::Connect { id: made, server: view.server, manner: Manner::Hold }))
+    }
+
     /// A SYN to `port` on a fresh flow, if the hop where it may run out can still afford an error.
     pub(super) fn syn(&mut self, port: u16, hop_limit: u8, now: Timestamp) -> Option<Action> {
         if !self.budget.may_spend(hop_limit, 1, now) {

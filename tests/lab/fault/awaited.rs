@@ -7,18 +7,6 @@ impl Fault {
     /// does. That the culprit is never cleared holds for all of them.
     pub(crate) const fn awaits(self) -> Option<&'static str> {
         match self {
-            Self::AzureResetOnSsh
-            | Self::AzureStallOnSsh
-            | Self::TransitResetOnSsh
-            | Self::EdgeResetOnSsh
-            | Self::EdgeStallOnSsh => {
-                Some("the client's identification sent, with TTLs that run out on the way")
-            }
-            Self::TransitMtu => Some("segments of full size sent"),
-            Self::AzureBalancerSilent | Self::AzureFirewallCloses | Self::TransitProxyResets => {
-                Some("the distance of the SYN/ACK")
-            }
-            Self::DetourVmSshdStopped => Some("the way that port 22 takes, where it is not that of all else"),
             Self::EcmpTransitDrop => Some("more than one flow, each along its own way"),
             _ => None,
         }

@@ -1,0 +1,66 @@
+//! The way there has two routers. Where the data is sent, and placed, is tried with the planner (probe/tests.rs).
+
+use crate::testing::{Found, diagnose};
+
+fn trace(lines: &str) -> Found {
+    diagnose(&format!(
+        "0.000 ! start
+         0.000 ! route gw=10.22.1.1
+         0.000 ! connect 0 started
+         0.001 > S id=1
+         0.002 < S. ttl=62
+         0.003 > .
+         0.003 ! connect 0 established
+         0.010 < P. data=\"SSH-2.0-x\\r\\n\" ttl=62
+         0.010 ! connect 0 received \"SSH-2.0-x\\r\\n\"
+         0.011 > P. len=24 ack=9012
+         0.011 ! connect 0 sent identification
+         {lines}
+         9.0 ! capture
+         9.1 ! end"
+    ))
+}
+
+#[test]
+fn an_acknowledgment_speaks_for_a_server_that_hangs() {
+    let stalled = "0.212 > P. len=24 ack=9012\n 2.1 ! connect 0 abandoned 2100";
+    let silent = trace(stalled);
+    assert_eq!(silent.outcome(), "stalled");
+    assert_eq!(silent.cites("data-not-acknowledged"), [10]);
+    let hangs = trace(&format!("0.012 < . seq=9012 ack=1025\n{stalled}"));
+    assert_eq!(hangs.claims("data-acknowledged"), ["likely end vm-sshd-hung"]);
+    assert!(!hangs.has("data-not-acknowledged"));
+    let older = trace(&format!("0.012 < . seq=9012 ack=1001\n{stalled}"));
+    assert!(older.has("data-not-acknowledged"), "of the handshake only");
+}
+
+#[test]
+fn how_far_the_conversation_got_decides() {
+    for (ends, outcome) in [
+        ("0.1 ! connect 0 closed", "stalled"),
+        ("0.1 < R seq=9012\n 0.1 ! connect 0 broken 104", "reset-after-handshake"),
+        ("0.1 ! connect 0 abandoned 100", "open"),
+        ("2.5 ! connect 0 abandoned 2500", "stalled"),
+        (
+            "0.1 ! connect 0 kexinit\n 0.1 ! connect 0 sent key-exchange\n 2.5 ! connect 0 abandoned 2500",
+            "stalled",
+        ),
+        ("0.1 ! connect 0 kexinit\n 0.1 ! connect 0 sent key-exchange\n 0.2 ! connect 0 closed", "open"),
+        (
+            "0.1 ! connect 0 kexinit\n 0.1 ! connect 0 sent key-exchange
+             0.1 ! connect 0 sent farewell\n 0.2 < R seq=9012\n 0.2 ! connect 0 broken 104",
+            "open",
+        ),
+    ] {
+        assert_eq!(trace(ends).outcome(), outcome, "{ends}");
+    }
+}
+
+#[test]
+fn a_router_names_the_size_it_takes() {
+    let sent =
+        "0.1 ! connect 0 kexinit\n 0.1 > P. len=1448 seq=1025 ack=9012\n 0.1 ! connect 0 sent key-exchange";
+    let found = trace(&format!("{sent}\n 0.11 < 3/4 198.18.1.1\n 2.5 ! connect 0 abandoned 2500"));
+    assert_eq!(found.outcome(), "stalled");
+    assert!(found.stands("transit-mtu"));
+}
