@@ -211,7 +211,7 @@ impl Diagnosis {
         };
         let to_target: Vec<Attempt> = attempts.iter().filter(|a| a.server.ip() == target).cloned().collect();
         let probes = self.survey.probes(target, &to_target);
-        let path = Path::assemble(&probes, target, port, &networks);
+        let path = Path::assemble(&probes, target, port, &networks).with_changes(&probes);
         let server = SocketAddr::new(target, port);
         let outcome = outcome_of(target);
         let attempt = chosen_attempt(&to_target, connection(target), server);
@@ -233,6 +233,9 @@ impl Diagnosis {
             scene.outcome = Outcome::Intercepted;
         }
         let outcome = scene.outcome;
+        if outcome != Outcome::Open {
+            caveats.extend(networks.doubt_target(target));
+        }
         if outcome != Outcome::Open && scene.loss_seen() {
             caveats.push(
                 "packets were lost on the way, or routers rationed their answers: a trace some ten seconds later may tell more"
@@ -246,7 +249,10 @@ impl Diagnosis {
             );
         }
         let evidence = gather(&scene);
-        let case = Case { outcome, path: &path, target, port, named, contained };
+        let deep = self.start.as_ref().is_some_and(|s| s.deep);
+        let on_loopback = |(route, _): (&Route, RecordNumber)| route.interface.as_deref() == Some("lo");
+        let local = target.is_loopback() || route_to(target).is_some_and(on_loopback);
+        let case = Case { outcome, path: &path, target, port, named, contained, local, deep };
         let verdict = eliminate(&case, &evidence);
         if self.start.is_none()
             && outcome == Outcome::Timeout
@@ -312,7 +318,8 @@ fn choose_target(
         candidates.iter().find(reachable)
     } else {
         let failed = |address: &&IpAddr| {
-            let last = attempts.iter().rfind(|a| a.server == SocketAddr::new(**address, port));
+            let server = SocketAddr::new(**address, port);
+            let last = attempts.iter().rfind(|a| a.server == server && !a.is_half());
             last.is_none_or(|a| !matches!(a.outcome, Outcome::Open | Outcome::Completed))
         };
         candidates.iter().find(failed)
@@ -334,7 +341,7 @@ fn chosen_attempt<'a>(
     connection: Option<&Connection>,
     server: SocketAddr,
 ) -> Option<&'a Attempt> {
-    let mut to_server = attempts.iter().filter(|a| a.server == server);
+    let mut to_server = attempts.iter().filter(|a| a.server == server && !a.is_half());
     if let Some(connection) = connection {
         return to_server.find(|a| Some(a.client) == connection.client);
     }

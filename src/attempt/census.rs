@@ -530,7 +530,7 @@ impl Census {
                 if slot.tracked.attempt.client == client
                     && let Some(about) = slot.tracked.quoted_packet(&quoted, tcp)
                 {
-                    slot.tracked.icmp(NO_RECORD, at, seen(packet, error, &quoted, about));
+                    slot.tracked.icmp(NO_RECORD, at, seen(packet, error, &quoted, tcp, about));
                     self.touch(place);
                     return;
                 }

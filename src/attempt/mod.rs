@@ -17,7 +17,7 @@ pub use outcome::{Handshake, Outcome, ResetBy};
 pub use stream::ssh_line;
 pub use tracker::{MAX_ATTEMPTS, Tracker};
 
-use crate::packet::{HopLimit, IcmpErrorKind, OptionLayout, SeqNumber};
+use crate::packet::{HopLimit, IcmpErrorKind, OptionLayout, QuotedTcp, SeqNumber};
 use crate::recording::{RecordNumber, Timestamp};
 
 /// One TCP connection attempt.
@@ -63,6 +63,11 @@ impl Attempt {
             What::Syn(segment) => segment.hop_limit.0 <= PROBE_HOP_LIMIT,
             _ => false,
         })
+    }
+
+    /// Whether it is no attempt to connect at all: the first fragments of SYNs, whose rest never came.
+    pub fn is_half(&self) -> bool {
+        self.timeline.first().is_some_and(|entry| matches!(&entry.what, What::Syn(syn) if syn.half))
     }
 }
 
@@ -153,6 +158,15 @@ pub struct Segment {
     pub checksum_ok: Option<bool>,
     /// Whether the frame was addressed to the capturing machine's own link-layer address, where known.
     pub to_us: Option<bool>,
+    /// Whether it came as the first of several IP fragments.
+    pub half: bool,
+}
+
+impl Segment {
+    /// DSCP, 6 bits (RFC 2474).
+    pub fn dscp(&self) -> u8 {
+        self.traffic_class >> 2
+    }
 }
 
 /// An ICMP error about a packet of an attempt.
@@ -172,6 +186,23 @@ pub struct IcmpSeen {
     pub quoted_hop_limit: HopLimit,
     /// What it is about.
     pub about: About,
+    /// What it quotes: the packet as it arrived at the sender of the error.
+    pub quote: Quote,
+}
+
+/// A quoted packet, as far as it is quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Source address.
+    pub source: IpAddr,
+    /// IPv4 identification (or that of an IPv6 fragment header).
+    pub identification: Option<u32>,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+    /// TTL or hop limit.
+    pub hop_limit: HopLimit,
+    /// The TCP header.
+    pub tcp: QuotedTcp,
 }
 
 /// Which packet of an attempt an ICMP error quotes.

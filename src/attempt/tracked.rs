@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 
 use super::stream::Stream;
 use super::{
-    About, Attempt, Entry, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, ResetBy, Segment, What,
+    About, Attempt, Entry, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, Quote, ResetBy,
+    Segment, What,
 };
-use crate::packet::{IcmpError, IcmpErrorKind, Ip, Packet, Quoted, QuotedTcp, SeqNumber, Tcp, TcpFlags};
+use crate::packet::{
+    Fragment, IcmpError, IcmpErrorKind, Ip, Packet, Quoted, QuotedTcp, SeqNumber, Tcp, TcpFlags,
+};
 use crate::recording::{RecordNumber, Timestamp};
 
 /// Timeline entries kept of one attempt, at most.
@@ -76,6 +79,7 @@ pub(super) fn seen(
     packet: &Packet<'_>,
     error: &IcmpError<'_>,
     quoted: &Quoted<'_>,
+    tcp: QuotedTcp,
     about: About,
 ) -> IcmpSeen {
     IcmpSeen {
@@ -86,6 +90,13 @@ pub(super) fn seen(
         hop_limit: packet.ip.hop_limit,
         quoted_hop_limit: quoted.hop_limit,
         about,
+        quote: Quote {
+            source: quoted.source,
+            identification: quoted.identification,
+            traffic_class: quoted.traffic_class,
+            hop_limit: quoted.hop_limit,
+            tcp,
+        },
     }
 }
 
@@ -449,18 +460,29 @@ impl Tracked {
                 _ => None,
             })
         };
+        let by_timestamp = |segment: &Segment| match (tcp.rest.and_then(|r| r.timestamp), segment.timestamps)
+        {
+            (Some(quoted), Some((sent, _))) => Some(quoted == sent),
+            _ => None,
+        };
         let tagged = |segment: &Segment| {
-            let by_timestamp = match (tcp.rest.and_then(|r| r.timestamp), segment.timestamps) {
-                (Some(quoted), Some((sent, _))) => Some(quoted == sent),
-                _ => None,
-            };
             let by_identification = match (quoted.identification, segment.identification) {
                 (Some(quoted), Some(sent)) => Some(quoted == sent),
                 _ => None,
             };
-            !matches!((by_identification, by_timestamp), (Some(false), _) | (_, Some(false)) | (None, None))
+            !matches!(
+                (by_identification, by_timestamp(segment)),
+                (Some(false), _) | (_, Some(false)) | (None, None)
+            )
         };
-        let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back();
+        // A box on the way may rewrite the identification; a timestamp that one SYN alone bears tells enough.
+        let by_timestamp_alone = || {
+            let mut alike = syns().filter(|(_, s)| by_timestamp(s) == Some(true)).map(|(i, _)| i);
+            let first = alike.next();
+            first.filter(|_| alike.next().is_none())
+        };
+        let by_tag =
+            || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back().or_else(by_timestamp_alone);
         if tcp.seq == self.attempt.isn {
             let only = || {
                 let mut all = syns();
@@ -475,14 +497,28 @@ impl Tracked {
         if offset > 0 && tcp.seq.distance_from(self.client_next) <= 0 {
             return Some(About::Later);
         }
-        // A box on the way may rewrite sequence numbers; the identification is then what is left to go by.
-        by_tag().filter(|_| quoted.identification.is_some_and(|id| id != 0)).map(About::Syn)
+        // A box on the way may rewrite sequence numbers; the tags are then what is left to go by.
+        let identified = quoted.identification.is_some_and(|id| id != 0);
+        let told_apart = |index: usize| {
+            let entry = self.attempt.timeline.get(index);
+            entry.is_some_and(|e| matches!(&e.what, What::Syn(s) if by_timestamp(s) == Some(true)))
+        };
+        by_tag().filter(|index| identified || told_apart(*index)).map(About::Syn)
+    }
+
+    /// Whether the quote bears the identification or the timestamp of the very SYN it is taken to be about.
+    pub(super) fn bears_tag(&self, quoted: &Quoted<'_>, tcp: QuotedTcp, about: About) -> bool {
+        let About::Syn(index) = about else { return false };
+        let Some(Entry { what: What::Syn(syn), .. }) = self.attempt.timeline.get(index) else { return false };
+        let identified = quoted.identification.is_some_and(|id| id != 0 && Some(id) == syn.identification);
+        let timestamp = tcp.rest.and_then(|r| r.timestamp);
+        identified || timestamp.is_some_and(|value| syn.timestamps.is_some_and(|(sent, _)| sent == value))
     }
 
     pub(super) fn icmp(&mut self, record: RecordNumber, at: Timestamp, seen: IcmpSeen) {
         self.note(record, at, || What::Icmp(seen));
         let refuses = match seen.kind {
-            IcmpErrorKind::TooBig => false,
+            IcmpErrorKind::TooBig | IcmpErrorKind::ReassemblyTimeExceeded => false,
             IcmpErrorKind::TimeExceeded => !self.probe,
             _ => seen.about != About::Later,
         };
@@ -545,6 +581,7 @@ impl Segment {
             options: tcp.options.layout(),
             checksum_ok: None,
             to_us: None,
+            half: ip.fragment == Fragment::First,
         }
     }
 }

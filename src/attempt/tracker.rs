@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::Attempt;
 use super::tracked::{Keep, Tracked, seen};
-use crate::packet::{Icmp, Packet, QuotedTransport, Tcp, Transport};
+use crate::packet::{Icmp, Packet, QuotedTransport, SeqNumber, Tcp, Transport};
 use crate::recording::{RecordNumber, Timestamp};
 
 /// Attempts followed at once, at most; beyond that the oldest is dropped and counted.
@@ -17,6 +17,8 @@ pub struct Tracker {
     attempts: BTreeMap<u64, Tracked>,
     latest: HashMap<Pair, u64>,
     quoted: HashMap<(IpAddr, u16, u16), Vec<u64>>,
+    /// The latest attempt at a server with this initial sequence number.
+    numbered: HashMap<(SocketAddr, SeqNumber), u64>,
     next_id: u64,
     capacity: usize,
     evicted: u64,
@@ -38,6 +40,7 @@ impl Tracker {
             attempts: BTreeMap::new(),
             latest: HashMap::new(),
             quoted: HashMap::new(),
+            numbered: HashMap::new(),
             next_id: 0,
             capacity: capacity.max(1),
             evicted: 0,
@@ -52,11 +55,19 @@ impl Tracker {
                 let Some(quoted) = error.quoted else { return };
                 let QuotedTransport::Tcp(tcp) = quoted.transport else { return };
                 let key = (quoted.destination, tcp.destination_port, tcp.source_port);
-                let Some(ids) = self.quoted.get(&key) else { return };
-                for id in ids.iter().rev() {
+                let server = SocketAddr::new(quoted.destination, tcp.destination_port);
+                // A box that translates ports may leave its own one in the quote.
+                let same_ports = self.quoted.get(&key).into_iter().flatten().rev().map(|id| (id, false));
+                let translated = self.numbered.get(&(server, tcp.seq)).map(|id| (id, true));
+                for (id, translated) in same_ports.chain(translated) {
                     let Some(tracked) = self.attempts.get_mut(id) else { continue };
-                    let Some(about) = tracked.quoted_packet(&quoted, tcp) else { continue };
-                    tracked.icmp(record, at, seen(packet, error, &quoted, about));
+                    let about = tracked.quoted_packet(&quoted, tcp);
+                    let Some(about) =
+                        about.filter(|about| !translated || tracked.bears_tag(&quoted, tcp, *about))
+                    else {
+                        continue;
+                    };
+                    tracked.icmp(record, at, seen(packet, error, &quoted, tcp, about));
                     return;
                 }
             }
@@ -119,12 +130,16 @@ impl Tracker {
         self.attempts.insert(id, tracked);
         self.latest.insert(pair, id);
         self.quoted.entry((server.ip(), server.port(), client.port())).or_default().push(id);
+        self.numbered.insert((server, tcp.seq), id);
     }
 
     fn evict_oldest(&mut self) {
         let Some((id, tracked)) = self.attempts.pop_first() else { return };
         self.evicted += 1;
-        let Attempt { client, server, .. } = tracked.attempt;
+        let Attempt { client, server, isn, .. } = tracked.attempt;
+        if self.numbered.get(&(server, isn)) == Some(&id) {
+            self.numbered.remove(&(server, isn));
+        }
         if self.latest.get(&(client, server)) == Some(&id) {
             self.latest.remove(&(client, server));
         }

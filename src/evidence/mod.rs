@@ -7,7 +7,11 @@
 mod answer;
 mod banner;
 mod client;
+mod dscp;
+mod flows;
+mod fragment;
 mod outcome;
+mod quote;
 mod scene;
 mod silence;
 mod suspect;
@@ -94,12 +98,18 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         answer::icmp_sender,
         answer::refused_by_the_kernel,
         answer::genuine_answer_follows,
+        dscp::reset_bears_mark,
+        dscp::reset_lost_mark,
         silence::stops_where_control_goes_on,
         silence::every_hop_passes_it,
         silence::everything_stops,
+        flows::flows_part,
+        fragment::half_syn_taken_in,
+        fragment::half_syn_stopped,
         banner::handshake_from_before_path_end,
         banner::after_the_handshake,
         banner::banner_read,
+        quote::changed_on_the_way,
     ];
     let mut found: Vec<Evidence> = rules.iter().filter_map(|rule| rule(scene)).collect();
     for evidence in &mut found {

@@ -49,6 +49,9 @@ pub struct Request {
     pub edge_nets: Vec<IpNet>,
     /// Networks to count as Azure.
     pub azure_nets: Vec<IpNet>,
+    /// `--deep`: where the port is silent, send halves of SYNs and wait for the answers; takes half a minute on IPv4 and
+    /// a minute on IPv6, for which the deadline must leave room.
+    pub deep: bool,
     /// `-w`: where to keep the recording.
     pub recording: Option<PathBuf>,
     /// Seed of everything random; drawn anew where `None`.
@@ -67,6 +70,7 @@ impl Request {
             banner_wait: Duration::from_secs(5),
             edge_nets: Vec::new(),
             azure_nets: Vec::new(),
+            deep: false,
             recording: None,
             seed: None,
         }

@@ -74,13 +74,19 @@ impl Flows {
 
     /// A flow to `port` that was never used.
     pub(super) fn fresh(&mut self, port: u16) -> Flow {
+        let flow = self.unopened(port);
+        self.made.push(flow);
+        flow
+    }
+
+    /// A flow to `port` that was never used, and that what is sent on it cannot open.
+    pub(super) fn unopened(&mut self, port: u16) -> Flow {
         let flow = Flow {
             source: SocketAddr::new(self.source, self.next_port),
             destination: SocketAddr::new(self.target, port),
             isn: SeqNumber(self.random.next() as u32),
         };
         self.next_port = if self.next_port >= LAST_PORT { FIRST_PORT } else { self.next_port + 1 };
-        self.made.push(flow);
         flow
     }
 
@@ -124,7 +130,7 @@ impl Flows {
         }
     }
 
-    /// Every flow made so far.
+    /// Every flow made so far that may have been opened.
     pub(super) fn made(&self) -> &[Flow] {
         &self.made
     }

@@ -65,6 +65,8 @@ pub struct Planner {
     resets: VecDeque<Flow>,
     was_reset: Vec<SocketAddr>,
     swept_up: bool,
+    /// What an inquiry waits for.
+    awaiting: Option<&'static str>,
 }
 
 /// What came in so far.
@@ -144,6 +146,7 @@ impl Planner {
             resets: VecDeque::new(),
             was_reset: Vec::new(),
             swept_up: false,
+            awaiting: None,
         }
     }
 
@@ -205,6 +208,9 @@ impl Planner {
             Some((number, Some(address))) => format!("path seen to hop {number} ({address})"),
             _ => "no hop has answered yet".to_owned(),
         };
+        if let Some(awaiting) = self.awaiting {
+            return format!("waiting for {awaiting}; {seen}");
+        }
         let connection = match self.traced_connection() {
             Some(c) if c.established.is_some() && !c.is_over() => "connected, waiting for the banner",
             Some(c) if !c.is_over() => "waiting for an answer to the SYN",
@@ -439,7 +445,7 @@ impl Planner {
         let sweep = match via {
             Via::Echo => &mut self.echo_sweep,
             via if via == self.closed_sweep.via => &mut self.closed_sweep,
-            Via::Tcp(_) => &mut self.known_sweep,
+            Via::Tcp(_) | Via::HalfSyn(_) => &mut self.known_sweep,
         };
         sweep.next += 1;
         let flow = sweep.flow;
@@ -453,7 +459,7 @@ impl Planner {
                 let target = self.target()?.ip();
                 Some(self.ask_kernel(KernelProbe::Echo(target), hop))
             }
-            Via::Tcp(port) => {
+            Via::Tcp(port) | Via::HalfSyn(port) => {
                 let flow = match flow {
                     Some(flow) => flow,
                     None => self.flows.as_mut()?.fresh(port),
@@ -583,6 +589,7 @@ impl Planner {
         let settled = self.last_sent.plus(self.settle());
         let sweeping = self.sweeping();
         let awaited = self.awaited(now);
+        self.awaiting = awaited.map(|(_, why)| why);
         let connecting: Vec<&Connection> = (0..self.next_connection as u32)
             .filter_map(|id| self.seen.connections.get(id))
             .filter(|c| !c.is_over())

@@ -71,6 +71,10 @@ pub struct Case<'a> {
     pub named: bool,
     /// The client may be contained in a host that is the first hop.
     pub contained: bool,
+    /// The target is this machine itself: nothing lies between.
+    pub local: bool,
+    /// Whether halves of SYNs were tried already (`--deep`).
+    pub deep: bool,
 }
 
 /// A suspect at a place, and what the evidence says of it there.
@@ -136,6 +140,9 @@ fn suspects(case: &Case<'_>) -> Vec<(Suspect, Place)> {
     }
     // The host's own switch filters without being a hop: Azure's suspects stand at the VM's place too.
     add(Place::END, &|s| {
+        if case.local {
+            return s.segment() == Segment::Vm && s != Suspect::VmDown;
+        }
         matches!(s.segment(), Segment::AzureEdge | Segment::Vm)
             || case.path.beyond.is_some_and(|b| b.contains(s.segment()) && s.segment() != Segment::Client)
     });

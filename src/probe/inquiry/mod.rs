@@ -1,11 +1,14 @@
 //! Questions beyond the sweeps: one file each, and each asked only when what is known calls for it.
 
 mod confirm;
+mod flows;
+mod half_syn;
+mod mark;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
 
-use super::asked::Flows;
+use super::asked::{Flow, Flows};
 use super::budget::Budget;
 use super::known::Known;
 use super::{Action, Plan};
@@ -26,7 +29,12 @@ pub(super) trait Inquiry: Debug + Send {
 
 /// All of them, those first that others build on.
 pub(super) fn all() -> Vec<Box<dyn Inquiry>> {
-    vec![Box::<confirm::Confirm>::default()]
+    vec![
+        Box::<confirm::Confirm>::default(),
+        Box::<mark::Mark>::default(),
+        Box::<flows::OtherFlows>::default(),
+        Box::<half_syn::HalfSyn>::default(),
+    ]
 }
 
 /// What an inquiry may look at.
@@ -59,14 +67,37 @@ pub(super) struct Hand<'a> {
     pub(super) budget: &'a mut Budget,
 }
 
+/// What operating systems send with: it gets to the target.
+const FULL: u8 = 64;
+
 impl Hand<'_> {
     /// A SYN to `port` on a fresh flow, if the hop where it may run out can still afford an error.
     pub(super) fn syn(&mut self, port: u16, hop_limit: u8, now: Timestamp) -> Option<Action> {
-        if !self.budget.may_spend(hop_limit, 1, now) {
-            return None;
-        }
-        self.budget.spend(hop_limit, now);
+        self.afford(hop_limit, now)?;
         let flow = self.flows.fresh(port);
         Some(Action::SendSyn(self.flows.syn(flow, hop_limit)))
+    }
+
+    /// A SYN of `flow`, on the same condition.
+    fn syn_of(&mut self, flow: Flow, hop_limit: u8, now: Timestamp) -> Option<Action> {
+        self.afford(hop_limit, now)?;
+        Some(Action::SendSyn(self.flows.syn(flow, hop_limit)))
+    }
+
+    /// Takes what an error costs the hop where a packet runs out; one that gets to the target costs none.
+    fn afford(&mut self, hop_limit: u8, now: Timestamp) -> Option<()> {
+        if hop_limit < FULL {
+            if !self.budget.may_spend(hop_limit, 1, now) {
+                return None;
+            }
+            self.budget.spend(hop_limit, now);
+        }
+        Some(())
+    }
+
+    /// The first fragment of a SYN to `port`, with a full hop limit.
+    fn half_syn(&mut self, port: u16) -> Action {
+        let flow = self.flows.unopened(port);
+        Action::SendHalfSyn(self.flows.syn(flow, FULL))
     }
 }
