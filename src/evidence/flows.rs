@@ -8,9 +8,6 @@ use crate::recording::RecordNumber;
 /// Fewest SYNs of the kernel that must have been lost.
 const LOST: u32 = 2;
 
-/// Fewest flows that must have been answered.
-const ANSWERED: usize = 2;
-
 /// Who stops some flows and not others.
 const SELECTIVE: Suspects = Suspects::of(&[
     Suspect::EdgeFirewall,
@@ -25,8 +22,8 @@ const SELECTIVE: Suspects = Suspects::of(&[
 ///
 /// - **Says.** SYNs to the port from some source ports are answered by a SYN/ACK, and those from others, the kernel's
 ///   among them, never: one of several branches drops them.
-/// - **Needs.** Two SYNs of the kernel unanswered; two other flows answered; another lost flow that was followed hop by
-///   hop; no sign of packet loss.
+/// - **Needs.** Two SYNs of the kernel unanswered, another flow lost and one answered; no control lost where another was
+///   answered.
 /// - **Effect.** Implicates what stands between the last hop that answered a lost flow and the next one of the path (a
 ///   load balancer, where none is left); clears nobody.
 /// - **Misleads when.** The VM itself limits how fast it answers.
@@ -37,7 +34,7 @@ pub(super) fn flows_part(scene: &Scene<'_>) -> Option<Evidence> {
     let answered: Vec<&Attempt> = others().filter(|a| a.handshake == Handshake::HalfOpen).collect();
     let lost: Vec<&Attempt> =
         others().filter(|a| a.handshake == Handshake::Unanswered && sent_all_the_way(a)).collect();
-    if answered.len() < ANSWERED || lost.len() < 2 || controls_lost(scene) {
+    if answered.is_empty() || lost.len() < 2 || controls_lost(scene) {
         return None;
     }
     let reached = farthest(scene, &lost);

@@ -136,7 +136,9 @@ fn changes(probes: &[Probe]) -> Vec<Change> {
 fn place<'a>(field: Field, seen: impl Iterator<Item = &'a Seen>) -> Option<Change> {
     let seen: Vec<&Seen> = seen.collect();
     let first = seen.iter().filter(|s| s.differs()).min_by_key(|s| (s.hop, s.records))?;
-    let alike = || seen.iter().filter(|s| s.via == first.via);
+    // What bleaches a mark leaves the unmarked as they are.
+    let by_value = matches!(field, Field::Dscp | Field::Ecn);
+    let alike = || seen.iter().filter(|s| s.via == first.via && (!by_value || s.sent == first.sent));
     if alike().any(|s| s.hop >= first.hop && !s.differs()) {
         return None;
     }

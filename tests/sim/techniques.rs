@@ -145,7 +145,8 @@ fn other_flows_tell_a_branch_that_drops() {
             continue;
         }
         let first = first(found(&trace));
-        assert_eq!(first.segment(), whichhop::path::Segment::Transit, "seed {seed}: {first}");
+        let story = || super::judge::story(&scenario, &trace);
+        assert_eq!(first.segment(), whichhop::path::Segment::Transit, "{}", story());
         let full = |packet: &Packet| packet.ttl == 64 && packet.tcp().is_some_and(|t| t.source_port < 32_000);
         told += u32::from(super::techniques::first(&without(&trace, full)) != first);
     }

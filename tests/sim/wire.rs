@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
     EtherType, Ethernet2Header, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpFragOffset, IpNumber,
-    Ipv4Header, Ipv6FlowLabel, Ipv6FragmentHeader, Ipv6Header, NetSlice, SlicedPacket, TcpHeader, TcpSlice,
-    TransportSlice, ip_number,
+    Ipv4Header, Ipv6ExtensionSlice, Ipv6ExtensionsSlice, Ipv6FlowLabel, Ipv6FragmentHeader, Ipv6Header,
+    NetSlice, SlicedPacket, TcpHeader, TcpSlice, TransportSlice, ip_number,
 };
 use whichhop::packet::MacAddr;
 
@@ -354,7 +354,7 @@ impl Packet {
                     destination: IpAddr::V6(header.destination_addr()),
                     ttl: header.hop_limit,
                     tos: header.traffic_class,
-                    identification: ip.extensions().fragment().map_or(0, |f| f.identification() as u16),
+                    identification: fragment_identification(ip.extensions()),
                     dont_fragment: false,
                     flow_label: header.flow_label.value(),
                     half: ip.is_payload_fragmented(),
@@ -380,6 +380,14 @@ impl Packet {
         }
         Ok(packet)
     }
+}
+
+fn fragment_identification(extensions: &Ipv6ExtensionsSlice<'_>) -> u16 {
+    let identification = |extension| match extension {
+        Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment.identification() as u16),
+        _ => None,
+    };
+    extensions.clone().into_iter().find_map(identification).unwrap_or(0)
 }
 
 /// The TCP header that a first fragment begins with.

@@ -11,9 +11,10 @@ use crate::recording::Timestamp;
 /// Silent for so long, the port is worth it: the kernel's second SYN has left by then (RFC 6298).
 const SILENT: i64 = 1_050 * MS;
 
-/// Flows tried at first, and at most if all of those are answered: of two branches, all may take the good one.
+/// Flows tried at first, and at most if one of them is answered: of two branches, nearly all may take the same.
 const FLOWS: usize = 4;
 const MOST_FLOWS: usize = 8;
+const ENOUGH: usize = 2;
 
 /// Tries other flows, and follows one that is lost hop by hop if another is answered.
 #[derive(Debug, Default)]
@@ -36,12 +37,13 @@ impl Inquiry for OtherFlows {
         }
         let (answered, lost): (Vec<Flow>, Vec<Flow>) =
             self.tried.iter().partition(|flow| is_answered(view, **flow));
-        let Some(lost) = lost.first() else {
-            return (self.tried.len() < MOST_FLOWS).then(|| self.try_another(view, hand));
-        };
-        if answered.is_empty() || self.next_hop >= view.known.last_router {
+        if answered.is_empty() && view.known.accepted.is_none() {
             return None;
         }
+        if (answered.len() < ENOUGH || lost.is_empty()) && self.tried.len() < MOST_FLOWS {
+            return Some(self.try_another(view, hand));
+        }
+        let lost = lost.first().filter(|_| self.next_hop < view.known.last_router)?;
         self.next_hop += 1;
         let hop = self.next_hop;
         hand.syn_of(*lost, hop, now)
