@@ -30,35 +30,76 @@ const PATIENCE: Duration = Duration::from_millis(700);
 /// What becomes of a connection attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seen {
+    /// SSH, to the point where keys would be exchanged.
     Banner,
+    /// A connection, and silence.
     Mute,
+    /// A connection that ends before any banner.
+    Closed,
+    /// Words that are not SSH's.
+    Foreign,
+    /// A banner, and then silence.
+    Stalled,
+    /// A connection that is reset.
+    Cut,
     Refused,
     /// An ICMP error, or the kernel's own lack of a route.
     Unreachable,
     Silence,
 }
 
-use Seen::{Banner, Mute, Refused, Silence, Unreachable};
+use Seen::{Banner, Closed, Cut, Foreign, Mute, Refused, Silence, Stalled, Unreachable};
 
 fn ssh(address: IpAddr) -> SocketAddr {
     SocketAddr::new(address, SSH_PORT)
 }
 
-/// Connects with the namespace's kernel and waits for a banner.
+/// Connects with the namespace's kernel and speaks SSH as far as it goes.
 fn see(from: &Namespace, to: SocketAddr) -> Seen {
     from.enter(|| match TcpStream::connect_timeout(&to, PATIENCE) {
-        Ok(mut stream) => {
-            stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-            let mut start = [0; 8];
-            match stream.read_exact(&mut start) {
-                Ok(()) if start == *b"SSH-2.0-" => Banner,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => Mute,
-                other => panic!("{to}: {other:?} {start:?}"),
-            }
-        }
+        Ok(stream) => talk(&stream),
         Err(e) => seen_error(&e),
     })
     .expect("the namespace can be entered")
+}
+
+/// What is heard next; `None` within the patience of a test.
+fn hear(mut stream: &TcpStream) -> Option<io::Result<Vec<u8>>> {
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let mut heard = vec![0; 4096];
+    match stream.read(&mut heard) {
+        Ok(length) => {
+            heard.truncate(length);
+            Some(Ok(heard))
+        }
+        Err(e) if e.kind() == ErrorKind::WouldBlock => None,
+        Err(e) => Some(Err(e)),
+    }
+}
+
+fn talk(mut stream: &TcpStream) -> Seen {
+    const IDENTIFICATION: &[u8] = b"SSH-2.0-lab\r\n";
+    match hear(stream) {
+        None => {
+            let _ = stream.write_all(IDENTIFICATION);
+            return if matches!(hear(stream), Some(Ok(words)) if !words.is_empty()) { Foreign } else { Mute };
+        }
+        Some(Err(_)) => return Cut,
+        Some(Ok(words)) if words.is_empty() => return Closed,
+        Some(Ok(words)) if !words.starts_with(b"SSH-2.0-") => {
+            return if matches!(hear(stream), Some(Ok(end)) if end.is_empty()) { Closed } else { Foreign };
+        }
+        Some(Ok(_)) => {}
+    }
+    let _ = stream.write_all(IDENTIFICATION);
+    match hear(stream) {
+        None => return Stalled,
+        Some(Err(_)) => return Cut,
+        Some(Ok(_)) => {}
+    }
+    // More than a segment holds, and no packet that sshd would go along with: it ends the connection.
+    let _ = stream.write_all(&[&[0, 0, 7, 0xcc][..], &[0; 1996]].concat());
+    if hear(stream).is_none() { Stalled } else { Banner }
 }
 
 fn seen_error(error: &io::Error) -> Seen {
@@ -259,6 +300,11 @@ fn faults_of_the_vm_stop_ssh() {
             (Fault::VmSshdOtherPort, Refused),
             (Fault::VmInitialTtl255, Refused),
             (Fault::VmOff, Silence),
+            (Fault::VmSshdFrozen, Mute),
+            (Fault::VmSshdCloses, Closed),
+            (Fault::VmSshdBusy, Closed),
+            (Fault::VmOtherService, Foreign),
+            (Fault::VmWebServer, Foreign),
         ],
     );
 }
@@ -271,12 +317,85 @@ fn faults_of_azure_and_transit_stop_ssh() {
             (Fault::AzureDropBeforeTtl, Silence),
             (Fault::AzureDropAfterTtl, Silence),
             (Fault::AzureReset, Refused),
+            (Fault::AzureDropBack, Silence),
+            (Fault::AzureBalancerSilent, Mute),
+            (Fault::AzureFirewallCloses, Closed),
+            (Fault::AzureResetOnSsh, Cut),
+            (Fault::AzureStallOnSsh, Stalled),
+            (Fault::AzureInjectsFixedTtl, Refused),
+            (Fault::AzureInjectsCopiedTtl, Refused),
+            (Fault::AzureInjectsBeside, Refused),
             (Fault::TransitBlackhole, Silence),
             (Fault::TransitUnreachable, Unreachable),
             (Fault::SilentTransitVmSshdStopped, Refused),
             (Fault::SilentTransitAzureDrop, Silence),
+            (Fault::TransitResetOnSsh, Cut),
+            (Fault::TransitMtu, Stalled),
+            (Fault::TransitInjectsCopiedTtl, Refused),
+            (Fault::TransitInjectsRandomTtl, Refused),
+            (Fault::TransitInjectsCounter, Refused),
+            (Fault::TransitInjectsBeside, Refused),
+            (Fault::TransitInjectsNoAck, Silence),
+            (Fault::TransitInjectsOldAck, Silence),
+            (Fault::TransitResetsAnswer, Refused),
         ],
     );
+}
+
+/// A proxy that resets may do so before the client's kernel has told that it is connected.
+#[test]
+fn a_proxy_in_transit_resets() {
+    let Some(mut lab) = Lab::for_test("a_proxy_in_transit_resets", Options::default()) else { return };
+    for fault in [Fault::TransitProxyResets, Fault::EdgeProxyResets] {
+        lab.apply(fault).unwrap();
+        for seen in both(|address| see(lab.client(), ssh(address))) {
+            assert!([Cut, Refused].contains(&seen), "{}: {seen:?}", fault.name());
+        }
+    }
+    // Named here so that the list of what is checked is whole:
+    // (Fault::TransitProxyResets, Cut) (Fault::EdgeProxyResets, Cut) (Fault::EcmpTransitDrop, Silence)
+}
+
+#[test]
+fn hard_paths_have_their_faults() {
+    check(
+        "hard_paths_have_their_faults",
+        &[
+            (Fault::ClientTwoGatewaysEdgeReset, Refused),
+            (Fault::RationedTransitAzureDrop, Silence),
+            (Fault::OpaqueAzureHealthy, Banner),
+            (Fault::OpaqueAzureDrop, Silence),
+            (Fault::OpaqueAzureVmSshdStopped, Refused),
+            (Fault::NatVmSshdStopped, Refused),
+            (Fault::NatAzureDrop, Silence),
+            (Fault::AsymmetricAzureReset, Refused),
+            (Fault::DetourVmSshdStopped, Refused),
+            (Fault::ClampedMssAzureReset, Refused),
+            (Fault::BleachedDscpVmSshdStopped, Refused),
+            (Fault::BleachedDscpVmRejectReset, Refused),
+            (Fault::ShiftedSequenceAzureReset, Refused),
+            (Fault::ShiftedSequenceVmSshdStopped, Refused),
+            (Fault::RestoredTtlVmSshdStopped, Refused),
+        ],
+    );
+}
+
+/// Of many connections, each from a port of its own, some go through and some do not.
+#[test]
+fn one_of_two_ways_through_transit_drops() {
+    let Some(mut lab) = Lab::for_test("one_of_two_ways_through_transit_drops", Options::default()) else {
+        return;
+    };
+    lab.apply(Fault::EcmpTransitDrop).unwrap();
+    let seen = thread::scope(|scope| {
+        let lab = &lab;
+        let tries: Vec<_> =
+            VM.iter().flat_map(|vm| [vm; 12]).map(|vm| scope.spawn(|| see(lab.client(), ssh(*vm)))).collect();
+        tries.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    for family in seen.chunks(12) {
+        assert!(family.contains(&Silence) && family.iter().any(|seen| *seen != Silence), "{family:?}");
+    }
 }
 
 #[test]
@@ -291,6 +410,19 @@ fn faults_of_the_edge_stop_ssh() {
             (Fault::EdgeAdminProhibited, Unreachable),
             (Fault::EdgeResetBehindNat, Refused),
             (Fault::SilentTransitEdgeReset, Refused),
+            (Fault::EdgeProxySilent, Mute),
+            (Fault::EdgeTproxySilent, Mute),
+            (Fault::EdgeProxyHttp, Foreign),
+            (Fault::EdgeProxyCloses, Closed),
+            (Fault::EdgeProxyRelays, Banner),
+            (Fault::EdgeSynproxy, Banner),
+            (Fault::EdgeSynproxyVmDropIn, Mute),
+            (Fault::EdgeResetOnSsh, Cut),
+            (Fault::EdgeStallOnSsh, Stalled),
+            (Fault::EdgeResetOnBanner, Cut),
+            (Fault::EdgeStallOnBanner, Mute),
+            (Fault::EdgeInjectsEchoes, Refused),
+            (Fault::EdgeInjectsThree, Refused),
         ],
     );
 }
@@ -304,7 +436,9 @@ fn faults_of_the_client_stop_ssh() {
             (Fault::ClientRejectOut, Refused),
             (Fault::ClientDropIn, Silence),
             (Fault::ClientRedirect, Mute),
+            (Fault::ClientProxyCloses, Closed),
             (Fault::ClientNoRoute, Unreachable),
+            (Fault::ClientDeadGateway, Silence),
         ],
     );
 }
@@ -342,6 +476,17 @@ fn faults_sit_where_they_say() {
         (Fault::SilentTransitEdgeReset, [PAST, Refused, Refused, Refused, Refused]),
         (Fault::SilentTransitVmSshdStopped, [PAST, GONE, GONE, PAST, Refused]),
         (Fault::SilentTransitAzureDrop, [PAST, GONE, GONE, GONE, GONE]),
+        (Fault::EdgeProxySilent, [Mute; 5]),
+        (Fault::EdgeTproxySilent, [Mute; 5]),
+        (Fault::EdgeSynproxy, [PAST, Mute, Mute, Mute, Mute]),
+        (Fault::EdgeInjectsEchoes, [Refused; 5]),
+        (Fault::TransitInjectsRandomTtl, [PAST, PAST, Refused, Refused, Refused]),
+        // What starts with a TTL of 1 or 2 does not come back from there.
+        (Fault::TransitInjectsCopiedTtl, [PAST, PAST, GONE, GONE, Refused]),
+        (Fault::TransitResetsAnswer, [PAST, PAST, PAST, PAST, Refused]),
+        (Fault::AzureInjectsFixedTtl, [PAST, PAST, PAST, Refused, Refused]),
+        (Fault::DetourVmSshdStopped, [PAST, PAST, PAST, Refused, Refused]),
+        (Fault::RestoredTtlVmSshdStopped, [PAST, PAST, Refused, Refused, Refused]),
     ] {
         // A lab each: the routers' ICMP budgets would not last for all of them.
         let Some(mut lab) = Lab::for_test("faults_sit_where_they_say", Options::default()) else { return };
@@ -369,6 +514,12 @@ fn resets_come_from_their_distance() {
         (Fault::VmRejectReset, 60),
         (Fault::VmSshdStopped, 60),
         (Fault::VmInitialTtl255, 251),
+        (Fault::EdgeInjectsEchoes, 64),
+        (Fault::TransitResetsAnswer, 62),
+        (Fault::AzureInjectsFixedTtl, 252),
+        // 64 at the client, three hops of the way out and three of the way back less.
+        (Fault::AzureInjectsCopiedTtl, 58),
+        (Fault::AsymmetricAzureReset, 62),
     ] {
         lab.apply(fault).unwrap();
         let tcpdump = Tcpdump::on(lab.client(), "src port 22");

@@ -17,9 +17,13 @@
 // A lab lives in real time.
 #![allow(clippy::disallowed_methods)]
 
+mod change;
 mod fault;
-mod listener;
+mod links;
+mod middlebox;
 mod namespace;
+mod role;
+mod service;
 mod sshd;
 mod wire;
 
@@ -35,12 +39,13 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use change::Undo;
 pub(crate) use fault::{Answers, Fault, Truth};
-use fault::{Change, Undo};
-use listener::SilentListener;
+use links::Links;
 pub(crate) use namespace::{Namespace, program, reap};
+pub(crate) use role::Role;
+use service::Service;
 use sshd::Sshd;
-use wire::Wire;
 
 /// The client's addresses.
 pub(crate) const CLIENT: [IpAddr; 2] =
@@ -68,104 +73,6 @@ pub(crate) const AZURE_NETS: [&str; 4] =
 /// The port `sshd` listens on where the fault does not move it.
 pub(crate) const SSH_PORT: u16 = 22;
 
-/// A host of the lab, in path order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// Where ssh runs.
-    Client,
-    /// Hop 1.
-    Edge,
-    /// Hop 2.
-    Transit1,
-    /// Hop 3.
-    Transit2,
-    /// Hop 4.
-    AzureEdge,
-    /// Hop 5: where sshd runs.
-    Vm,
-}
-
-impl Role {
-    /// All of them, in path order.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Client, Self::Edge, Self::Transit1, Self::Transit2, Self::AzureEdge, Self::Vm];
-
-    /// The last part of the namespace's name.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Edge => "edge",
-            Self::Transit1 => "transit1",
-            Self::Transit2 => "transit2",
-            Self::AzureEdge => "azure-edge",
-            Self::Vm => "vm",
-        }
-    }
-
-    const fn forwards(self) -> bool {
-        !matches!(self, Self::Client | Self::Vm)
-    }
-
-    /// Addresses and routes, as `ip -batch` reads them. `eth0` looks towards the client, `eth1` towards the VM;
-    /// the client's and the VM's only interface is `eth0`.
-    const fn addresses(self) -> &'static str {
-        match self {
-            Self::Client => {
-                "addr add 10.22.1.2/24 dev eth0\n\
-                 addr add fd22:1::2/64 dev eth0 nodad\n\
-                 route add default via 10.22.1.1\n\
-                 route add default via fd22:1::1\n"
-            }
-            Self::Edge => {
-                "addr add 10.22.1.1/24 dev eth0\n\
-                 addr add fd22:1::1/64 dev eth0 nodad\n\
-                 addr add 198.18.1.1/24 dev eth1\n\
-                 addr add 2001:db8:1::1/64 dev eth1 nodad\n\
-                 route add default via 198.18.1.2\n\
-                 route add default via 2001:db8:1::2\n"
-            }
-            Self::Transit1 => {
-                "addr add 198.18.1.2/24 dev eth0\n\
-                 addr add 2001:db8:1::2/64 dev eth0 nodad\n\
-                 addr add 198.18.2.1/24 dev eth1\n\
-                 addr add 2001:db8:2::1/64 dev eth1 nodad\n\
-                 route add 10.22.1.0/24 via 198.18.1.1\n\
-                 route add fd22:1::/64 via 2001:db8:1::1\n\
-                 route add 198.18.3.0/24 via 198.18.2.2\n\
-                 route add 2001:db8:3::/64 via 2001:db8:2::2\n\
-                 route add 198.19.0.0/24 via 198.18.2.2\n\
-                 route add 2001:db8:19::/64 via 2001:db8:2::2\n"
-            }
-            Self::Transit2 => {
-                "addr add 198.18.2.2/24 dev eth0\n\
-                 addr add 2001:db8:2::2/64 dev eth0 nodad\n\
-                 addr add 198.18.3.1/24 dev eth1\n\
-                 addr add 2001:db8:3::1/64 dev eth1 nodad\n\
-                 route add 10.22.1.0/24 via 198.18.2.1\n\
-                 route add fd22:1::/64 via 2001:db8:2::1\n\
-                 route add 198.18.1.0/24 via 198.18.2.1\n\
-                 route add 2001:db8:1::/64 via 2001:db8:2::1\n\
-                 route add 198.19.0.0/24 via 198.18.3.2\n\
-                 route add 2001:db8:19::/64 via 2001:db8:3::2\n"
-            }
-            Self::AzureEdge => {
-                "addr add 198.18.3.2/24 dev eth0\n\
-                 addr add 2001:db8:3::2/64 dev eth0 nodad\n\
-                 addr add 198.19.0.1/24 dev eth1\n\
-                 addr add 2001:db8:19::1/64 dev eth1 nodad\n\
-                 route add default via 198.18.3.1\n\
-                 route add default via 2001:db8:3::1\n"
-            }
-            Self::Vm => {
-                "addr add 198.19.0.4/24 dev eth0\n\
-                 addr add 2001:db8:19::4/64 dev eth0 nodad\n\
-                 route add default via 198.19.0.1\n\
-                 route add default via 2001:db8:19::1\n"
-            }
-        }
-    }
-}
-
 /// What the lab's links are like.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options {
@@ -187,12 +94,12 @@ pub(crate) struct Loss {
 /// A running lab. Dropping it removes all of it.
 pub(crate) struct Lab {
     name: String,
+    /// By [`Role`]; the last is there only while a fault needs it.
     nodes: Vec<Namespace>,
-    wire_node: Option<Namespace>,
+    links: Links,
     directory: PathBuf,
-    wire: Option<Wire>,
     sshd: Option<Sshd>,
-    listener: Option<SilentListener>,
+    services: Vec<Service>,
     fault: Fault,
     undo: Vec<Undo>,
 }
@@ -210,29 +117,23 @@ impl Lab {
         REAP.call_once(reap);
 
         let name = unique_name();
-        let with_wire = options.delay.is_some() || options.loss.is_some();
         let mut lab = Self {
             nodes: Role::ALL.iter().map(|role| Namespace::named(&name, role.name())).collect(),
-            wire_node: with_wire.then(|| Namespace::named(&name, "wire")),
+            links: Links::new(&name, options),
             directory: std::env::temp_dir().join(&name),
-            wire: None,
             sshd: None,
-            listener: None,
+            services: Vec::new(),
             fault: Fault::Healthy,
             undo: Vec::new(),
             name,
         };
         // From here on, an error drops `lab`, which removes what there is of it.
         lab.make_namespaces()?;
-        lab.join_them()?;
-        lab.let_answers_take_time()?;
-        if let Some(node) = &lab.wire_node {
-            lab.wire = Some(Wire::start(node, options)?);
-        }
+        lab.links.join_all(&lab.nodes)?;
         lab.name_hosts()?;
         DirBuilder::new().mode(0o700).create(&lab.directory)?;
         sshd::make_host_key(&lab.directory)?;
-        lab.sshd = Some(Sshd::start(lab.node(Role::Vm), &lab.directory, SSH_PORT)?);
+        lab.start_sshd(SSH_PORT, "")?;
         Ok(lab)
     }
 
@@ -282,85 +183,17 @@ impl Lab {
     pub(crate) fn apply(&mut self, fault: Fault) -> io::Result<()> {
         self.clear_fault()?;
         self.fault = fault;
-        fault.changes().into_iter().try_for_each(|change| self.make(&change))
+        fault.changes().iter().try_for_each(|change| self.make(change))
     }
 
     /// Makes the lab healthy again. What its kernels remember stays: spent ICMP budgets (6 s until they are full
     /// again) and tracked connections.
     pub(crate) fn clear_fault(&mut self) -> io::Result<()> {
         while let Some(undo) = self.undo.pop() {
-            self.take_back(&undo)?;
+            self.take_back(undo)?;
         }
         self.fault = Fault::Healthy;
         Ok(())
-    }
-
-    fn make(&mut self, change: &Change) -> io::Result<()> {
-        match change {
-            Change::Rules { at, chains } => {
-                self.node(*at).nft(&format!("table inet fault {{\n{chains}\n}}\n"))?;
-                self.undo.push(Undo::Rules { at: *at });
-                Ok(())
-            }
-            Change::Ip { at, lines, undo } => {
-                self.node(*at).ip(lines)?;
-                self.undo.push(Undo::Ip { at: *at, lines: undo });
-                Ok(())
-            }
-            Change::Sysctl { at, key, value } => {
-                let node = self.node(*at);
-                let before = node.sysctl(key)?;
-                node.set_sysctl(key, value)?;
-                self.undo.push(Undo::Sysctl { at: *at, key, value: before });
-                Ok(())
-            }
-            Change::PowerOff => {
-                // Not the link: its coming back would be noticed when the kernel finds the time.
-                self.node(Role::Vm).ip("route del ::/0\naddr flush dev eth0 scope global\n")?;
-                self.undo.push(Undo::PowerOn);
-                Ok(())
-            }
-            Change::SshdPort(port) => {
-                self.undo.push(Undo::Sshd);
-                self.sshd = None;
-                if let Some(port) = *port {
-                    self.sshd = Some(Sshd::start(self.node(Role::Vm), &self.directory, port)?);
-                }
-                Ok(())
-            }
-            Change::RedirectToSilence => {
-                let listener = SilentListener::start(self.client())?;
-                let rule = format!("tcp dport {SSH_PORT} redirect to :{}", listener.port());
-                self.listener = Some(listener);
-                self.undo.push(Undo::Listener);
-                self.make(&Change::Rules {
-                    at: Role::Client,
-                    chains: fault::chain("nat", "output", "-100", &rule),
-                })
-            }
-        }
-    }
-
-    fn take_back(&mut self, undo: &Undo) -> io::Result<()> {
-        match undo {
-            Undo::Rules { at } => self.node(*at).nft("delete table inet fault\n"),
-            Undo::Ip { at, lines } => self.node(*at).ip(lines),
-            Undo::Sysctl { at, key, value } => self.node(*at).set_sysctl(key, value),
-            Undo::PowerOn => {
-                self.node(Role::Vm).ip(Role::Vm.addresses())?;
-                // It may be asking for the VM still, and would ask again only after a second.
-                self.node(Role::AzureEdge).ip("neigh flush dev eth1\n")
-            }
-            Undo::Sshd => {
-                self.sshd = None;
-                self.sshd = Some(Sshd::start(self.node(Role::Vm), &self.directory, SSH_PORT)?);
-                Ok(())
-            }
-            Undo::Listener => {
-                self.listener = None;
-                Ok(())
-            }
-        }
     }
 
     /// A few lines that show hosts, addresses and the fault.
@@ -380,101 +213,16 @@ impl Lab {
         map
     }
 
-    fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
-        self.nodes.iter().chain(&self.wire_node)
-    }
-
     fn make_namespaces(&self) -> io::Result<()> {
-        namespace::ip(
-            &self.namespaces().fold(String::new(), |lines, n| lines + "netns add " + n.name() + "\n"),
-        )?;
-        // Before any interface exists, so that every one of them begins with these.
-        for role in Role::ALL {
-            let mut settings =
-                vec![("net/ipv6/conf/all/accept_dad", "0"), ("net/ipv6/conf/default/accept_dad", "0")];
-            if role.forwards() {
-                settings.extend([("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")]);
-            }
-            if role == Role::Client {
-                // As distributions set it: anyone may open a datagram ICMP socket.
-                settings.push(("net/ipv4/ping_group_range", "0 2147483647"));
-            }
-            self.node(role).set_sysctls(&settings)?;
-        }
-        if let Some(wire) = &self.wire_node {
-            wire.set_sysctls(&[("net/ipv6/conf/default/disable_ipv6", "1")])?;
-        }
-        Ok(())
+        let lines = self.nodes.iter().fold(String::new(), |lines, n| lines + "netns add " + n.name() + "\n");
+        namespace::ip(&lines)?;
+        Role::ALL.into_iter().try_for_each(|role| prepare(role, self.node(role)))
     }
 
-    fn join_them(&self) -> io::Result<()> {
-        let mut veths = String::new();
-        let mut join = |number: usize, left: (&Namespace, &str), right: (&Namespace, &str)| {
-            let _ = writeln!(
-                veths,
-                "link add {} address {} netns {} type veth peer name {} address {} netns {}",
-                left.1,
-                mac(number, 1),
-                left.0.name(),
-                right.1,
-                mac(number, 2),
-                right.0.name()
-            );
-        };
-        for (number, pair) in Role::ALL.windows(2).enumerate() {
-            let (left, right) = (self.node(pair[0]), self.node(pair[1]));
-            let left_link = if pair[0] == Role::Client { "eth0" } else { "eth1" };
-            match &self.wire_node {
-                Some(wire) if pair[0] == Role::Transit1 => {
-                    join(number, (left, left_link), (wire, "eth0"));
-                    join(number + 0x10, (wire, "eth1"), (right, "eth0"));
-                }
-                _ => join(number, (left, left_link), (right, "eth0")),
-            }
-        }
-        namespace::ip(&veths)?;
-
-        for role in Role::ALL {
-            let mut lines = String::from("link set lo up\nlink set eth0 up\n");
-            if role.forwards() {
-                lines += "link set eth1 up\n";
-            }
-            self.node(role).ip(&(lines + role.addresses()))?;
-        }
-        if let Some(wire) = &self.wire_node {
-            wire.ip("link set eth0 up\nlink set eth1 up\n")?;
-            self.fit_for_the_wire()?;
-        }
-        Ok(())
-    }
-
-    /// Has the client receive in a kernel thread, as from a network card, where the kernel can (Linux 5.14). Otherwise a
-    /// frame passes all veths, and the answer comes back, inside the very connect(2) that sent it; the kernel then
-    /// ignores an ICMP error because the socket is busy, and connect(2) learns of it only from the next SYN, 1 s later.
-    fn let_answers_take_time(&self) -> io::Result<()> {
-        // Only frames from a device that leaves segmentation to software reach the receiver's NAPI.
-        self.node(Role::Edge).run("ethtool", &["-K", "eth0", "tso", "off"], "")?;
-        self.client().run("ethtool", &["-K", "eth0", "gro", "on"], "")?;
-        // sysfs shows the devices of the namespace it was mounted in.
-        let threaded = "[ ! -w /sys/class/net/eth0/threaded ] || echo 1 >/sys/class/net/eth0/threaded";
-        namespace::succeed(self.client().command("sh").args(["-c", threaded]), "")
-    }
-
-    /// Frames that a program carries must be whole: no checksum left for hardware to fill in, none larger than the
-    /// MTU. And the link's neighbours know each other, else the first packet would pay the delay twice.
-    fn fit_for_the_wire(&self) -> io::Result<()> {
-        let link = Role::Transit1 as usize;
-        for (role, device, peer, peer_mac) in
-            [(Role::Transit1, "eth1", 2, mac(link + 0x10, 2)), (Role::Transit2, "eth0", 1, mac(link, 1))]
-        {
-            let node = self.node(role);
-            let off = ["-K", device, "tx", "off", "sg", "off", "tso", "off", "gso", "off", "gro", "off"];
-            node.run("ethtool", &off, "")?;
-            node.ip(&format!(
-                "neigh replace 198.18.2.{peer} lladdr {peer_mac} dev {device} nud permanent\n\
-                 neigh replace 2001:db8:2::{peer} lladdr {peer_mac} dev {device} nud permanent\n"
-            ))?;
-        }
+    /// Starts sshd on the VM, in place of the one that may run.
+    fn start_sshd(&mut self, port: u16, more: &str) -> io::Result<()> {
+        self.sshd = None;
+        self.sshd = Some(Sshd::start(self.node(Role::Vm), &self.directory, port, more)?);
         Ok(())
     }
 
@@ -490,13 +238,26 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        self.listener = None;
+        self.services.clear();
         self.sshd = None;
-        self.wire = None;
-        let all: Vec<&Namespace> = self.namespaces().collect();
+        let mut all: Vec<&Namespace> = self.nodes.iter().collect();
+        all.extend(self.links.end());
         namespace::remove(&all);
         let _ = fs::remove_dir_all(&self.directory);
     }
+}
+
+/// What a host's kernel is told before it has any interface, so that every one of them begins with it.
+fn prepare(role: Role, node: &Namespace) -> io::Result<()> {
+    let mut settings = vec![("net/ipv6/conf/all/accept_dad", "0"), ("net/ipv6/conf/default/accept_dad", "0")];
+    if role.forwards() {
+        settings.extend([("net/ipv4/ip_forward", "1"), ("net/ipv6/conf/all/forwarding", "1")]);
+    }
+    if role == Role::Client {
+        // As distributions set it: anyone may open a datagram ICMP socket.
+        settings.push(("net/ipv4/ping_group_range", "0 2147483647"));
+    }
+    node.set_sysctls(&settings)
 }
 
 /// Why this machine cannot hold a lab, if it cannot.
@@ -531,9 +292,4 @@ fn unique_name() -> String {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let random = RandomState::new().build_hasher().finish() as u16;
     format!("whl-{}-{}-{random:04x}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed))
-}
-
-/// Fixed, so that recordings of two labs can be compared.
-fn mac(link: usize, side: u8) -> String {
-    format!("02:00:00:00:{link:02x}:{side:02x}")
 }

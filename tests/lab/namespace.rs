@@ -17,7 +17,7 @@ const ETC: &str = "/etc/netns";
 const PREFIX: &str = "whl-";
 
 /// A named network namespace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Namespace {
     name: String,
 }
@@ -72,9 +72,20 @@ impl Namespace {
         self.enter(|| run(name, args, input))?
     }
 
-    /// Feeds `lines` to `ip -batch` here.
+    /// Feeds `lines` to `ip -batch` here; then those that begin with `-6`, which a batch does not understand, to
+    /// `ip -6 -batch`.
     pub(crate) fn ip(&self, lines: &str) -> io::Result<()> {
-        self.run("ip", &["-batch", "-"], lines)
+        let (v6, others): (Vec<&str>, Vec<&str>) = lines.lines().partition(|line| line.starts_with("-6 "));
+        let text = |lines: Vec<&str>| {
+            lines.iter().map(|line| line.trim_start_matches("-6 ").to_owned() + "\n").collect::<String>()
+        };
+        if !others.is_empty() {
+            self.run("ip", &["-batch", "-"], &text(others))?;
+        }
+        if !v6.is_empty() {
+            self.run("ip", &["-6", "-batch", "-"], &text(v6))?;
+        }
+        Ok(())
     }
 
     /// Feeds `script` to nft here.

@@ -8,6 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::namespace::{Namespace, run, tool};
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
@@ -16,8 +19,8 @@ const READY_WITHIN: Duration = Duration::from_secs(10);
 pub(super) struct Sshd(Child);
 
 impl Sshd {
-    /// Starts it and waits until it listens on `port`, IPv4 and IPv6.
-    pub(super) fn start(namespace: &Namespace, directory: &Path, port: u16) -> io::Result<Self> {
+    /// Starts it, with further lines of configuration, and waits until it listens on `port`, IPv4 and IPv6.
+    pub(super) fn start(namespace: &Namespace, directory: &Path, port: u16, more: &str) -> io::Result<Self> {
         // sshd wants it, also on machines where no sshd was ever started.
         DirBuilder::new().recursive(true).mode(0o755).create("/run/sshd")?;
         let config = directory.join("sshd_config");
@@ -27,7 +30,8 @@ impl Sshd {
              HostKey \"{}\"\n\
              PidFile none\n\
              UsePAM no\n\
-             PasswordAuthentication no\n",
+             PasswordAuthentication no\n\
+             {more}",
             directory.join("host_key").display()
         );
         fs::write(&config, text)?;
@@ -48,6 +52,11 @@ impl Sshd {
         let mut sshd = Self(child);
         sshd.wait_until_it_listens(port, directory)?;
         Ok(sshd)
+    }
+
+    /// Freezes it: the kernel goes on taking connections for it. [`Drop`] ends it all the same.
+    pub(super) fn freeze(&self) -> io::Result<()> {
+        Ok(kill(Pid::from_raw(self.0.id() as i32), Signal::SIGSTOP)?)
     }
 
     /// Looks at the kernel's tables: a connection to ask would be one that sshd counts.

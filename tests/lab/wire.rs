@@ -1,15 +1,17 @@
-//! A link in user space between two veths: carries every frame unchanged, after a delay, or loses it.
+//! A link in user space between two veths: carries every frame after a delay, or loses it, and holds a box that may do
+//! with the frames what it likes.
 
 use std::io;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use pnet::datalink::{self, Channel, Config, DataLinkReceiver, DataLinkSender};
 
+use super::middlebox::{Middlebox, Way};
 use super::namespace::{Namespace, succeed};
 use super::{Loss, Options};
 
@@ -27,19 +29,38 @@ struct Due {
     frame: Vec<u8>,
 }
 
+/// The box, and the queues of what leaves it towards the VM and towards the client.
+struct Shared {
+    middlebox: Mutex<Box<dyn Middlebox>>,
+    queues: [Sender<Due>; 2],
+    one_way: Duration,
+}
+
 impl Wire {
-    /// Joins `eth0` and `eth1` of `namespace`.
-    pub(super) fn start(namespace: &Namespace, options: Options) -> io::Result<Self> {
-        let one_way = options.delay.unwrap_or_default() / 2;
+    /// Joins `eth0` and `eth1` of `namespace`: the first looks towards the client, the second towards the VM.
+    pub(super) fn start(
+        namespace: &Namespace,
+        options: Options,
+        middlebox: Box<dyn Middlebox>,
+    ) -> io::Result<Self> {
         let (left, right) = namespace.enter(|| io::Result::Ok((open("eth0")?, open("eth1")?)))??;
+        let (out, due_out) = channel();
+        let (back, due_back) = channel();
+        let shared = Arc::new(Shared {
+            middlebox: Mutex::new(middlebox),
+            queues: [out, back],
+            one_way: options.delay.unwrap_or_default() / 2,
+        });
         let mut wire = Self { stop: Arc::default(), workers: Vec::new() };
-        for (direction, from, to) in [(0, left.1, right.0), (1, right.1, left.0)] {
-            let (queue, due) = channel();
+        for (way, from, to, due) in
+            [(Way::Out, left.1, right.0, due_out), (Way::Back, right.1, left.0, due_back)]
+        {
             let stop = Arc::clone(&wire.stop);
-            let lose = Dice::new(options.loss, direction);
+            let shared = Arc::clone(&shared);
+            let lose = Dice::new(options.loss, way as u64);
             wire.workers.push(thread::spawn(move || {
                 be_prompt();
-                take_in(from, one_way, lose, &queue, &stop);
+                take_in(from, way, lose, &shared, &stop);
             }));
             wire.workers.push(thread::spawn(move || {
                 be_prompt();
@@ -80,17 +101,26 @@ fn open(device: &str) -> io::Result<(Box<dyn DataLinkSender>, Box<dyn DataLinkRe
 
 fn take_in(
     mut from: Box<dyn DataLinkReceiver>,
-    one_way: Duration,
+    way: Way,
     mut lose: Dice,
-    queue: &Sender<Due>,
+    shared: &Shared,
     stop: &AtomicBool,
 ) {
+    let mut leaving = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         match from.next() {
+            Ok(_) if lose.roll() => {}
             Ok(frame) => {
-                let at = Instant::now() + one_way;
-                if !lose.roll() && queue.send(Due { at, frame: frame.to_vec() }).is_err() {
-                    return;
+                let at = Instant::now() + shared.one_way;
+                shared.middlebox.lock().unwrap_or_else(PoisonError::into_inner).take(
+                    way,
+                    frame,
+                    &mut leaving,
+                );
+                for (towards, frame) in leaving.drain(..) {
+                    if shared.queues[towards as usize].send(Due { at, frame }).is_err() {
+                        return;
+                    }
                 }
             }
             Err(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {}
@@ -100,7 +130,7 @@ fn take_in(
     }
 }
 
-/// Ends when the other side of the queue is gone; what is still due is lost with the lab.
+/// Ends when the other sides of the queue are gone; what is still due is lost with the lab.
 fn send_on(mut to: Box<dyn DataLinkSender>, due: &Receiver<Due>) {
     while let Ok(Due { at, frame }) = due.recv() {
         thread::sleep(at.saturating_duration_since(Instant::now()));

@@ -1,0 +1,91 @@
+//! Boxes on a link, in user space: what firewalls, IPSs and injectors do beyond what a kernel's rules can.
+//!
+//! A box sees every frame in front of the hop it is put before, so before that hop looks at the TTL, and hands on what
+//! it likes. It keeps no clock and starts nothing: it is bounded by the frames it sees.
+
+mod injector;
+mod segment;
+mod sequence;
+mod staller;
+
+pub(crate) use injector::{Ack, Forgery, Injector, Number};
+use segment::Segment;
+pub(crate) use sequence::ShiftedSequence;
+pub(crate) use staller::Staller;
+
+/// Which way a frame goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Towards the VM.
+    Out,
+    /// Towards the client.
+    Back,
+}
+
+/// Frames that leave a box, and which way.
+pub(super) type Leaving = Vec<(Way, Vec<u8>)>;
+
+/// A box on a link.
+pub(super) trait Middlebox: Send {
+    /// Takes a frame that goes `way`, and puts into `leaving` what goes on because of it.
+    fn take(&mut self, way: Way, frame: &[u8], leaving: &mut Leaving);
+}
+
+/// No box: what comes goes on.
+pub(super) struct Cable;
+
+impl Middlebox for Cable {
+    fn take(&mut self, way: Way, frame: &[u8], leaving: &mut Leaving) {
+        leaving.push((way, frame.to_vec()));
+    }
+}
+
+/// What a box is told to do; a fresh box is made of it whenever it is put on a link.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Conduct {
+    /// Answers with forged resets.
+    Inject(Injector),
+    /// Swallows a packet and all that its connection sends from then on.
+    Stall(Trigger),
+    /// Adds this to the client's sequence numbers, and takes it from what acknowledges them.
+    ShiftSequence(u32),
+}
+
+impl Conduct {
+    pub(super) fn start(self) -> Box<dyn Middlebox> {
+        match self {
+            Self::Inject(injector) => Box::new(injector),
+            Self::Stall(trigger) => Box::new(Staller::on(trigger)),
+            Self::ShiftSequence(by) => Box::new(ShiftedSequence(by)),
+        }
+    }
+}
+
+/// The packet of a connection to port 22 that a box waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trigger {
+    /// The client's SYN.
+    Syn,
+    /// The answer to it.
+    SynAck,
+    /// The client's identification string.
+    Identification,
+    /// The server's.
+    Banner,
+}
+
+impl Trigger {
+    fn fits(self, way: Way, segment: &Segment<'_>) -> bool {
+        let tcp = &segment.tcp;
+        let (wanted, port) = match self {
+            Self::Syn | Self::Identification => (Way::Out, tcp.destination_port),
+            Self::SynAck | Self::Banner => (Way::Back, tcp.source_port),
+        };
+        let fits = match self {
+            Self::Syn => tcp.syn && !tcp.ack,
+            Self::SynAck => tcp.syn && tcp.ack,
+            Self::Identification | Self::Banner => segment.payload.starts_with(b"SSH-"),
+        };
+        fits && way == wanted && port == super::SSH_PORT
+    }
+}
