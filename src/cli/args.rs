@@ -82,6 +82,7 @@ pub(super) enum Verb {
 
 #[derive(Debug, clap::Args)]
 #[cfg_attr(not(all(feature = "live", target_os = "linux")), allow(dead_code))]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Trace {
     /// Port that sshd should listen on [default: 22]
     #[arg(short, long, value_name = "PORT", value_parser = port)]

@@ -1,5 +1,7 @@
 //! Some flows to the port are answered and others are lost: load balancing parts them, and one branch drops.
 
+use std::net::IpAddr;
+
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Handshake, Outcome, What};
 use crate::path::{Place, ReplyKind, SWEPT, Segment};
@@ -37,7 +39,8 @@ pub(super) fn flows_part(scene: &Scene<'_>) -> Option<Evidence> {
     if answered.is_empty() || lost.len() < 2 || controls_lost(scene) {
         return None;
     }
-    let reached = farthest(scene, &lost);
+    let (reached, by) = farthest(scene, &lost).unzip();
+    let reached = reached.unwrap_or(0);
     let next = next_router(scene, reached).map_or(Place::END, Place);
     let from = Place(reached.max(1));
     let mut packets = records(kernel);
@@ -49,9 +52,9 @@ pub(super) fn flows_part(scene: &Scene<'_>) -> Option<Evidence> {
         says: format!(
             "SYNs to port {} from some source ports are answered, and those from others never, which get {}: one of several branches drops them",
             scene.port,
-            match reached {
-                0 => "nowhere".to_owned(),
-                _ => format!("to {}", scene.between(Place(reached), Place(reached))),
+            match by {
+                Some(router) => format!("to hop {reached} ({router})"),
+                None => "nowhere".to_owned(),
             }
         ),
         packets,
@@ -77,15 +80,12 @@ fn records(attempt: &Attempt) -> Vec<RecordNumber> {
     attempt.timeline.iter().filter(|e| syn_or_answer(&e.what)).map(|e| e.record).take(2).collect()
 }
 
-/// The farthest hop that answered one of these attempts.
-fn farthest(scene: &Scene<'_>, attempts: &[&Attempt]) -> u8 {
+/// The farthest hop that answered one of these attempts, and the router there.
+fn farthest(scene: &Scene<'_>, attempts: &[&Attempt]) -> Option<(u8, IpAddr)> {
     let of_them = |client| attempts.iter().any(|a| a.client == client);
     let probes = scene.port_probes().filter(|p| p.sent.is_some_and(|(client, _)| of_them(client)));
-    probes
-        .filter(|p| p.hop_limit < SWEPT && p.time_exceeded().is_some())
-        .map(|p| p.hop_limit)
-        .max()
-        .unwrap_or(0)
+    let routers = probes.filter(|p| p.hop_limit < SWEPT);
+    routers.filter_map(|p| Some((p.hop_limit, p.time_exceeded()?.from))).max_by_key(|(hop, _)| *hop)
 }
 
 /// The first router beyond `hop` that answers the port or a control.

@@ -76,16 +76,15 @@ fn is_public(address: IpAddr) -> bool {
             let special = a == 0 || a >= 224 || v4.is_loopback() || v4.is_documentation();
             !(is_private(address) || shared || benchmark || assignments || special)
         }
-        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => is_public(IpAddr::V4(v4)),
-            // Global unicast is 2000::/3 (RFC 4291); 2001:db8::/32 and 3fff::/20 are for documentation.
-            None => {
-                let [first, second, ..] = v6.segments();
-                let documentation =
-                    (first, second) == (0x2001, 0xdb8) || (first == 0x3fff && second < 0x1000);
-                first >> 13 == 1 && !documentation
+        IpAddr::V6(v6) => {
+            if let Some(v4) = v6.to_ipv4_mapped() {
+                return is_public(IpAddr::V4(v4));
             }
-        },
+            // Global unicast is 2000::/3 (RFC 4291); 2001:db8::/32 and 3fff::/20 are for documentation.
+            let [first, second, ..] = v6.segments();
+            let documentation = (first, second) == (0x2001, 0xdb8) || (first == 0x3fff && second < 0x1000);
+            first >> 13 == 1 && !documentation
+        }
     }
 }
 

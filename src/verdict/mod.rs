@@ -58,6 +58,7 @@ pub struct Cleared {
 
 /// What a verdict is about.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Case<'a> {
     /// The outcome of the attempt.
     pub outcome: Outcome,

@@ -43,7 +43,11 @@ fn trace(lines: &str) -> Found {
 fn one_of_two_branches_drops() {
     let found = trace(OTHERS);
     assert_eq!(found.claims("flows-part"), ["likely 2-3 transit-filter transit-route"]);
-    assert!(found.says("flows-part").contains("which get to hop 2"), "{}", found.says("flows-part"));
+    assert!(
+        found.says("flows-part").contains("which get to hop 2 (198.18.1.2)"),
+        "{}",
+        found.says("flows-part")
+    );
     assert_eq!(found.standing()[0], "transit-route");
     assert_eq!(found.0.path.hop(2).unwrap().others.len(), 1, "both branches are shown");
     assert!(found.stands("vm-firewall") && found.stands("edge-firewall"), "nobody is cleared");

@@ -61,9 +61,10 @@ impl Inquiry for HalfSyn {
         let answers =
             answers.flat_map(|p| &p.replies).filter(|r| r.kind == ReplyKind::ReassemblyTimeExceeded);
         let first = answers.map(|r| r.at).min();
-        let (wait, why) = match view.server.is_ipv4() {
-            true => (REASSEMBLY_V4, "the VM to give up on half a SYN (--deep: 30 s)"),
-            false => (REASSEMBLY_V6, "the VM to give up on half a SYN (--deep: 60 s)"),
+        let (wait, why) = if view.server.is_ipv4() {
+            (REASSEMBLY_V4, "the VM to give up on half a SYN (--deep: 30 s)")
+        } else {
+            (REASSEMBLY_V6, "the VM to give up on half a SYN (--deep: 60 s)")
         };
         Some((first.map_or(last.plus(wait), |at| at.plus(REST).min(last.plus(wait))), why))
     }

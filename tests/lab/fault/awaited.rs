@@ -11,7 +11,9 @@ impl Fault {
             | Self::AzureStallOnSsh
             | Self::TransitResetOnSsh
             | Self::EdgeResetOnSsh
-            | Self::EdgeStallOnSsh => Some("the client's identification sent, with TTLs that run out on the way"),
+            | Self::EdgeStallOnSsh => {
+                Some("the client's identification sent, with TTLs that run out on the way")
+            }
             Self::TransitMtu => Some("segments of full size sent"),
             Self::AzureBalancerSilent | Self::AzureFirewallCloses | Self::TransitProxyResets => {
                 Some("the distance of the SYN/ACK")
