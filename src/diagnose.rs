@@ -1,11 +1,11 @@
 //! The only composition: records in, findings out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::attempt::{Attempt, Connection, Connections, Outcome, Tracker};
+use crate::attempt::{Attempt, Connection, Connections, Outcome, OwnQuestions, Tracker};
 use crate::evidence::{Capture, Evidence, Scene, decide, gather, is_intercepted};
 use crate::packet::{Undecoded, decode};
 use crate::path::{Networks, Path, Survey};
@@ -89,6 +89,7 @@ fn others(ports: &[u16]) -> String {
 #[derive(Debug, Default)]
 pub struct Diagnosis {
     question: Question,
+    own: OwnQuestions,
     tracker: Tracker,
     survey: Survey,
     connections: Connections,
@@ -118,6 +119,7 @@ impl Diagnosis {
             Body::Frame(frame) => {
                 self.frames += 1;
                 match decode(frame.link, frame.bytes) {
+                    Ok(packet) if !self.own.admit(frame.direction, &packet) => {}
                     Ok(packet) => {
                         self.tracker.push(record.number, record.at, &packet);
                         self.survey.packet(record.number, record.at, &packet);
@@ -130,11 +132,14 @@ impl Diagnosis {
     }
 
     fn event(&mut self, record: &Record<'_>, event: &Event) {
+        self.own.event(event);
         self.connections.event(record.number, record.at, event);
         self.survey.event(record.number, record.at, event);
         match event {
             Event::Start(start) => self.start = Some((**start).clone()),
-            Event::Route(route) => self.routes.push((route.clone(), record.number)),
+            Event::Route(route) if self.routes.len() < MOST_ROUTES => {
+                self.routes.push((route.clone(), record.number));
+            }
             Event::Capture(counters) => {
                 self.counted = true;
                 if counters.dropped > 0 || counters.interface_dropped > 0 {
@@ -151,13 +156,31 @@ impl Diagnosis {
                     Some(format!("the capture on {interface} broke off ({error}): silence is not taken as evidence"));
             }
             Event::SendFailed { interface, error, .. } => {
-                self.caveats.push(format!("a probe could not be sent on {interface}: {error}"));
+                self.caveat(format!("a probe could not be sent on {interface}: {error}"));
             }
-            Event::Unprivileged { missing } => self.caveats.push(format!(
+            Event::Unprivileged { missing } => self.caveat(format!(
                 "without {missing} no packets were captured: this rests on what the kernel tells an ordinary program"
+            )),
+            Event::LeftOut { frames } => self.caveat(format!(
+                "{frames} packets that answer nothing this trace sent were left out of the recording"
             )),
             Event::End { reason } => self.ended = Some(*reason),
             _ => {}
+        }
+    }
+
+    fn caveat(&mut self, text: String) {
+        if self.caveats.len() < MOST_CAVEATS {
+            self.caveats.push(text);
+        }
+    }
+
+    /// Says how many frames a capture lost by its own account. A trace's recording has said so before.
+    pub fn lost(&mut self, frames: u64) {
+        if frames > 0 && self.start.is_none() {
+            self.capture_lossy = Some(format!(
+                "the capture says that it lost {frames} packets: silence is not taken as evidence"
+            ));
         }
     }
 
@@ -173,13 +196,31 @@ impl Diagnosis {
     pub fn finish(self) -> Result<Findings, NothingToDiagnose> {
         let traced = self.start.as_ref().map(|s| s.target.clone());
         let port = self.question.port.or(traced.as_ref().map(|t| t.port)).unwrap_or(SSH);
-        let capture = self.capture();
+        let mut capture = self.capture();
         let mut caveats = self.caveats;
         caveats.extend(self.capture_lossy.clone());
         let evicted = self.tracker.evicted();
         let attempts = self.tracker.finish(port);
-        let (target, other_targets) =
+        let (target, mut other_targets) =
             choose_target(port, traced.as_ref(), &attempts, &self.connections, &self.routes)?;
+        if other_targets.len() > MOST_OTHERS {
+            caveats.push(format!(
+                "{} more addresses were tried than are named",
+                other_targets.len() - MOST_OTHERS
+            ));
+            other_targets.truncate(MOST_OTHERS);
+        }
+        let mut to_target: Vec<Attempt> =
+            attempts.iter().filter(|a| a.server.ip() == target).cloned().collect();
+        if keep_latest(&mut to_target) {
+            caveats.push(format!(
+                "there are more attempts than can be compared: the latest {} were, and silence is not taken as evidence",
+                to_target.len()
+            ));
+            capture = capture.min(Capture::Lossy);
+        } else if evicted > 0 {
+            capture = capture.min(Capture::Lossy);
+        }
         let contained = self.start.as_ref().is_some_and(|s| s.contained);
         let mut networks =
             Networks { edge: self.question.edge_nets, azure: self.question.azure_nets, contained };
@@ -209,8 +250,7 @@ impl Diagnosis {
             let route = route_to(address).map(|(r, _)| r);
             decide(attempt, connection, route, capture)
         };
-        let to_target: Vec<Attempt> = attempts.iter().filter(|a| a.server.ip() == target).cloned().collect();
-        let probes = self.survey.probes(target, &to_target);
+        let probes = self.survey.probes(target, &to_target, capture != Capture::Lossy);
         let path = Path::assemble(&probes, target, port, &networks).with_changes(&probes);
         let server = SocketAddr::new(target, port);
         let outcome = outcome_of(target);
@@ -287,9 +327,31 @@ impl Diagnosis {
             Some(start) if !start.captured => Capture::None,
             Some(_) if self.capture_lossy.is_none() && self.counted => Capture::Whole,
             Some(_) => Capture::Lossy,
+            None if self.capture_lossy.is_some() => Capture::Lossy,
             None => Capture::Whole,
         }
     }
+}
+
+/// Routes and caveats kept at most: a trace makes one route to each address of a name, and few caveats.
+const MOST_ROUTES: usize = 256;
+const MOST_CAVEATS: usize = 32;
+
+/// Other addresses told of, at most: a name has a few.
+const MOST_OTHERS: usize = 256;
+
+/// Packets of attempts that the rules compare with each other, at most: some compare each with each.
+const MOST_COMPARED: usize = 10_000;
+
+/// Leaves out the earliest attempts where there are too many; whether it did.
+fn keep_latest(attempts: &mut Vec<Attempt>) -> bool {
+    let mut packets = 0;
+    let fits = |attempt: &&Attempt| {
+        packets += attempt.timeline.len();
+        packets <= MOST_COMPARED
+    };
+    let kept = attempts.iter().rev().take_while(fits).count().max(1).min(attempts.len());
+    attempts.drain(..attempts.len() - kept).count() > 0
 }
 
 /// The port ssh uses unless told otherwise.
@@ -304,24 +366,20 @@ fn choose_target(
     connections: &Connections,
     routes: &[(Route, RecordNumber)],
 ) -> Result<(IpAddr, Vec<IpAddr>), NothingToDiagnose> {
-    let mut candidates: Vec<IpAddr> = Vec::new();
     let tried = connections.iter().map(|c| c.server).chain(attempts.iter().map(|a| a.server));
-    for server in tried.filter(|s| s.port() == port) {
-        if !candidates.contains(&server.ip()) {
-            candidates.push(server.ip());
-        }
-    }
+    let mut known: BTreeSet<IpAddr> = BTreeSet::new();
+    let servers = tried.filter(|s| s.port() == port).map(|s| s.ip());
+    let mut candidates: Vec<IpAddr> = servers.filter(|address| known.insert(*address)).collect();
     let chosen = if let Some(target) = traced {
         candidates.retain(|a| target.addresses.contains(a));
         candidates.sort_by_key(|a| target.addresses.iter().position(|t| t == a));
         let reachable = |a: &&IpAddr| routes.iter().any(|(r, _)| r.destination == **a && r.error.is_none());
         candidates.iter().find(reachable)
     } else {
-        let failed = |address: &&IpAddr| {
-            let server = SocketAddr::new(**address, port);
-            let last = attempts.iter().rfind(|a| a.server == server && !a.is_half());
-            last.is_none_or(|a| !matches!(a.outcome, Outcome::Open | Outcome::Completed))
-        };
+        let to_port = attempts.iter().filter(|a| a.server.port() == port && !a.is_half());
+        let last: BTreeMap<IpAddr, Outcome> = to_port.map(|a| (a.server.ip(), a.outcome)).collect();
+        let failed =
+            |address: &&IpAddr| !matches!(last.get(address), Some(Outcome::Open | Outcome::Completed));
         candidates.iter().find(failed)
     };
     let Some(chosen) = chosen.or(candidates.first()).copied() else {
@@ -347,4 +405,80 @@ fn chosen_attempt<'a>(
     }
     let all: Vec<&Attempt> = to_server.collect();
     all.iter().rev().find(|a| !a.is_probe()).or(all.last()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{HopLimit, LinkType, SeqNumber, build};
+    use crate::recording::{Direction, Frame};
+
+    /// A capture by another program of so many attempts that nobody answered, to so many servers in turn.
+    fn unanswered(attempts: u16, servers: u16) -> Diagnosis {
+        let mut diagnosis = Diagnosis::new(Question::default());
+        for n in 0..attempts {
+            let [high, low] = (n % servers).to_be_bytes();
+            let bytes = build::syn(&build::Syn {
+                source: SocketAddr::new([10, 22, 0, 1].into(), n),
+                destination: SocketAddr::new([198, 18, high, low].into(), 22),
+                hop_limit: HopLimit(1 + (n % 40) as u8),
+                isn: SeqNumber(u32::from(n)),
+                window: 1,
+                identification: n,
+                flow_label: 0,
+                traffic_class: 0,
+                timestamp: 1,
+                mss: 1460,
+            });
+            let frame = Frame {
+                interface: 0,
+                link: LinkType::RAW,
+                direction: Direction::Unknown,
+                original_len: bytes.len() as u32,
+                bytes: &bytes,
+            };
+            let at = Timestamp::from_nanos(i64::from(n) * 1_000_000);
+            diagnosis.push(&Record { number: RecordNumber(u64::from(n) + 1), at, body: Body::Frame(frame) });
+        }
+        diagnosis
+    }
+
+    fn says(findings: &Findings, words: &str) -> bool {
+        findings.caveats.iter().any(|c| c.contains(words) && c.contains("silence is not taken as evidence"))
+    }
+
+    #[test]
+    fn more_attempts_than_can_be_compared_do_not_hold_it_up() {
+        let findings = unanswered(60_000, 1).finish().unwrap();
+        assert!(says(&findings, "the latest 10000"), "{:?}", findings.caveats);
+        assert!(
+            findings.evidence.iter().all(|e| e.rule != "syn-on-wire"),
+            "that rests on nothing having come"
+        );
+        assert_eq!(findings.attempts.len(), MOST_COMPARED);
+        let findings = unanswered(100, 1).finish().unwrap();
+        assert!(!says(&findings, ""), "{:?}", findings.caveats);
+    }
+
+    #[test]
+    fn very_many_servers_are_not_all_named() {
+        let findings = unanswered(60_000, 60_000).finish().unwrap();
+        assert_eq!(findings.other_addresses.len(), MOST_OTHERS);
+        assert!(
+            findings.caveats.iter().any(|c| c.starts_with("59743 more addresses")),
+            "{:?}",
+            findings.caveats
+        );
+        assert_eq!(unanswered(20, 5).finish().unwrap().other_addresses.len(), 4);
+    }
+
+    #[test]
+    fn a_capture_that_lost_packets_by_its_own_account_is_not_trusted_with_silence() {
+        let mut diagnosis = unanswered(3, 1);
+        diagnosis.lost(0);
+        assert_eq!(diagnosis.capture(), Capture::Whole);
+        diagnosis.lost(7);
+        assert_eq!(diagnosis.capture(), Capture::Lossy);
+        assert!(says(&diagnosis.finish().unwrap(), "lost 7 packets"));
+    }
 }

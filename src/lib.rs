@@ -22,7 +22,8 @@
 //! 7. [`diagnose`]: the composition of all these: records in, findings out.
 //! 8. [`report`]: findings to text and JSON.
 //! 9. [`probe`]: what a trace sends next; a state machine without I/O that uses rooms 1 to 4.
-//! 10. `live`: sockets, libpcap and the clock (feature `live`, Linux).
+//! 10. [`confine`]: what a process gives up before it reads a stranger's bytes; it uses no other room.
+//! 11. `live`: sockets, libpcap and the clock (feature `live`, Linux).
 //!
 //! # Replaying a capture
 //!
@@ -46,6 +47,7 @@
 //! # }
 //! ```
 pub mod attempt;
+pub mod confine;
 pub mod diagnose;
 pub mod evidence;
 #[cfg(all(feature = "live", target_os = "linux"))]

@@ -546,7 +546,7 @@ pub(crate) fn probes(text: &str) -> Vec<Probe> {
         }
     }
     let attempts = attempts(text);
-    survey.probes(script.target, &attempts)
+    survey.probes(script.target, &attempts, true)
 }
 
 /// The path to a script's target, port 22 failing.

@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::process::Output;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use serde_json::Value;
+use serde_json::{Value, json};
 use whichhop::attempt::{Attempt, Census, Limits, Outcome, Ports};
 use whichhop::packet::{LinkType, decode};
 use whichhop::recording::{Timestamp, Writer};
@@ -342,6 +343,63 @@ mod one_attempt {
         let mut wire = Wire::default();
         wire.tcp(C, S, SYN, 1000, 0, b"").tcp(C, S, ACK, 1001, 5001, b"");
         assert_eq!(wire.says(), "1/0 unanswered 0/0 timeout", "nothing shows that the server answered");
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"")
+            .tcp(C, S, ACK, 1001, 5001, b"SSH-2.0-y\r\n")
+            .tcp(S, C, ACK, 5001, 1012, b"");
+        assert_eq!(wire.says(), "1/0 completed 11/0 no-banner", "it acknowledged data");
+    }
+
+    #[test]
+    fn a_capture_of_the_clients_direction_alone() {
+        let mut wire = Wire::default();
+        wire.session();
+        wire.frames.retain(|(_, frame)| frame[12..16] == C.0.octets());
+        assert_eq!(wire.says(), "1/0 completed 11/0 completed");
+        wire.frames.truncate(2);
+        assert_eq!(wire.says(), "1/0 unanswered 0/0 timeout");
+        let mut silent = Wire::default();
+        silent.tcp(C, S, SYN, 1000, 0, b"").tcp(C, S, ACK, 1001, 5001, b"").tcp(C, S, ACK, 1001, 5012, b"");
+        assert_eq!(silent.says(), "1/0 completed 0/0 completed", "it received something");
+        silent.tcp(S, C, RST, 5012, 0, b"");
+        assert_eq!(silent.says(), "1/0 completed 0/0 reset-after-handshake");
+        let mut again = Wire::default();
+        again.tcp(C, S, SYN, 1000, 0, b"").tcp(C, S, ACK, 1001, 5001, b"").tcp(C, S, ACK, 1001, 5001, b"");
+        assert_eq!(again.says(), "1/0 unanswered 0/0 timeout");
+    }
+
+    /// On both sides of a router, or by two mirrors: every frame comes twice, the second time a hop further on.
+    #[test]
+    fn a_capture_that_holds_every_frame_twice() {
+        let mut wire = Wire::default();
+        wire.session();
+        let twice = |wire: &Wire, hops: u8, later: i64| {
+            let again = |(at, frame): &(i64, Vec<u8>)| {
+                let mut next = frame.clone();
+                next[8] -= hops;
+                [(*at, frame.clone()), (at + later, next)]
+            };
+            Wire { frames: wire.frames.iter().flat_map(again).collect(), now: 0 }
+        };
+        for hops in [0, 1] {
+            assert_eq!(twice(&wire, hops, MS / 2).says(), "1/1 completed 11/11 open");
+        }
+        let mut refused = Wire::default();
+        refused.tcp(C, S, SYN, 1000, 0, b"").wait(SECOND).tcp(C, S, SYN, 1000, 0, b"");
+        refused.tcp(S, C, RST | ACK, 0, 1001, b"");
+        assert_eq!(twice(&refused, 1, MS / 2).says(), "2/0 reset 0/0 reset");
+        assert_eq!(twice(&refused, 1, 300 * MS).says(), "4/0 reset 0/0 reset", "so late, it was sent again");
+        let mut answered = Wire::default();
+        answered.tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, SYN | ACK, 5000, 1001, b"").wait(SECOND);
+        // The server's timer, and the client's.
+        answered.tcp(S, C, SYN | ACK, 5000, 1001, b"").tcp(C, S, SYN, 1000, 0, b"");
+        answered.tcp(S, C, SYN | ACK, 5000, 1001, b"").tcp(S, C, SYN | ACK, 5000, 1001, b"");
+        assert_eq!(answered.says(), "2/4 half-open 0/0 half-open");
+        let mut tracer = Wire::default();
+        for hop in 1..4 {
+            tracer.tcp(C, S, SYN, 1000, 0, b"").frames.last_mut().unwrap().1[8] = hop;
+        }
+        assert_eq!(tracer.says(), "3/0 unanswered 0/0 timeout");
     }
 
     #[test]
@@ -437,6 +495,7 @@ mod several_attempts {
             .tcp(S, C, ACK, 5013, 1013, b"")
             .tcp(C, S, RST, 1013, 0, b"")
             .tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\n")
+            .wait(SECOND)
             .tcp(C, S, SYN, 90_000_000, 0, b"")
             .tcp(S, C, SYN | ACK, 70_000_000, 90_000_001, b"")
             .tcp(C, S, ACK, 90_000_001, 70_000_001, b"abc");
@@ -481,6 +540,7 @@ mod several_attempts {
             .tcp(C, S, SYN, 3_000_000_000, 0, b"")
             .tcp(S, C, RST | ACK, 0, 1001, b"")
             .tcp(S, C, SYN | ACK, 5000, 3_000_000_001, b"")
+            .wait(SECOND)
             .tcp(C, S, SYN, 1000, 0, b"");
         assert_eq!(all(&wire), ["2/0 reset 0/0 reset", "1/1 half-open 0/0 half-open"]);
     }
@@ -744,6 +804,172 @@ mod command {
         );
     }
 
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        io::Write::write_all(&mut encoder, bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        zstd::encode_all(bytes, 3).unwrap()
+    }
+
+    #[test]
+    fn compressed_captures_are_read_as_they_are() {
+        let mut wire = Wire::default();
+        wire.session();
+        let plain = wire.pcapng();
+        let expected = out(&whichhop(&["--json", "-"], &plain));
+        let dir = tempfile::tempdir().unwrap();
+        let (head, tail) = plain.split_at(300);
+        for (name, bytes) in [
+            ("gzip", gzip(&plain)),
+            ("gzip of two members", [gzip(head), gzip(tail)].concat()),
+            ("zstd", zstd(&plain)),
+            ("zstd of two frames", [zstd(head), zstd(tail)].concat()),
+        ] {
+            let file = dir.path().join(name);
+            fs::write(&file, &bytes).unwrap();
+            for output in [
+                whichhop(&["--json", "-"], &bytes),
+                whichhop(&["--json", file.to_str().unwrap()], b""),
+                // Beside another, a file is opened twice.
+                whichhop(&["--json", file.to_str().unwrap(), "-"], &Wire::default().pcapng()),
+            ] {
+                assert_eq!((out(&output), said(&output)), (expected.clone(), String::new()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn compressed_captures_that_are_cut_off_or_damaged() {
+        let mut wire = Wire::default();
+        wire.session();
+        // What does not compress reaches far enough to be cut.
+        let mut noise = 1_u32;
+        for _ in 0..5000 {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            wire.tcp(C, End(S.0, 23), ACK, noise, noise ^ 0xdead_beef, &noise.to_ne_bytes());
+        }
+        for (name, compress) in [("gzip", gzip as fn(&[u8]) -> Vec<u8>), ("zstd", zstd)] {
+            let whole = compress(&wire.pcapng());
+            let len = whole.len();
+            let output = whichhop(&["--json", "-"], &whole[..len - 20]);
+            assert!(out(&output).contains("\"outcome\":\"open\""), "{name}");
+            let expected = format!(
+                "its {name} data end too soon, after {} bytes; what comes before was used\n",
+                len - 20
+            );
+            assert!(
+                said(&output).starts_with("whichhop: standard input: it breaks off at byte "),
+                "{output:?}"
+            );
+            assert!(said(&output).ends_with(&expected), "{output:?}");
+            let output = whichhop(&["--json", "-"], &whole[..9]);
+            assert_eq!(output.status.code(), Some(2));
+            assert!(said(&output).contains(&format!("its {name} data end too soon")), "{output:?}");
+            let garbage = [&compress(&wire.pcapng())[..], b"no more of it"].concat();
+            let output = whichhop(&["--json", "-"], &garbage);
+            assert!(out(&output).contains("\"outcome\":\"open\""));
+            assert!(
+                said(&output).contains(&format!("its {name} data are damaged before byte ")),
+                "{output:?}"
+            );
+        }
+        let output = whichhop(&["-"], b"BZh91AY&SY");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said(&output).ends_with("it is bzip2-compressed: decompress it first, with `bzip2 -dc`\n"));
+        let output = whichhop(&["-"], &gzip(b"which hop drops my SSH?"));
+        assert!(said(&output).contains("not a capture: it begins with 77 68 69"), "{output:?}");
+    }
+
+    #[test]
+    fn only_some_addresses() {
+        let mut wire = Wire::default();
+        let (other, v6) = (End(Ipv4Addr::new(10, 22, 7, 7), 1), "2001:db8::/32");
+        wire.session().tcp(other, S, SYN, 5, 0, b"").icmp(
+            3,
+            1,
+            ROUTER,
+            other.0,
+            &segment(other, S, SYN, 5, 0, b""),
+        );
+        wire.tcp(S, C, SYN, 7, 0, b"").tcp(C, S, RST | ACK, 0, 8, b"");
+        let ports = |args: &[&str]| -> Vec<u64> {
+            let args = [&["-p", "any", "--json", "--sort", "-"], args].concat();
+            let lines = out(&whichhop(&args, &wire.pcapng()));
+            lines
+                .lines()
+                .map(|line| serde_json::from_str::<Value>(line).unwrap()["client_port"].as_u64().unwrap())
+                .collect()
+        };
+        assert_eq!(ports(&[]), [50022, 1, 22]);
+        assert_eq!(ports(&["--address", "10.22.0.1"]), [50022, 22]);
+        assert_eq!(ports(&["--client", "10.22.0.1"]), [50022]);
+        assert_eq!(ports(&["--server", "10.22.0.0/16"]), [22]);
+        assert_eq!(ports(&["--client", "10.22.0.0/16", "--server", "198.19.0.4"]), [50022, 1]);
+        assert_eq!(ports(&["-a", "10.22.7.0/24", "-a", v6]), [1]);
+        assert!(ports(&["-a", v6]).is_empty());
+        let rejected = out(&whichhop(&["--json", "-a", "10.22.7.7", "-"], &wire.pcapng()));
+        assert!(rejected.contains("\"outcome\":\"rejected\""), "an error comes from anywhere: {rejected}");
+        let none = whichhop(&["-a", v6, "-"], &wire.pcapng());
+        assert!(said(&none).contains("that the filters let through"), "{none:?}");
+    }
+
+    #[test]
+    fn only_some_time() {
+        let mut wire = Wire::default();
+        for port in 1..=5 {
+            wire.tcp(End(C.0, port), S, SYN, 9, 0, b"").wait(SECOND - MS);
+        }
+        // The SYNs of 1 and 2 come again much later.
+        wire.wait(100 * SECOND).tcp(End(C.0, 1), S, SYN, 9, 0, b"").tcp(End(C.0, 2), S, SYN, 9, 0, b"");
+        let of = |args: &[&str]| -> Vec<(u64, u64)> {
+            let args = [&["--json", "--sort", "-"], args].concat();
+            let lines = out(&whichhop(&args, &wire.pcapng()));
+            let line = |line: &str| {
+                let value: Value = serde_json::from_str(line).unwrap();
+                (value["client_port"].as_u64().unwrap(), value["syn"].as_u64().unwrap())
+            };
+            lines.lines().map(line).collect()
+        };
+        assert_eq!(of(&["--from", "1700000001.001"]), [(2, 2), (3, 1), (4, 1), (5, 1)]);
+        assert_eq!(of(&["--from", "2023-11-14T23:13:21.002+01:00"]), [(3, 1), (4, 1), (5, 1)]);
+        assert_eq!(
+            of(&["--until", "2023-11-14 22:13:22.001"]),
+            [(1, 2), (2, 2)],
+            "what follows counts all the same"
+        );
+        assert_eq!(of(&["--from", "1700000002", "--until", "1700000004"]), [(3, 1), (4, 1)]);
+        assert!(of(&["--from", "2024-01-01"]).is_empty());
+    }
+
+    /// Whatever follows once all that is wanted is decided is not read.
+    #[test]
+    fn reading_ends_when_all_that_is_wanted_is_decided() {
+        let mut wire = Wire::default();
+        wire.session().wait(20 * SECOND);
+        let mut bytes = wire.pcapng();
+        let later = |count: usize, connection: u16| {
+            let mut later = Wire { now: 30 * SECOND, ..Wire::default() };
+            for _ in 0..count {
+                later.tcp(End(C.0, connection), End(S.0, 443), ACK, 0, 0, b"");
+            }
+            later.pcapng()
+        };
+        bytes.extend(later(70_000, 1));
+        let good = bytes.len();
+        bytes.extend(later(70_000, 1));
+        // Damage that would be told of, were it read.
+        let mut damaged = bytes.clone();
+        damaged[good + 3_000_000..].fill(0xff);
+        let until = ["--json", "--until", "1700000001", "-"];
+        let output = whichhop(&until, &damaged);
+        assert_eq!(out(&output).lines().count(), 1);
+        assert_eq!(said(&output), "");
+        assert!(said(&whichhop(&["--json", "-"], &damaged)).contains("breaks off"));
+    }
+
     #[test]
     fn sorted_by_the_first_syn() {
         let mut wire = Wire::default();
@@ -777,6 +1003,24 @@ mod command {
              2  198.19.0.4:22  1 timeout, 1 open\n\nBy hour (UTC)\n         \
              2  2023-11-14 22:00  1 timeout, 1 open\n"
         );
+        let summary: Value =
+            serde_json::from_str(&out(&whichhop(&["--summary", "--json", "-"], &wire.pcapng()))).unwrap();
+        assert_eq!(
+            summary,
+            json!({
+                "schema": "whichhop.summary/1",
+                "attempts": 2,
+                "by_outcome": { "timeout": 1, "open": 1 },
+                "by_server": [{
+                    "server": "198.19.0.4", "server_port": 22, "attempts": 2, "by_outcome": { "timeout": 1, "open": 1 },
+                }],
+                "other_servers": null,
+                "by_hour": [{
+                    "hour": "2023-11-14T22:00:00Z", "attempts": 2, "by_outcome": { "timeout": 1, "open": 1 },
+                }],
+                "other_hours": null,
+            })
+        );
     }
 
     #[test]
@@ -800,6 +1044,46 @@ mod command {
         let mut said = String::new();
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         assert_eq!(said, "");
+    }
+
+    /// A terminal shows how far a long capture is read, and standard output has none of it.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_bar_on_the_terminal_for_long_captures() {
+        use std::process::Command;
+        let dir = tempfile::tempdir().unwrap();
+        let mut wire = Wire::default();
+        wire.session();
+        let capture = |name: &str, padding: usize| {
+            let path = dir.path().join(name);
+            let mut bytes = wire.pcapng();
+            for _ in 0..padding {
+                // A block of 1 MiB, of a kind that nobody knows.
+                bytes.extend([0x7f, 0, 0, 0, 0, 0, 0x10, 0]);
+                bytes.resize(bytes.len() + (1 << 20) - 12, 0);
+                bytes.extend([0, 0, 0x10, 0]);
+            }
+            fs::write(&path, bytes).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let program = assert_cmd::cargo::cargo_bin("whichhop");
+        let terminal = |args: &str| {
+            let line = format!("{} attempts --json {args}", program.display());
+            let output = Command::new("script").args(["-qec", &line, "/dev/null"]).output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let (long, short) = (capture("long", 40), capture("short", 1));
+        let result = dir.path().join("result");
+        let result = result.to_str().unwrap();
+        let shown = terminal(&format!("{long} > {result}"));
+        assert!(shown.contains("of 40.00 MiB") && shown.contains(" left"), "{shown:?}");
+        assert!(shown.ends_with("\r\u{1b}[2K"), "it is gone at the end: {shown:?}");
+        let printed = fs::read_to_string(result).unwrap();
+        assert!(printed.starts_with('{') && printed.lines().count() == 1, "{printed:?}");
+        assert_eq!(terminal(&format!("{short} > {result}")), "");
+        let both = terminal(&long);
+        assert!(both.starts_with('{') && !both.contains('\u{1b}'), "no bar between the lines: {both:?}");
     }
 
     /// What is decided is printed while the capture goes on.

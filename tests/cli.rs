@@ -117,6 +117,10 @@ mod bad_arguments {
     fn times_that_are_none() {
         assert!(refused(&["trace", "--deadline", "0", "vm1"]).contains("seconds"));
         assert!(refused(&["trace", "--banner-wait", "soon", "vm1"]).contains("seconds"));
+        for option in ["--from", "--until"] {
+            let said = refused(&["attempts", option, "noon", "x.pcap"]);
+            assert!(said.contains(option) && said.contains("2026-11-22 17:00:00 (UTC)"), "{said}");
+        }
     }
 
     #[test]
@@ -193,6 +197,21 @@ mod bad_input {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_compressed_recording_is_replayed_as_it_is() {
+        let plain = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/edge-reset/capture.pcapng");
+        let bytes = fs::read(&plain).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let whole = zstd::encode_all(&bytes[..], 3).unwrap();
+        let zst = file(&dir, "capture.pcapng.zst", &whole);
+        let (of_plain, of_zst) =
+            (whichhop(&["replay", "--json", &text(&plain)]), whichhop(&["replay", "--json", &zst]));
+        assert_eq!((of_plain.status, of_plain.stdout), (of_zst.status, of_zst.stdout));
+        let cut = file(&dir, "cut.pcapng.zst", &whole[..whole.len() / 2]);
+        let said = error(&["replay", &cut]);
+        assert!(said.contains("its zstd data end too soon"), "{said}");
     }
 
     #[test]

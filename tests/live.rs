@@ -7,9 +7,16 @@
 #![allow(clippy::disallowed_methods, reason = "the lab lives in real time")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "live/forger.rs"]
+mod forger;
+#[path = "live/hostile.rs"]
+mod hostile;
+mod inspect;
 mod lab;
 #[path = "live/mishaps.rs"]
 mod mishaps;
+#[path = "live/privileges.rs"]
+mod privileges;
 mod report;
 #[path = "live/tool.rs"]
 mod tool;

@@ -9,8 +9,11 @@ use whichhop::packet::{
     Transport, decode,
 };
 
-/// Every link type that is read, and some that are not.
-const LINKS: [u16; 14] = [0, 1, 12, 14, 101, 108, 113, 228, 229, 276, 105, 127, 147, u16::MAX];
+/// Every link type that is read, those first for which [`framed`] has a header; and some that are not read.
+const LINKS: [u16; 29] = [
+    0, 1, 12, 14, 101, 108, 113, 228, 229, 276, 9, 50, 51, 104, 105, 109, 117, 119, 127, 149, 163, 166, 192,
+    204, 205, 239, 258, 147, 65_535,
+];
 
 fn addresses() -> impl Strategy<Value = (IpAddr, IpAddr)> {
     let v4 = any::<([u8; 4], [u8; 4])>().prop_map(|(a, b)| (a.into(), b.into()));
@@ -146,13 +149,17 @@ proptest! {
         (source, destination) in addresses(),
         hop_limit: u8,
         (identifier, first, second, identification) in any::<(u16, u16, u16, u16)>(),
+        token: [u8; 6],
     ) {
         let echo = |sequence| build::echo(&Echo {
-            source, destination, hop_limit: HopLimit(hop_limit), identifier, sequence, identification,
+            source, destination, hop_limit: HopLimit(hop_limit), identifier, sequence, token, identification,
         });
         let packet = echo(first);
         let Packet { ip, transport, .. } = decode(LinkType::RAW, &packet).unwrap();
-        let Transport::Icmp(Icmp::EchoRequest { identifier: i, sequence }) = transport else { panic!("no echo") };
+        let Transport::Icmp(Icmp::EchoRequest { identifier: i, sequence, token: t }) = transport else {
+            panic!("no echo")
+        };
+        prop_assert_eq!(t.unwrap()[..6].to_vec(), token.to_vec());
         prop_assert_eq!((i, sequence, ip.hop_limit), (identifier, first, HopLimit(hop_limit)));
         let checksum = if source.is_ipv4() { 22..24 } else { 42..44 };
         prop_assert_eq!(&packet[checksum.clone()], &echo(second)[checksum]);

@@ -21,7 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("report", &["packet", "recording", "attempt", "path", "evidence", "verdict", "diagnose"]),
     ("probe", &["packet", "recording", "attempt", "path"]),
     ("testing", &["packet", "recording", "attempt", "path", "evidence", "verdict", "diagnose"]),
-    ("live", &["packet", "recording", "diagnose", "probe"]),
+    ("confine", &[]),
+    ("live", &["packet", "recording", "diagnose", "probe", "confine"]),
     (
         "cli",
         &[
@@ -34,6 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "diagnose",
             "report",
             "probe",
+            "confine",
             "live",
         ],
     ),

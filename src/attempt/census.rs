@@ -288,6 +288,12 @@ impl Census {
         self.decided.pop_front()
     }
 
+    /// Whether an attempt that is `wanted` is still to be decided. Looks at every one.
+    pub fn follows(&self, wanted: impl Fn(&Attempt) -> bool) -> bool {
+        let slots = self.slots.pieces.iter().flatten().flatten();
+        slots.into_iter().any(|slot| slot.wait != Wait::ForSyn && wanted(&slot.tracked.attempt))
+    }
+
     /// How many attempts were decided before their time because there were too many at once.
     pub fn evicted(&self) -> u64 {
         self.evicted

@@ -47,6 +47,11 @@ impl Connection {
     }
 }
 
+/// Connections kept at most, and of each so many records and bytes read: a trace makes a few, and reads a banner.
+const MAX_CONNECTIONS: usize = 1024;
+const MAX_RECORDS: usize = 256;
+const MAX_RECEIVED: usize = 64 << 10;
+
 /// Collects kernel connections from events.
 #[derive(Debug, Default)]
 pub struct Connections(BTreeMap<u32, Connection>);
@@ -55,6 +60,9 @@ impl Connections {
     /// Takes the next event.
     pub fn event(&mut self, record: RecordNumber, at: Timestamp, event: &Event) {
         let Event::Connect { id, server, client, stage } = event else { return };
+        if self.0.len() >= MAX_CONNECTIONS && !self.0.contains_key(id) {
+            return;
+        }
         let connection = self.0.entry(*id).or_insert_with(|| Connection {
             server: *server,
             client: None,
@@ -67,14 +75,18 @@ impl Connections {
             broken: None,
             abandoned: None,
         });
-        connection.records.push(record);
+        if connection.records.len() < MAX_RECORDS {
+            connection.records.push(record);
+        }
         connection.client = client.or(connection.client);
         match stage {
             ConnectStage::Started => {}
             ConnectStage::Established => connection.established = Some(at),
             ConnectStage::Failed { errno, error } => connection.failed = Some((*errno, error.clone())),
             ConnectStage::Received { data } => {
-                connection.received.extend(unescape_bytes(data).unwrap_or_else(|| data.clone().into_bytes()));
+                let bytes = unescape_bytes(data).unwrap_or_else(|| data.clone().into_bytes());
+                let room = MAX_RECEIVED - connection.received.len();
+                connection.received.extend(&bytes[..bytes.len().min(room)]);
             }
             ConnectStage::Closed => connection.closed = true,
             ConnectStage::Broken { errno, error } => connection.broken = Some((*errno, error.clone())),

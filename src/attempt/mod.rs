@@ -3,6 +3,7 @@
 mod census;
 mod connection;
 mod outcome;
+mod own;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 pub use census::{Census, Limits, Ports};
 pub use connection::{Connection, Connections};
 pub use outcome::{Handshake, Outcome, ResetBy};
+pub use own::OwnQuestions;
 pub use stream::ssh_line;
 pub use tracker::{MAX_ATTEMPTS, Tracker};
 

@@ -8,12 +8,15 @@ use super::{
     Segment, What,
 };
 use crate::packet::{
-    Fragment, IcmpError, IcmpErrorKind, Ip, Packet, Quoted, QuotedTcp, SeqNumber, Tcp, TcpFlags,
+    Fragment, HopLimit, IcmpError, IcmpErrorKind, Ip, Packet, Quoted, QuotedTcp, SeqNumber, Tcp, TcpFlags,
 };
 use crate::recording::{RecordNumber, Timestamp};
 
 /// Timeline entries kept of one attempt, at most.
 const MAX_TIMELINE: usize = 512;
+
+/// Resets kept that no client has to believe: they are worth a word, and anybody can send them.
+const MAX_UNBELIEVED: usize = 16;
 
 /// Entries after which data and bare acknowledgments are left out: how a connection begins and ends tells its story.
 const MAX_EVENTLESS: usize = 48;
@@ -28,6 +31,10 @@ const LARGEST_WINDOW: i32 = 1 << 30;
 /// How far off a segment may lie before the handshake is done: what a first flight may hold.
 const FIRST_FLIGHT: i32 = 1 << 18;
 
+/// How soon, in nanoseconds, a SYN or SYN/ACK comes again where a packet is captured twice, as on both sides of a router.
+/// No stack sends a SYN again so soon.
+const TWICE: i64 = 10_000_000;
+
 /// An attempt with what is needed to go on with it.
 #[derive(Debug)]
 pub(super) struct Tracked {
@@ -39,16 +46,45 @@ pub(super) struct Tracked {
     client_next: SeqNumber,
     /// An acknowledgment that the client sent, and that came before the SYN/ACK in the capture.
     early_ack: Option<SeqNumber>,
+    /// The SYN or SYN/ACK seen last.
+    sighted: Option<Sighting>,
     ended: Option<Ended>,
     /// SYN/ACKs seen when a reset refused the attempt: only a later one can still be accepted.
     refused_after: u32,
     fin: Sides,
     client_reset: bool,
+    unbelieved: usize,
     /// A newer attempt took its endpoints.
     superseded: bool,
     keep: Keep,
     probe: bool,
     server: Stream,
+}
+
+/// What tells a SYN or a SYN/ACK from another of the same attempt.
+#[derive(Clone, Copy, Debug)]
+struct Sighting {
+    at: Timestamp,
+    syn_ack: bool,
+    hop_limit: HopLimit,
+    identification: Option<u32>,
+    timestamp: Option<u32>,
+    /// A SYN of the attempt was captured twice.
+    doubled: bool,
+}
+
+impl Sighting {
+    /// Whether this is the packet of `last`, captured once more, as it was or some hops on.
+    fn repeats(&self, last: &Self) -> bool {
+        // A server answers a SYN that comes again just as its own timer runs out, with two SYN/ACKs that are alike. A
+        // tracer's SYNs may be alike but for hop limits that rise.
+        let as_it_was = !self.syn_ack || last.doubled || self.identification.is_some_and(|id| id != 0);
+        self.syn_ack == last.syn_ack
+            && (0..TWICE).contains(&self.at.since(last.at))
+            && self.identification == last.identification
+            && self.timestamp == last.timestamp
+            && (self.hop_limit < last.hop_limit || as_it_was && self.hop_limit == last.hop_limit)
+    }
 }
 
 /// What ended an established connection first.
@@ -131,10 +167,12 @@ impl Tracked {
             server_isn: None,
             client_next: isn.plus(1),
             early_ack: None,
+            sighted: None,
             ended: None,
             refused_after: 0,
             fin: Sides::default(),
             client_reset: false,
+            unbelieved: 0,
             superseded: false,
             keep,
             probe: false,
@@ -155,11 +193,30 @@ impl Tracked {
             self.attempt.first_syn = at;
             self.syn_source_mac = packet.link.source;
         }
-        self.attempt.syn += 1;
+        self.attempt.syn += u32::from(!self.seen_before(at, packet, tcp));
         self.probe |= packet.ip.hop_limit.0 <= PROBE_HOP_LIMIT;
         self.syn_data = self.syn_data.max(tcp.payload_len);
         self.client_sent(self.attempt.isn.plus(1).plus(tcp.payload_len));
         self.note(record, at, || What::Syn(Segment::of(&packet.ip, tcp)));
+    }
+
+    /// Whether a SYN or SYN/ACK is the last one, captured once more.
+    fn seen_before(&mut self, at: Timestamp, packet: &Packet<'_>, tcp: &Tcp<'_>) -> bool {
+        if self.keep == Keep::Timeline {
+            return false;
+        }
+        let mut sighting = Sighting {
+            at,
+            syn_ack: tcp.flags.is_syn_ack(),
+            hop_limit: packet.ip.hop_limit,
+            identification: packet.ip.identification,
+            timestamp: tcp.options.timestamps().map(|(value, _)| value),
+            doubled: false,
+        };
+        let repeats = self.sighted.is_some_and(|last| sighting.repeats(&last));
+        sighting.doubled = self.sighted.is_some_and(|last| last.doubled) || repeats && !sighting.syn_ack;
+        self.sighted = Some(sighting);
+        repeats
     }
 
     /// Counts data of the client that ends before `end`.
@@ -247,7 +304,19 @@ impl Tracked {
                 }
             }
             Some(_) => {}
-            None => self.early_ack = Some(tcp.ack),
+            None => {
+                // Of a server that the capture lacks, its client tells: only who is connected sends data, or
+                // acknowledges more than the SYN/ACK.
+                let more = tcp.payload_len > 0
+                    || tcp.flags.has(TcpFlags::FIN)
+                    || self
+                        .early_ack
+                        .is_some_and(|ack| (1..LARGEST_WINDOW).contains(&tcp.ack.distance_from(ack)));
+                self.early_ack = Some(tcp.ack);
+                if more && self.keep == Keep::Result && self.attempt.handshake == Handshake::Unanswered {
+                    self.attempt.handshake = Handshake::Completed;
+                }
+            }
         }
     }
 
@@ -266,20 +335,30 @@ impl Tracked {
             || Segment { to_us, checksum_ok: tcp.checksum_ok(&packet.ip), ..Segment::of(&packet.ip, tcp) };
         if tcp.flags.has(TcpFlags::RST) {
             let acceptable = self.reset_by_server(tcp);
+            self.unbelieved += usize::from(!acceptable);
+            if self.unbelieved > MAX_UNBELIEVED && !acceptable {
+                return;
+            }
             self.note(record, at, || What::Rst { from_client: false, segment: segment(), acceptable });
             return;
         }
         if tcp.flags.is_syn_ack() {
             if self.acknowledges_syn(tcp.ack) {
-                self.syn_ack(tcp);
+                if !self.seen_before(at, packet, tcp) {
+                    self.syn_ack(tcp);
+                }
                 self.note(record, at, || What::SynAck(segment()));
             }
             return;
         }
+        // A FIN, or an acknowledgment of more than the SYN, is as good as data.
+        let connected = tcp.payload_len > 0
+            || tcp.flags.has(TcpFlags::FIN)
+            || tcp.ack.distance_from(self.attempt.isn.plus(1).plus(self.syn_data)) > 0;
+        if connected && self.keep == Keep::Result {
+            self.answered_as_connected(tcp);
+        }
         if tcp.payload_len > 0 {
-            if self.keep == Keep::Result {
-                self.answered_with_data(tcp);
-            }
             self.server.push(tcp.seq, tcp.payload, tcp.payload_len);
             self.note(record, at, || What::Data {
                 from_client: false,
@@ -314,9 +393,9 @@ impl Tracked {
         self.attempt.handshake = if acknowledged { Handshake::Completed } else { Handshake::HalfOpen };
     }
 
-    /// Data that acknowledges the SYN comes from a server that took the connection, whatever the capture missed of
-    /// the handshake, and whoever sent a reset before.
-    fn answered_with_data(&mut self, tcp: &Tcp<'_>) {
+    /// What only a server sends that took the connection, whatever the capture missed of the handshake, and whoever
+    /// sent a reset before.
+    fn answered_as_connected(&mut self, tcp: &Tcp<'_>) {
         if self.server_isn.is_none() {
             self.server_isn = Some(tcp.seq.plus(u32::MAX));
             self.server.starts_at(tcp.seq);
@@ -374,6 +453,27 @@ impl Tracked {
         ack && (-sent..=window).contains(&tcp.ack.distance_from(self.client_next)) && seq()
     }
 
+    /// Whether a segment can only come from somebody who sees what this attempt's client sends: it acknowledges the
+    /// client's numbers. Resets and SYN/ACKs are judged where they are taken.
+    pub(super) fn is_answered_by(&self, tcp: &Tcp<'_>) -> bool {
+        if tcp.flags.has(TcpFlags::RST) || tcp.flags.is_syn_ack() {
+            return true;
+        }
+        let sent = self.attempt.client_bytes.min(LARGEST_WINDOW as u64) as i32;
+        // The capture may have missed what the client sent last.
+        let missed = if self.server_isn.is_some() { UNSCALED_WINDOW } else { 0 };
+        let acknowledges = tcp.flags.has(TcpFlags::ACK)
+            && (-sent..=missed).contains(&tcp.ack.distance_from(self.client_next));
+        let (next, bytes) = (self.server.next(), self.server.bytes());
+        acknowledges && (self.server_isn.is_none() || within(tcp.seq, next, bytes, FIRST_FLIGHT))
+    }
+
+    /// Whether a segment can be the client's own answer to something genuine. Its kernel resets whatever a forger
+    /// makes up, with the forger's numbers.
+    pub(super) fn is_of_client(&self, tcp: &Tcp<'_>) -> bool {
+        within(tcp.seq, self.client_next, self.attempt.client_bytes, UNSCALED_WINDOW)
+    }
+
     fn window(&self) -> i32 {
         if self.superseded {
             UNSCALED_WINDOW
@@ -425,7 +525,12 @@ impl Tracked {
     /// Takes a reset from the server's side, and says whether the client has to believe it.
     fn reset_by_server(&mut self, tcp: &Tcp<'_>) -> bool {
         let acceptable = if self.attempt.handshake == Handshake::Completed {
-            let behind = tcp.seq.distance_from(self.server.next());
+            let next = if self.server_isn.is_some() {
+                self.server.next()
+            } else {
+                self.early_ack.unwrap_or(tcp.seq)
+            };
+            let behind = tcp.seq.distance_from(next);
             (0..=UNSCALED_WINDOW).contains(&behind)
         } else {
             self.refuses(tcp)
@@ -484,26 +589,16 @@ impl Tracked {
         let by_tag =
             || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back().or_else(by_timestamp_alone);
         if tcp.seq == self.attempt.isn {
-            let only = || {
-                let mut all = syns();
-                match (all.next(), all.next()) {
-                    (Some((i, _)), None) => Some(i),
-                    _ => None,
-                }
-            };
-            return Some(by_tag().or_else(only).map_or(About::SomeSyn, About::Syn));
+            return Some(by_tag().map_or(About::SomeSyn, About::Syn));
         }
         let offset = tcp.seq.distance_from(self.attempt.isn);
         if offset > 0 && tcp.seq.distance_from(self.client_next) <= 0 {
             return Some(About::Later);
         }
-        // A box on the way may rewrite sequence numbers; the tags are then what is left to go by.
-        let identified = quoted.identification.is_some_and(|id| id != 0);
-        let told_apart = |index: usize| {
-            let entry = self.attempt.timeline.get(index);
-            entry.is_some_and(|e| matches!(&e.what, What::Syn(s) if by_timestamp(s) == Some(true)))
-        };
-        by_tag().filter(|index| identified || told_apart(*index)).map(About::Syn)
+        // A box on the way may rewrite sequence numbers. The timestamp is then what is left to go by: the identification
+        // alone can be guessed.
+        let timestamp = tcp.rest.and_then(|rest| rest.timestamp);
+        by_tag().filter(|_| timestamp.is_some()).map(About::Syn)
     }
 
     /// Whether the quote bears the identification or the timestamp of the very SYN it is taken to be about.
@@ -550,7 +645,8 @@ impl Tracked {
                 Outcome::ResetAfterHandshake
             }
             _ if banner => Outcome::Open,
-            _ if self.server.unreadable() => Outcome::Completed,
+            // Nothing, or not all, of what the server said was captured.
+            _ if self.server_isn.is_none() || self.server.unreadable() => Outcome::Completed,
             Some(Ended::Fin { from_client: false }) => Outcome::Closed,
             _ if self.server.bytes() > 0 => Outcome::NotSsh,
             _ => Outcome::NoBanner,

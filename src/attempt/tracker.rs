@@ -1,6 +1,6 @@
 //! Follows every TCP connection attempt of a recording, in bounded memory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use super::Attempt;
@@ -11,14 +11,22 @@ use crate::recording::{RecordNumber, Timestamp};
 /// Attempts followed at once, at most; beyond that the oldest is dropped and counted.
 pub const MAX_ATTEMPTS: usize = 65_536;
 
+/// Timeline entries kept of all attempts together, at most (some 100 bytes each); beyond that the oldest attempt is
+/// dropped and counted.
+const MAX_ENTRIES: usize = 1 << 20;
+
+/// Attempts of one client port to one server port that an ICMP error may be about, the latest ones.
+const MAX_ALIKE: usize = 64;
+
 /// Follows attempts.
 #[derive(Debug)]
 pub struct Tracker {
     attempts: BTreeMap<u64, Tracked>,
     latest: HashMap<Pair, u64>,
-    quoted: HashMap<(IpAddr, u16, u16), Vec<u64>>,
+    quoted: HashMap<(IpAddr, u16, u16), VecDeque<u64>>,
     /// The latest attempt at a server with this initial sequence number.
     numbered: HashMap<(SocketAddr, SeqNumber), u64>,
+    entries: usize,
     next_id: u64,
     capacity: usize,
     evicted: u64,
@@ -41,6 +49,7 @@ impl Tracker {
             latest: HashMap::new(),
             quoted: HashMap::new(),
             numbered: HashMap::new(),
+            entries: 0,
             next_id: 0,
             capacity: capacity.max(1),
             evicted: 0,
@@ -67,11 +76,16 @@ impl Tracker {
                     else {
                         continue;
                     };
+                    let before = tracked.attempt.timeline.len();
                     tracked.icmp(record, at, seen(packet, error, &quoted, tcp, about));
+                    self.entries += tracked.attempt.timeline.len() - before;
                     return;
                 }
             }
             _ => {}
+        }
+        while self.entries > MAX_ENTRIES && self.attempts.len() > 1 {
+            self.evict_oldest();
         }
     }
 
@@ -102,13 +116,17 @@ impl Tracker {
         if tcp.flags.is_syn() {
             self.syn(record, at, packet, tcp, (source, destination));
         } else if let Some(id) = self.latest.get(&(source, destination)) {
-            if let Some(tracked) = self.attempts.get_mut(id) {
+            if let Some(tracked) = self.attempts.get_mut(id).filter(|t| t.is_of_client(tcp)) {
+                let before = tracked.attempt.timeline.len();
                 tracked.by_client(record, at, packet, tcp);
+                self.entries += tracked.attempt.timeline.len() - before;
             }
         } else if let Some(id) = self.latest.get(&(destination, source))
-            && let Some(tracked) = self.attempts.get_mut(id)
+            && let Some(tracked) = self.attempts.get_mut(id).filter(|t| t.is_answered_by(tcp))
         {
+            let before = tracked.attempt.timeline.len();
             tracked.by_server(record, at, packet, tcp);
+            self.entries += tracked.attempt.timeline.len() - before;
         }
     }
 
@@ -116,7 +134,9 @@ impl Tracker {
         if let Some(tracked) = self.latest.get(&pair).and_then(|id| self.attempts.get_mut(id))
             && tracked.attempt.isn == tcp.seq
         {
+            let before = tracked.attempt.timeline.len();
             tracked.syn(record, at, packet, tcp);
+            self.entries += tracked.attempt.timeline.len() - before;
             return;
         }
         if self.attempts.len() >= self.capacity {
@@ -127,15 +147,21 @@ impl Tracker {
         let (client, server) = pair;
         let mut tracked = Tracked::new(client, server, tcp.seq, at, Keep::Timeline);
         tracked.syn(record, at, packet, tcp);
+        self.entries += tracked.attempt.timeline.len();
         self.attempts.insert(id, tracked);
         self.latest.insert(pair, id);
-        self.quoted.entry((server.ip(), server.port(), client.port())).or_default().push(id);
+        let alike = self.quoted.entry((server.ip(), server.port(), client.port())).or_default();
+        alike.push_back(id);
+        if alike.len() > MAX_ALIKE {
+            alike.pop_front();
+        }
         self.numbered.insert((server, tcp.seq), id);
     }
 
     fn evict_oldest(&mut self) {
         let Some((id, tracked)) = self.attempts.pop_first() else { return };
         self.evicted += 1;
+        self.entries -= tracked.attempt.timeline.len();
         let Attempt { client, server, isn, .. } = tracked.attempt;
         if self.numbered.get(&(server, isn)) == Some(&id) {
             self.numbered.remove(&(server, isn));

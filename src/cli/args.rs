@@ -9,6 +9,10 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use ipnet::IpNet;
 use whichhop::attempt::Ports;
+use whichhop::recording::{Timestamp, is_hostile};
+
+/// As in `live`, which builds without it lack.
+const CAPTURE_BUFFER: u32 = 2 << 20;
 
 const STATUS: &str = "\
 Exit status:
@@ -37,14 +41,20 @@ const REPLAY_EXAMPLES: &str = "\
 Examples:
   whichhop replay run.pcapng
   whichhop replay -p 2222 --json tcpdump.pcap
-  zcat run.pcapng.gz | whichhop replay -";
+  whichhop replay run.pcapng.gz";
 
 const ATTEMPTS_EXAMPLES: &str = "\
 Examples:
   whichhop attempts tcpdump.pcap
-  whichhop attempts -p any --json huge.pcap | jq -r .outcome | sort | uniq -c
-  whichhop attempts -p 22,2222 --summary rotated.pcap.*
-  tcpdump -i eth0 -U -w - port 22 | whichhop attempts -";
+        every attempt to port 22, a line each
+  whichhop attempts -p any --summary rotated.pcap.*.gz
+        how many there are by outcome, by server and by hour
+  whichhop attempts --server 20.1.2.0/24 --from '2026-11-22 17:00' huge.pcap.zst
+        those to one network, from that time on (UTC)
+  whichhop attempts -p 22,2222 --json huge.pcap | jq -r .outcome
+        JSON, for programs
+  tcpdump -i eth0 -U -w - port 22 | whichhop attempts -
+        what happens now";
 
 const ATTEMPTS_STATUS: &str = "\
 Exit status:
@@ -72,6 +82,8 @@ pub(super) enum Verb {
     #[command(after_help = format!("{REPLAY_EXAMPLES}\n\n{STATUS}"))]
     Replay(Replay),
     /// List the TCP connection attempts in captures, and what became of each
+    ///
+    /// Reads pcap and pcapng, plain or compressed with gzip or zstd, of any length.
     ///
     /// An attempt is a SYN and its retransmissions; where a capture lacks the SYN, there is none. It is printed once
     /// it is decided: it ended, or the time of the capture has moved on without it. --settle, --unanswered and --idle
@@ -120,6 +132,10 @@ pub(super) struct Trace {
     #[arg(short, long, value_name = "FILE.pcapng", value_parser = OsStringValueParser::new().try_map(recording))]
     pub(super) write: Option<PathBuf>,
 
+    /// Buffer of each capture; more lets fewer packets get lost on a busy link
+    #[arg(long, value_name = "BYTES", default_value_t = CAPTURE_BUFFER, value_parser = clap::value_parser!(u32).range(4096..=1 << 30))]
+    pub(super) buffer: u32,
+
     /// Print the report as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -154,33 +170,80 @@ pub(super) struct Attempts {
     #[arg(short, long = "port", value_name = "PORT|any", default_value = "22", value_delimiter = ',', value_parser = port_or_any)]
     pub(super) ports: Vec<Option<u16>>,
 
-    /// Print one JSON object a line
-    #[arg(long, conflicts_with = "summary")]
+    #[command(flatten)]
+    pub(super) only: Only,
+
+    /// Print one JSON object a line; with --summary, one in all
+    #[arg(long)]
     pub(super) json: bool,
 
     /// Print at the end, in order of first SYN; this takes memory for every attempt
     #[arg(long, conflicts_with = "summary")]
     pub(super) sort: bool,
 
-    /// Print no attempts, but how many there are by outcome, server and hour
+    /// Print no attempts, but how many there are by outcome, by server (the 20 with most) and by hour (UTC)
     #[arg(long)]
     pub(super) summary: bool,
 
     /// Decide an attempt that was reset, refused or closed by both sides after this long without a packet of it
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = limit)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = limit, help_heading = LIMITS)]
     pub(super) settle: Duration,
 
     /// Decide an attempt whose handshake is not done after this long
-    #[arg(long, value_name = "SECONDS", default_value = "130", value_parser = limit)]
+    #[arg(long, value_name = "SECONDS", default_value = "130", value_parser = limit, help_heading = LIMITS)]
     pub(super) unanswered: Duration,
 
     /// Decide an established connection after this long
-    #[arg(long, value_name = "SECONDS", default_value = "7500", value_parser = limit)]
+    #[arg(long, value_name = "SECONDS", default_value = "7500", value_parser = limit, help_heading = LIMITS)]
     pub(super) idle: Duration,
 
-    /// Captures, read as one in order of time; `-` reads standard input
+    /// Captures, read as one in order of time; gzip and zstd are undone; `-` reads standard input
     #[arg(value_name = "FILE", required = true, value_parser = OsStringValueParser::new().try_map(|text| capture(&text)))]
     pub(super) files: Vec<Input>,
+}
+
+/// Headings of options in the help.
+const FILTERS: &str = "Filters";
+const LIMITS: &str = "When an attempt is decided, in the time of the capture";
+
+/// Which attempts are wanted.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Only {
+    /// Only attempts from or to this network or address; may be repeated
+    #[arg(short, long, value_name = "CIDR", value_parser = network, help_heading = FILTERS)]
+    pub(super) address: Vec<IpNet>,
+
+    /// Only attempts from this network or address; may be repeated
+    #[arg(long, value_name = "CIDR", value_parser = network, help_heading = FILTERS)]
+    pub(super) client: Vec<IpNet>,
+
+    /// Only attempts to this network or address; may be repeated
+    #[arg(long, value_name = "CIDR", value_parser = network, help_heading = FILTERS)]
+    pub(super) server: Vec<IpNet>,
+
+    /// Only attempts whose first SYN was captured at this time or later: 2026-11-22T18:00:00+01:00, without an offset
+    /// in UTC, as the table has it; or seconds since 1970
+    #[arg(long, value_name = "TIME", value_parser = instant, help_heading = FILTERS)]
+    pub(super) from: Option<Timestamp>,
+
+    /// Only attempts whose first SYN was captured before this time; reading ends once all of them are decided
+    #[arg(long, value_name = "TIME", value_parser = instant, help_heading = FILTERS)]
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Attempts {
+    /// Whether attempts are printed while captures are read.
+    pub(super) fn prints_as_it_reads(&self) -> bool {
+        !self.sort && !self.summary
+    }
+}
+
+impl Only {
+    /// Whether all are wanted.
+    pub(super) fn is_all(&self) -> bool {
+        let nets = [&self.address, &self.client, &self.server];
+        nets.iter().all(|nets| nets.is_empty()) && self.from.is_none() && self.until.is_none()
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -253,6 +316,31 @@ fn seconds_up_to(text: &str, most: u64) -> Result<Duration, String> {
         .ok_or_else(|| format!("a number of seconds from 0.001 to {most}"))
 }
 
+/// An instant: a date and time with an offset, or in UTC without; a date, for its beginning in UTC; or seconds since 1970.
+fn instant(text: &str) -> Result<Timestamp, String> {
+    let since_1970 = || {
+        let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
+        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+        let plain = |digits: &str| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        if !plain(whole) || !plain(fraction) || fraction.len() > 9 {
+            return None;
+        }
+        let fraction = format!("{fraction:0<9}").parse::<i64>().ok()?;
+        whole.parse::<i64>().ok()?.checked_mul(1_000_000_000)?.checked_add(fraction).map(|nanos| sign * nanos)
+    };
+    let dated = || {
+        let utc =
+            |civil: jiff::civil::DateTime| civil.to_zoned(jiff::tz::TimeZone::UTC).map(|t| t.timestamp());
+        let dated = text.parse::<jiff::Timestamp>().or_else(|_| text.parse().and_then(utc));
+        i64::try_from(dated.ok()?.as_nanosecond()).ok()
+    };
+    since_1970().or_else(dated).map(Timestamp::from_nanos).ok_or_else(|| {
+        "a time is written as 2026-11-22T18:00:00+01:00, as 2026-11-22 17:00:00 (UTC), or in seconds since 1970 \
+         as 1795366800.25"
+            .to_owned()
+    })
+}
+
 /// A network, or a bare address for the network of that address alone.
 fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
@@ -286,9 +374,9 @@ fn host(text: &str) -> Result<Host, String> {
         {
             return Err(format!("give the port with -p: `-p {after} {before}`"));
         }
-        if let Some(c) =
-            name.chars().find(|c| c.is_control() || c.is_whitespace() || "/@[]\\'\"`".contains(*c))
-        {
+        // What ssh refuses too: a name may come to stand on a command line.
+        let refused = |c: &char| c.is_whitespace() || is_hostile(*c) || "/@[]\\'\"`$;&<>|(){}".contains(*c);
+        if let Some(c) = name.chars().find(refused) {
             return Err(format!("a host name cannot contain {c:?}"));
         }
         if name.len() > 253 {
@@ -372,8 +460,10 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for text in ["", "user@", "ssh://", "-oProxyCommand=x", "u@-x", "a b", "a\nb", "vm1:22", "http://vm1"]
-        {
+        let hostile = ["a\u{202e}b", "a\u{200b}b", "$(a)", "a;b", "a|b", "a&b", "a>b", "`a`"];
+        let wrong =
+            ["", "user@", "ssh://", "-oProxyCommand=x", "u@-x", "a b", "a\nb", "vm1:22", "http://vm1"];
+        for text in wrong.into_iter().chain(hostile) {
             assert!(host(text).is_err(), "{text:?}");
         }
         assert!(host("ssh://vm1:0").unwrap_err().contains("port 0"));
@@ -398,6 +488,31 @@ mod tests {
         assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
         for text in ["0", "-1", "NaN", "inf", "1e9", "ten", ""] {
             assert!(seconds(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn instants_are_dates_or_seconds() {
+        let nanos = |text: &str| instant(text).unwrap().nanos();
+        for text in [
+            "2023-11-14T22:13:20Z",
+            "2023-11-14T23:13:20+01:00",
+            "2023-11-14 22:13:20",
+            "2023-11-14T22:13:20.000",
+            "1700000000",
+            "1700000000.0",
+        ] {
+            assert_eq!(nanos(text), 1_700_000_000_000_000_000, "{text}");
+        }
+        assert_eq!(nanos("2023-11-14 22:13"), 1_699_999_980_000_000_000);
+        assert_eq!(nanos("2023-11-14"), 1_699_920_000_000_000_000);
+        assert_eq!(nanos("1511784000.123456789"), 1_511_784_000_123_456_789);
+        assert_eq!(nanos("2017-11-27 12:00:00.123456789"), 1_511_784_000_123_456_789);
+        assert_eq!(nanos("-1.5"), -1_500_000_000);
+        for text in
+            ["", "now", "12:00", "2023-13-01", "1e9", ".5", "1.", "9999999999999", "1.0000000001", "--5"]
+        {
+            assert!(instant(text).unwrap_err().contains("since 1970"), "{text}");
         }
     }
 

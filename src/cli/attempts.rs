@@ -1,13 +1,21 @@
 //! `whichhop attempts`: captures in, every TCP connection attempt in them out.
 
+mod filter;
+mod meter;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufWriter, IsTerminal, Read, StdoutLock, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use whichhop::attempt::{Attempt, Census, Limits};
+use whichhop::confine::confine_reader;
 use whichhop::packet::{Undecoded, decode};
 use whichhop::recording::{Body, Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
+
+use filter::Filter;
+use meter::Meter;
 
 use super::args::{Attempts, Input, ports};
 use super::{Status, complain, input};
@@ -16,16 +24,25 @@ use super::{Status, complain, input};
 const HELD_BACK: usize = 1 << 16;
 
 pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
-    let mut files = Files::open(&args.files)?;
+    let filter = Filter::new(&args.only);
+    let meter = if args.prints_as_it_reads() && io::stdout().is_terminal() {
+        Meter::hidden()
+    } else {
+        Meter::over(&args.files)
+    };
+    let mut files = Files::open(&args.files, &meter)?;
+    confine_reader(files.yet_to_open())?;
     let limits =
         Limits { settle: args.settle, unanswered: args.unanswered, idle: args.idle, ..Limits::default() };
     let mut census = Census::new(ports(&args.ports), limits);
     let mut output = Output::new(args);
+    let mut patience = Patience::default();
     let mut undecoded: BTreeMap<Undecoded, u64> = BTreeMap::new();
     let read = files.each(|record| {
         match &record.body {
             Body::Frame(frame) => match decode(frame.link, frame.bytes) {
-                Ok(packet) => census.push(record.at, &packet),
+                Ok(packet) if filter.may_concern(&packet) => census.push(record.at, &packet),
+                Ok(_) => census.pass(record.at),
                 Err(reason) => {
                     *undecoded.entry(reason).or_default() += 1;
                     census.pass(record.at);
@@ -33,24 +50,34 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
             },
             Body::Event(_) => census.pass(record.at),
         }
-        output.take(&mut census)
+        output.take(&mut census, &filter).map_err(Stop::Write)?;
+        if patience.ends(record.at, &filter, &census) { Err(Stop::Enough) } else { Ok(()) }
     });
+    meter.clear();
     // What was read before an error is worth telling.
     census.end();
     let (written, unread) = match read {
         Err(Stop::Write(error)) => (Err(error), Ok(())),
-        Err(Stop::Read(error)) => (output.rest(&mut census), Err(error)),
-        Ok(()) => (output.rest(&mut census), Ok(())),
+        Err(Stop::Read(error)) => (output.rest(&mut census, &filter), Err(error)),
+        Ok(()) | Err(Stop::Enough) => (output.rest(&mut census, &filter), Ok(())),
     };
     match written {
         // A reader that stops reading early, such as `head`, has got what it wanted.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Status::Reachable),
         result => result.context("cannot write to standard output")?,
     }
+    for remark in &files.remarks {
+        complain(remark);
+    }
     unread?;
     tell(&census, &undecoded);
     if output.count == 0 && !args.json {
-        complain(&format!("no attempt to connect to {} in it (no SYN)", wanted(args)));
+        let wanted = wanted(args);
+        complain(&if args.only.is_all() {
+            format!("no attempt to connect to {wanted} in it (no SYN)")
+        } else {
+            format!("no attempt to connect to {wanted} in it that the filters let through")
+        });
     }
     Ok(Status::Reachable)
 }
@@ -100,7 +127,10 @@ enum Form {
         json: bool,
         attempts: Vec<Attempt>,
     },
-    Summary(Box<Summary>),
+    Summary {
+        json: bool,
+        summary: Box<Summary>,
+    },
 }
 
 impl Output {
@@ -108,7 +138,7 @@ impl Output {
         let stdout = io::stdout().lock();
         let watched = stdout.is_terminal() || args.files.contains(&Input::Stdin);
         let form = match (args.summary, args.sort) {
-            (true, _) => Form::Summary(Box::default()),
+            (true, _) => Form::Summary { json: args.json, summary: Box::default() },
             (_, true) => Form::Sorted { json: args.json, attempts: Vec::new() },
             _ => Form::Lines { json: args.json },
         };
@@ -116,13 +146,16 @@ impl Output {
     }
 
     /// Takes what is decided.
-    fn take(&mut self, census: &mut Census) -> io::Result<()> {
+    fn take(&mut self, census: &mut Census, filter: &Filter<'_>) -> io::Result<()> {
         let before = self.count;
         while let Some(attempt) = census.next_decided() {
+            if !filter.wants(&attempt) {
+                continue;
+            }
             match &mut self.form {
                 Form::Lines { json } => write(&mut self.out, &attempt, *json, self.count)?,
                 Form::Sorted { attempts, .. } => attempts.push(attempt),
-                Form::Summary(summary) => summary.count(&attempt),
+                Form::Summary { summary, .. } => summary.count(&attempt),
             }
             self.count += 1;
         }
@@ -130,8 +163,8 @@ impl Output {
     }
 
     /// Takes what is left.
-    fn rest(&mut self, census: &mut Census) -> io::Result<()> {
-        self.take(census)?;
+    fn rest(&mut self, census: &mut Census, filter: &Filter<'_>) -> io::Result<()> {
+        self.take(census, filter)?;
         match &mut self.form {
             Form::Lines { .. } => {}
             Form::Sorted { json, attempts } => {
@@ -141,7 +174,8 @@ impl Output {
                     write(&mut self.out, attempt, *json, index as u64)?;
                 }
             }
-            Form::Summary(summary) => self.out.write_all(summary.text().as_bytes())?,
+            Form::Summary { json: true, summary } => self.out.write_all(summary.json().as_bytes())?,
+            Form::Summary { json: false, summary } => self.out.write_all(summary.text().as_bytes())?,
         }
         self.out.flush()
     }
@@ -162,10 +196,37 @@ fn write(out: &mut impl Write, attempt: &Attempt, json: bool, index: u64) -> io:
 enum Stop {
     Read(anyhow::Error),
     Write(io::Error),
+    /// Nothing is left to be found.
+    Enough,
+}
+
+/// Finds out when reading on is of no use.
+#[derive(Default)]
+struct Patience {
+    /// Records in a row after the time of all that is wanted.
+    late: u64,
+}
+
+impl Patience {
+    /// Records between two looks at the table; fewer of them in a row may be the work of a clock that jumps.
+    const BETWEEN: u64 = 1 << 16;
+
+    /// Whether all that is wanted is decided, now that a record of the time `at` is read.
+    fn ends(&mut self, at: Timestamp, filter: &Filter<'_>, census: &Census) -> bool {
+        if filter.last_start().is_none_or(|last| at <= last) {
+            self.late = 0;
+            return false;
+        }
+        self.late += 1;
+        self.late.is_multiple_of(Self::BETWEEN) && !census.follows(|attempt| filter.wants(attempt))
+    }
 }
 
 /// Captures as one, in order of time.
-struct Files {
+struct Files<'a> {
+    meter: &'a Meter,
+    /// What those that are read through lack, in words.
+    remarks: Vec<String>,
     /// Those being read.
     open: Vec<Source>,
     /// Those whose first record is still to come, the next first.
@@ -186,31 +247,40 @@ struct Waiting {
     file: Input,
 }
 
-impl Files {
+impl<'a> Files<'a> {
     /// Looks into each capture; fails if one is none.
-    fn open(inputs: &[Input]) -> anyhow::Result<Self> {
-        let mut files = Self { open: Vec::new(), waiting: VecDeque::new() };
+    fn open(inputs: &[Input], meter: &'a Meter) -> anyhow::Result<Self> {
+        let mut files = Self { meter, remarks: Vec::new(), open: Vec::new(), waiting: VecDeque::new() };
         if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
             bail!("standard input can be read only once");
         }
         let alone = inputs.len() == 1;
         for (index, input) in inputs.iter().enumerate() {
-            let (mut source, regular) = Source::open(input, index)?;
-            if alone || !regular {
-                files.open.push(source);
+            if alone || !input::is_regular(input) {
+                files.open.push(Source::open(input, index, meter)?);
                 continue;
             }
+            let mut source = Source::open(input, index, &Meter::hidden())?;
             match source.peek()? {
                 Some(first) => files.waiting.push_back(Waiting { first, index, file: input.clone() }),
-                None => source.tell_truncation(),
+                None => files.remarks.extend(source.remarks()),
             }
         }
         files.waiting.make_contiguous().sort_by_key(|waiting| (waiting.first, waiting.index));
         Ok(files)
     }
 
+    /// The files that are opened only when their time has come.
+    fn yet_to_open(&self) -> Vec<PathBuf> {
+        let path = |waiting: &Waiting| match &waiting.file {
+            Input::File(path) => Some(path.clone()),
+            Input::Stdin => None,
+        };
+        self.waiting.iter().filter_map(path).collect()
+    }
+
     /// Hands every record to `take`.
-    fn each(&mut self, mut take: impl FnMut(&Record<'_>) -> io::Result<()>) -> Result<(), Stop> {
+    fn each(&mut self, mut take: impl FnMut(&Record<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
         loop {
             self.open_those_due().map_err(Stop::Read)?;
             let mut nexts = Vec::with_capacity(self.open.len());
@@ -222,9 +292,7 @@ impl Files {
                 return Ok(());
             };
             if at.is_none() {
-                for source in self.open.drain(..) {
-                    source.tell_truncation();
-                }
+                self.remarks.extend(self.open.drain(..).flat_map(|source| source.remarks()));
                 if self.waiting.is_empty() {
                     return Ok(());
                 }
@@ -248,8 +316,7 @@ impl Files {
             if !due {
                 break;
             }
-            let (source, _) = Source::open(&waiting.file, waiting.index)?;
-            self.open.push(source);
+            self.open.push(Source::open(&waiting.file, waiting.index, self.meter)?);
             self.waiting.pop_front();
         }
         Ok(())
@@ -257,18 +324,14 @@ impl Files {
 }
 
 impl Source {
-    /// Starts to read a capture, and says whether it is a file that can be read anew.
-    fn open(input: &Input, index: usize) -> anyhow::Result<(Self, bool)> {
-        let (name, regular, bytes): (_, _, Box<dyn Read>) = match input {
-            Input::Stdin => (input::STDIN.to_owned(), false, Box::new(input::stdin()?)),
-            Input::File(path) => {
-                let file = input::open(path)?;
-                let regular = file.metadata().is_ok_and(|m| m.is_file());
-                (path.display().to_string(), regular, Box::new(file))
-            }
+    /// Starts to read a capture, compressed or not; `meter` counts what is read.
+    fn open(input: &Input, index: usize, meter: &Meter) -> anyhow::Result<Self> {
+        let (name, bytes) = match input {
+            Input::Stdin => (input::STDIN.to_owned(), input::plain(meter.count(input::stdin()?))),
+            Input::File(path) => (path.display().to_string(), input::plain(meter.count(input::open(path)?))),
         };
-        let reader = Reader::new(bytes).with_context(|| name.clone())?;
-        Ok((Self { reader, name, index }, regular))
+        let reader = bytes.map_err(Into::into).and_then(Reader::new).with_context(|| name.clone())?;
+        Ok(Self { reader, name, index })
     }
 
     fn peek(&mut self) -> anyhow::Result<Option<Timestamp>> {
@@ -279,7 +342,7 @@ impl Source {
     fn each_before(
         &mut self,
         until: Option<(Timestamp, usize)>,
-        take: &mut impl FnMut(&Record<'_>) -> io::Result<()>,
+        take: &mut impl FnMut(&Record<'_>) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         loop {
             if let Some(until) = until
@@ -288,16 +351,20 @@ impl Source {
                 return Ok(());
             }
             match self.reader.next().with_context(|| self.name.clone()).map_err(Stop::Read)? {
-                Some(record) => take(&record).map_err(Stop::Write)?,
+                Some(record) => take(&record)?,
                 None => return Ok(()),
             }
         }
     }
 
-    /// Says so where the capture breaks off.
-    fn tell_truncation(&self) {
-        if let Some(truncation) = self.reader.truncation() {
-            complain(&format!("{}: {truncation}; what comes before was used", self.name));
-        }
+    /// What the capture lacks, in words: packets that it lost, and whatever came after where it breaks off.
+    fn remarks(&self) -> Vec<String> {
+        let (name, lost) = (&self.name, self.reader.lost());
+        let lost = (lost > 0).then(|| {
+            format!("{name}: the capture says that it lost {lost} packets: answers may be among them")
+        });
+        let truncation = self.reader.truncation();
+        let truncation = truncation.map(|it| format!("{name}: {it}; what comes before was used"));
+        lost.into_iter().chain(truncation).collect()
     }
 }

@@ -1,5 +1,7 @@
 //! Where captures are read from.
 
+mod compressed;
+
 use std::fs::File;
 use std::io::{self, IsTerminal, StdinLock};
 use std::path::Path;
@@ -8,7 +10,9 @@ use anyhow::{Context, bail};
 use ipnet::IpNet;
 use whichhop::path;
 
-use super::args::Nets;
+pub(super) use compressed::plain;
+
+use super::args::{Input, Nets};
 
 /// What standard input is called in messages.
 pub(super) const STDIN: &str = "standard input";
@@ -31,6 +35,14 @@ pub(super) fn azure_networks(nets: &Nets) -> anyhow::Result<Vec<IpNet>> {
         azure.extend(path::azure_networks(&document).with_context(name)?);
     }
     Ok(azure)
+}
+
+/// Whether an input is a file that can be read anew.
+pub(super) fn is_regular(input: &Input) -> bool {
+    match input {
+        Input::Stdin => false,
+        Input::File(path) => path.metadata().is_ok_and(|about| about.is_file()),
+    }
 }
 
 /// Opens a file that may hold a capture.

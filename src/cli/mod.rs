@@ -13,12 +13,17 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use whichhop::recording::is_hostile;
 
 use args::{Args, Verb};
 
 /// Parses the command line, runs its verb and reports an error in one line.
 pub(crate) fn main() -> ExitCode {
-    let result = match &Args::parse().verb {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    let result = match &args.verb {
         Verb::Trace(args) => trace::run(args),
         Verb::Replay(args) => replay::run(args),
         Verb::Attempts(args) => attempts::run(args),
@@ -30,6 +35,20 @@ pub(crate) fn main() -> ExitCode {
             Status::Error.into()
         }
     }
+}
+
+/// Says what is wrong with the command line, or what it asks for: help or the version.
+///
+/// The command line may hold what the network said: clap repeats it as it is.
+fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.to_string();
+    if !text.contains(|c| c != '\n' && is_hostile(c)) {
+        error.exit();
+    }
+    for line in text.lines() {
+        let _ = writeln!(io::stderr(), "{}", whichhop::report::printable(line));
+    }
+    Status::Error.into()
 }
 
 /// An error and its causes in one line, a cause that the text already ends with said once.

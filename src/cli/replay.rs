@@ -1,8 +1,9 @@
 //! `whichhop replay`: a recording in, its report out.
 
-use std::io::{BufReader, Read};
+use std::io::Read;
 
 use anyhow::Context;
+use whichhop::confine::confine_reader;
 use whichhop::diagnose::{Diagnosis, Findings, Question};
 use whichhop::recording::Reader;
 
@@ -13,19 +14,23 @@ pub(super) fn run(args: &Replay) -> anyhow::Result<Status> {
     let azure_nets = input::azure_networks(&args.nets)?;
     let question = Question { port: args.port, edge_nets: args.nets.edge.clone(), azure_nets };
     let findings = match &args.file {
-        Input::Stdin => diagnose(input::stdin()?, question).context(input::STDIN)?,
-        Input::File(path) => diagnose(BufReader::new(input::open(path)?), question)
-            .with_context(|| path.display().to_string())?,
+        Input::Stdin => confined(input::stdin()?, question).context(input::STDIN)?,
+        Input::File(path) => {
+            confined(input::open(path)?, question).with_context(|| path.display().to_string())?
+        }
     };
     output::print(&findings, args.json)
 }
 
-fn diagnose(source: impl Read, question: Question) -> anyhow::Result<Findings> {
-    let mut reader = Reader::new(source)?;
+/// Reads a source that is open, and may do nothing else from now on.
+fn confined(source: impl Read + 'static, question: Question) -> anyhow::Result<Findings> {
+    confine_reader(Vec::new())?;
+    let mut reader = Reader::new(input::plain(source)?)?;
     let mut diagnosis = Diagnosis::new(question);
     while let Some(record) = reader.next()? {
         diagnosis.push(&record);
     }
+    diagnosis.lost(reader.lost());
     if let Some(truncation) = reader.truncation() {
         diagnosis.truncated(truncation);
     }

@@ -74,6 +74,7 @@ mod here {
             azure_nets: input::azure_networks(&args.nets)?,
             deep: args.deep,
             recording: args.write.clone(),
+            buffer: args.buffer,
             seed: None,
         })
     }

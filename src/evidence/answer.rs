@@ -3,7 +3,7 @@
 //! The answer bears the VM's address whoever forged it. What gives the sender away is the least hop limit that
 //! draws the answer: a packet that runs out before the VM cannot have been answered by it.
 
-use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
+use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::packet::{HopLimit, IcmpErrorKind};
 use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, SWEPT, Via, hops_back};
@@ -32,7 +32,8 @@ fn word(outcome: Outcome) -> &'static str {
 ///
 /// - **Says.** A SYN that runs out at hop h drew the answer, and routers at h or beyond still answer.
 /// - **Needs.** A time-exceeded from hop h or beyond on the same way: the routers before h that answered the
-///   control answered the failing port too. The answer came back over fewer than h routers.
+///   control answered the failing port too. The answer came back over fewer than h routers. The capture lost no packet:
+///   a SYN that got farther and is missing from it may have drawn the answer.
 /// - **Effect.** Clears everything beyond hop h, the VM first of all.
 /// - **Misleads when.** The port takes another, shorter way from a router on that shows no difference before it.
 /// - **Rests on.** RFC 9293 section 3.10.7.3; RFC 791 and RFC 8200 (a router does not forward a packet whose hop
@@ -40,7 +41,7 @@ fn word(outcome: Outcome) -> &'static str {
 pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
     let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
     let hop = trigger.at_most;
-    if came_from_beyond(&trigger) {
+    if came_from_beyond(&trigger) || scene.capture == Capture::Lossy {
         return None;
     }
     let router = scene.router_at_or_beyond(hop)?;
@@ -102,7 +103,7 @@ pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Says.** Every hop before h let SYNs to the port pass, and none of them drew the answer.
 /// - **Needs.** Time exceeded for SYNs to the port from hop h, more than once, without the answer; at least three
 ///   answers that came with one and the same hop limit left though drawn by different ones (no copied, no random
-///   hop limit); no sign of packet loss; no genuine answer behind the forged one.
+///   hop limit); no sign of packet loss, on the way or in the capture; no genuine answer behind the forged one.
 /// - **Effect.** Clears the hops before h.
 /// - **Misleads when.** A box answers a copy of the SYN, and its answers to those SYNs were all lost without any
 ///   other loss.

@@ -1,6 +1,6 @@
 //! After the handshake: who answered it, and what became of the connection.
 
-use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Outcome, What};
 use crate::packet::HopLimit;
 use crate::path::{Place, ReplyKind, SWEPT};
@@ -34,6 +34,9 @@ pub(super) fn handshake_from_before_path_end(scene: &Scene<'_>) -> Option<Eviden
 /// The hop limit that drew a SYN/ACK though the path goes on beyond it, and the records that show it.
 fn early_handshake(scene: &Scene<'_>) -> Option<(u8, Vec<RecordNumber>)> {
     let trigger = scene.trigger(|r| r.kind == ReplyKind::SynAck).filter(|t| t.at_most < SWEPT)?;
+    if scene.capture == Capture::Lossy {
+        return None;
+    }
     let router = scene.router_at_or_beyond(trigger.at_most)?;
     Some((trigger.at_most, [trigger.records, router].concat()))
 }

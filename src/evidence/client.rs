@@ -176,7 +176,8 @@ fn next_hop_unknown(scene: &Scene<'_>) -> bool {
 ///
 /// - **Says.** Good SYN/ACKs reached this machine, and its kernel went on as if they had not.
 /// - **Needs.** A SYN/ACK addressed to this machine's link-layer address, with ack = ISN + 1 and a right checksum
-///   (where these can be told), and the kernel's SYN sent again afterwards or connect(2) failing.
+///   (where these can be told), and the kernel's SYN sent again afterwards or, where the capture lost nothing,
+///   connect(2) failing.
 /// - **Effect.** Implicates the client's inbound firewall; clears everything beyond the client.
 /// - **Misleads when.** The frame was meant for another host (promiscuous capture) or came in on the wrong
 ///   interface (reverse path filter: `client-route` stands too).
@@ -195,7 +196,8 @@ pub(super) fn syn_ack_ignored(scene: &Scene<'_>) -> Option<Evidence> {
         .map(|e| e.record)
         .collect();
     let failed = scene.connection.is_some_and(|c| c.failed.is_some());
-    if again.is_empty() && !failed {
+    // It may have failed for an answer that the capture missed.
+    if again.is_empty() && (!failed || scene.capture == Capture::Lossy) {
         return None;
     }
     let at = Place::CLIENT;

@@ -34,7 +34,7 @@ pub struct Scene<'a> {
 }
 
 /// How far the absence of a packet from the capture can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Capture {
     /// There is none: only the kernel's own means were at hand.
     None,
@@ -148,7 +148,7 @@ impl<'a> Scene<'a> {
     /// Whether enough was answered, and nothing lost, for a few missing answers to mean something.
     pub fn is_lossless(&self) -> bool {
         let answered = self.controls().filter(|p| !p.replies.is_empty()).count();
-        answered >= ANSWERED_WITHOUT_LOSS && !self.loss_seen()
+        answered >= ANSWERED_WITHOUT_LOSS && self.capture != Capture::Lossy && !self.loss_seen()
     }
 
     /// The place that lies `hop` hops away.

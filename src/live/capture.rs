@@ -11,15 +11,12 @@ use tokio::io::unix::AsyncFd;
 
 use super::interface::Interface;
 use super::readiness::watch;
-use crate::packet::{LinkType, MacAddr, decode};
+use crate::packet::{LinkType, MacAddr};
 use crate::recording::{CaptureCounters, Direction, Timestamp};
 
 /// Bytes kept of each frame: all headers, a banner, and what an ICMPv6 error quotes (up to 1280 bytes).
 /// More would let large offloaded frames crowd the ring.
 const SNAPLEN: i32 = 2048;
-
-/// Ring of each handle, in bytes: near a thousand frames, some seconds of any trace.
-const BUFFER: i32 = 2 << 20;
 
 /// Frames taken from one handle before the others get their turn.
 const TURN: usize = 256;
@@ -59,11 +56,11 @@ struct Handle {
 
 impl Captures {
     /// Opens one on each of `interfaces`, and tells which could not be opened.
-    pub(super) fn open(interfaces: &[&Interface], targets: &[IpAddr]) -> (Self, Vec<Lost>) {
+    pub(super) fn open(interfaces: &[&Interface], targets: &[IpAddr], buffer: u32) -> (Self, Vec<Lost>) {
         // The kernel takes tens of milliseconds over each ring, most of them waiting: so all at once.
         let rings: Vec<_> = thread::scope(|scope| {
             let openers: Vec<_> =
-                interfaces.iter().map(|i| scope.spawn(|| Ring::open(&i.name, targets))).collect();
+                interfaces.iter().map(|i| scope.spawn(|| Ring::open(&i.name, targets, buffer))).collect();
             openers.into_iter().map(|o| o.join().unwrap_or_else(|_| Err("libpcap failed".into()))).collect()
         });
         let mut captures = Self::default();
@@ -148,6 +145,12 @@ impl Captures {
         Ok(more)
     }
 
+    /// The interfaces that are still captured on.
+    pub(super) fn running(&self) -> Vec<String> {
+        let running = self.handles.iter().filter(|h| h.ring.is_some());
+        running.map(|h| h.interface.name.clone()).collect()
+    }
+
     /// Closes the capture on an interface.
     pub(super) fn close(&mut self, interface: &str) {
         for handle in self.handles.iter_mut().filter(|h| h.interface.name == interface) {
@@ -167,7 +170,8 @@ impl Drop for Captures {
         let rings = self.handles.iter_mut().filter_map(|h| h.ring.take()).map(AsyncFd::into_inner);
         thread::scope(|scope| {
             for ring in rings {
-                scope.spawn(move || drop(ring));
+                // Where no thread is to be had, the ring is dropped here, with what should have dropped it.
+                let _ = thread::Builder::new().spawn_scoped(scope, move || drop(ring));
             }
         });
     }
@@ -181,10 +185,11 @@ struct Ring {
 }
 
 impl Ring {
-    fn open(interface: &str, targets: &[IpAddr]) -> Result<Self, String> {
+    fn open(interface: &str, targets: &[IpAddr], buffer: u32) -> Result<Self, String> {
+        let buffer = i32::try_from(buffer).unwrap_or(i32::MAX);
         let inactive = || {
             pcap::Capture::from_device(interface).map(|c| {
-                c.snaplen(SNAPLEN).buffer_size(BUFFER).promisc(false).immediate_mode(true).timeout(10)
+                c.snaplen(SNAPLEN).buffer_size(buffer).promisc(false).immediate_mode(true).timeout(10)
             })
         };
         let nanos = inactive().and_then(|c| c.precision(Precision::Nano).open());
@@ -269,13 +274,25 @@ fn direction(interface: &Interface, link: LinkType, frame: &[u8]) -> Direction {
             None => Direction::Unknown,
         };
     }
-    let Ok(packet) = decode(link, frame) else { return Direction::Unknown };
+    let Some((source, destination)) = addresses(link, frame) else { return Direction::Unknown };
     let ours = |address| interface.addresses.contains(&address);
-    match (ours(packet.ip.source), ours(packet.ip.destination)) {
+    match (ours(source), ours(destination)) {
         (true, false) => Direction::Outbound,
         (false, true) => Direction::Inbound,
         // From us to us, on the loopback: both.
         _ => Direction::Unknown,
+    }
+}
+
+/// The outermost IP addresses of a frame: those within a tunnel are whatever its sender likes.
+fn addresses(link: LinkType, frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
+    let packet = if link == LinkType::ETHERNET { frame.get(14..)? } else { frame };
+    let v4 = |at: usize| Some(IpAddr::from(<[u8; 4]>::try_from(packet.get(at..at + 4)?).ok()?));
+    let v6 = |at: usize| Some(IpAddr::from(<[u8; 16]>::try_from(packet.get(at..at + 16)?).ok()?));
+    match packet.first()? >> 4 {
+        4 => Some((v4(12)?, v4(16)?)),
+        6 => Some((v6(8)?, v6(24)?)),
+        _ => None,
     }
 }
 

@@ -11,7 +11,6 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
-use super::privilege::Caller;
 use super::readiness::watch;
 use super::{clock, errno};
 use crate::recording::{ConnectStage, Event, Timestamp};
@@ -43,17 +42,15 @@ pub(super) struct Begun {
     pub(super) client: Option<SocketAddr>,
 }
 
-/// Calls connect(2) without waiting for its outcome.
-pub(super) fn begin(server: SocketAddr, bind: Option<IpAddr>, caller: Caller) -> io::Result<Begun> {
-    let socket = open(server, bind, caller)?;
+/// Calls connect(2) on a socket of [`open`]'s, without waiting for its outcome.
+pub(super) fn begin(socket: Socket, server: SocketAddr) -> io::Result<Begun> {
     start(&socket, server)?;
     Ok(Begun { client: socket.local_addr().ok().and_then(|a| a.as_socket()), socket })
 }
 
-/// A TCP socket of the caller's, bound only if the user asked for it, as ssh does.
-pub(super) fn open(server: SocketAddr, bind: Option<IpAddr>, caller: Caller) -> io::Result<Socket> {
-    let socket =
-        caller.own(|| Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP)))?;
+/// A TCP socket, bound only if the user asked for it, as ssh does.
+pub(super) fn open(server: SocketAddr, bind: Option<IpAddr>) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
     if let Some(bind) = bind {
         socket.bind(&SocketAddr::new(bind, 0).into())?;

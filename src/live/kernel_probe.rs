@@ -16,7 +16,6 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
 use super::connect::{self, Told};
-use super::privilege::Caller;
 use super::readiness::watch;
 use super::{clock, errno};
 use crate::recording::{Event, KernelAnswer, KernelProbe};
@@ -29,16 +28,19 @@ const PATIENCE: Duration = Duration::from_millis(2500);
 const SO_EE_ORIGIN_ICMP: u8 = 2;
 const SO_EE_ORIGIN_ICMP6: u8 = 3;
 
+/// What an echo carries: the answer must bring it back, for anybody can guess the 16 bits that the kernel goes by.
+pub(super) type Token = [u8; 10];
+
 /// Sends `probe`; its answer, if one comes, is told later by [`follow`].
 pub(super) fn begin(
     probe: KernelProbe,
     hop_limit: u8,
     bind: Option<IpAddr>,
-    caller: Caller,
+    token: Token,
 ) -> io::Result<Socket> {
     match probe {
         KernelProbe::Connect(server) => {
-            let socket = connect::open(server, bind, caller)?;
+            let socket = connect::open(server, bind)?;
             limit(&socket, server.ip(), hop_limit)?;
             connect::start(&socket, server)?;
             Ok(socket)
@@ -48,7 +50,7 @@ pub(super) fn begin(
                 IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8),
                 IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128),
             };
-            let socket = caller.own(|| Socket::new(domain, Type::DGRAM, Some(protocol)))?;
+            let socket = Socket::new(domain, Type::DGRAM, Some(protocol))?;
             socket.set_nonblocking(true)?;
             if let Some(bind) = bind {
                 socket.bind(&SocketAddr::new(bind, 0).into())?;
@@ -56,7 +58,7 @@ pub(super) fn begin(
             limit(&socket, target, hop_limit)?;
             socket.connect(&SocketAddr::new(target, 0).into())?;
             // The kernel fills in identifier and checksum.
-            socket.send(&[kind, 0, 0, 0, 0, 0, 0, hop_limit, 0, 0, 0, 0, 0, 0, 0, 0])?;
+            socket.send(&[&[kind, 0, 0, 0, 0, 0], token.as_slice()].concat())?;
             Ok(socket)
         }
     }
@@ -77,13 +79,19 @@ fn limit(socket: &Socket, target: IpAddr, hop_limit: u8) -> io::Result<()> {
 }
 
 /// Waits for the answer and tells it; silence tells nothing.
-pub(super) async fn follow(socket: Socket, id: u32, probe: KernelProbe, to: UnboundedSender<Told>) {
-    if let Ok(Some(answer)) = timeout(PATIENCE, answer(socket, probe)).await {
+pub(super) async fn follow(
+    socket: Socket,
+    id: u32,
+    probe: KernelProbe,
+    token: Token,
+    to: UnboundedSender<Told>,
+) {
+    if let Ok(Some(answer)) = timeout(PATIENCE, answer(socket, probe, token)).await {
         let _ = to.send(Told::Event(clock::now(), Event::KernelAnswer { id, answer }));
     }
 }
 
-async fn answer(socket: Socket, probe: KernelProbe) -> Option<KernelAnswer> {
+async fn answer(socket: Socket, probe: KernelProbe, token: Token) -> Option<KernelAnswer> {
     let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
     let socket = watch(socket, interest).ok()?;
     let awaited = match probe {
@@ -93,12 +101,14 @@ async fn answer(socket: Socket, probe: KernelProbe) -> Option<KernelAnswer> {
     loop {
         let mut guard = socket.ready(awaited).await.ok()?;
         // The queue says who sent the error; the socket's own error is only its shadow.
-        if let Some(icmp) = queued_icmp(socket.get_ref()) {
-            return Some(icmp);
+        while let Some((icmp, quote)) = queued_icmp(socket.get_ref()) {
+            if matches!(probe, KernelProbe::Connect(_)) || repeats(&quote, token) {
+                return Some(icmp);
+            }
         }
         let settled = match probe {
             KernelProbe::Connect(_) => connected(socket.get_ref()),
-            KernelProbe::Echo(target) => replied(socket.get_ref(), target),
+            KernelProbe::Echo(target) => replied(socket.get_ref(), target, token),
         };
         if settled.is_some() {
             return settled;
@@ -114,27 +124,33 @@ fn connected(socket: &Socket) -> Option<KernelAnswer> {
     }
 }
 
-fn replied(socket: &Socket, target: IpAddr) -> Option<KernelAnswer> {
+fn replied(socket: &Socket, target: IpAddr, token: Token) -> Option<KernelAnswer> {
     use std::io::Read;
     let mut reply = [0; 64];
     let mut source = socket;
     match source.read(&mut reply) {
         // A connected socket hears its peer alone.
-        Ok(n) => (n > 0 && matches!(reply[0], 0 | 129)).then_some(KernelAnswer::EchoReply { from: target }),
+        Ok(n) => (n == 6 + token.len() && matches!(reply[0], 0 | 129) && repeats(&reply[..n], token))
+            .then_some(KernelAnswer::EchoReply { from: target }),
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => None,
         Err(e) => Some(KernelAnswer::Failed { errno: errno::number(&e) }),
     }
 }
 
-/// The next ICMP error in the socket's error queue.
-fn queued_icmp(socket: &Socket) -> Option<KernelAnswer> {
+/// Whether an echo, from its ICMP header on, is ours: the sequence number at least, and all that there is.
+fn repeats(echo: &[u8], token: Token) -> bool {
+    echo.get(6..).is_some_and(|rest| rest.len() >= 2 && rest.iter().zip(token).all(|(a, b)| *a == b))
+}
+
+/// The next ICMP error in the socket's error queue, and what it quotes from the ICMP or TCP header on.
+fn queued_icmp(socket: &Socket) -> Option<(KernelAnswer, Vec<u8>)> {
     let mut data = [0; 256];
     let mut control = nix::cmsg_space!([u8; 128]);
     let mut parts = [IoSliceMut::new(&mut data)];
     let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
     let message =
         recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags).ok()?;
-    message.cmsgs().ok()?.find_map(|control| match control {
+    let answer = message.cmsgs().ok()?.find_map(|control| match control {
         ControlMessageOwned::Ipv4RecvErr(error, from) if error.ee_origin == SO_EE_ORIGIN_ICMP => {
             let from = Ipv4Addr::from(u32::from_be(from?.sin_addr.s_addr));
             Some(KernelAnswer::Icmp { from: from.into(), icmp_type: error.ee_type, code: error.ee_code })
@@ -144,7 +160,9 @@ fn queued_icmp(socket: &Socket) -> Option<KernelAnswer> {
             Some(KernelAnswer::Icmp { from: from.into(), icmp_type: error.ee_type, code: error.ee_code })
         }
         _ => None,
-    })
+    })?;
+    let len = message.bytes;
+    Some((answer, data[..len].to_vec()))
 }
 
 #[cfg(test)]
@@ -159,13 +177,27 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (to, mut told) = unbounded_channel();
-            let socket = begin(probe, 5, None, Caller::find()).unwrap();
-            follow(socket, 7, probe, to).await;
+            let socket = begin(probe, 5, None, [0; 10]).unwrap();
+            follow(socket, 7, probe, [0; 10], to).await;
             match told.recv().await {
                 Some(Told::Event(_, Event::KernelAnswer { id: 7, answer })) => Some(answer),
                 _ => None,
             }
         })
+    }
+
+    #[test]
+    fn an_echo_repeats_what_was_sent() {
+        let token = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+        let echo = [&[0, 0, 9, 9, 7, 7], token.as_slice()].concat();
+        assert!(repeats(&echo, token), "whatever its identifier and checksum");
+        assert!(repeats(&echo[..8], token), "a router may quote 8 bytes");
+        assert!(!repeats(&echo[..7], token));
+        for wrong in 6..echo.len() {
+            let mut echo = echo.clone();
+            echo[wrong] ^= 1;
+            assert!(!repeats(&echo, token));
+        }
     }
 
     #[test]

@@ -54,6 +54,9 @@ pub struct Request {
     pub deep: bool,
     /// `-w`: where to keep the recording.
     pub recording: Option<PathBuf>,
+    /// `--buffer`: size of each capture's ring, in bytes. The default holds near a thousand frames, some seconds of any
+    /// trace.
+    pub buffer: u32,
     /// Seed of everything random; drawn anew where `None`.
     pub seed: Option<u64>,
 }
@@ -72,6 +75,7 @@ impl Request {
             azure_nets: Vec::new(),
             deep: false,
             recording: None,
+            buffer: 2 << 20,
             seed: None,
         }
     }
@@ -193,6 +197,9 @@ pub enum LiveError {
         /// Why.
         source: io::Error,
     },
+    /// A privilege that is not needed could not be given up.
+    #[error(transparent)]
+    Privilege(#[from] crate::confine::Kept),
     /// The system refused something that every user is granted.
     #[error("cannot {operation}: {source}")]
     System {
@@ -213,16 +220,19 @@ impl LiveError {
 ///
 /// Ends by itself, at the deadline, or on SIGINT or SIGTERM, and each time with the verdict so far. Runs on
 /// the calling thread; not to be called from within a tokio runtime.
+///
+/// Before the first packet is looked at, the calling thread gives up for good what it may do, as
+/// [`confine`](crate::confine) says: it opens no file any more.
 pub fn trace(request: &Request, progress: impl FnMut(Progress<'_>)) -> Result<Traced, LiveError> {
     if request.port == 0 {
         return Err(LiveError::PortZero);
     }
-    let caller = privilege::Caller::find();
+    let (caller, notice) = privilege::Caller::find();
     let targets = resolve::addresses(&request.host, request.family, request.bind)?;
     let tee = tee::Sink::open(request.recording.as_deref(), caller)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(LiveError::system("start the event loop"))?;
-    runtime.block_on(session::run(request, caller, targets, tee, progress))
+    runtime.block_on(session::run(request, (caller, notice), targets, tee, progress))
 }

@@ -1,12 +1,14 @@
 //! Who runs this, on whose behalf, and what they may do.
 
-use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::Path;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
-use nix::unistd::{Gid, Uid, getegid, geteuid, getgid, getuid, setfsgid, setfsuid};
+use nix::unistd::{Gid, Uid, getegid, geteuid, setfsuid};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::LiveError;
+use crate::confine::{self, Needs, User};
 
 /// The user on whose behalf the trace runs: under sudo the one who called it, since `ssh` would run as them
 /// and firewalls and routing rules can tell users apart.
@@ -17,17 +19,23 @@ pub(super) struct Caller {
 }
 
 impl Caller {
-    /// Reads it from the process and, for root only, from the environment sudo sets.
-    pub(super) fn find() -> Self {
-        Self::decide(getuid(), getgid(), |name| std::env::var_os(name))
-    }
-
-    fn decide(uid: Uid, gid: Gid, variable: impl Fn(&str) -> Option<OsString>) -> Self {
-        let number = |name| variable(name)?.to_str()?.parse::<u32>().ok().filter(|n| *n != u32::MAX);
-        match (uid.is_root(), number("SUDO_UID"), number("SUDO_GID")) {
-            (true, Some(uid), Some(gid)) => Self { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid) },
-            _ => Self { uid, gid },
+    /// The one who called, and where the kernel does not let this process act for them (root without CAP_SETUID, as in
+    /// some containers) the process's own user, with a word on it.
+    pub(super) fn find() -> (Self, Option<String>) {
+        let User { uid, gid } = User::calling();
+        let wanted = Self { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid) };
+        let own = Self { uid: geteuid(), gid: getegid() };
+        setfsuid(wanted.uid);
+        let permitted = setfsuid(own.uid) == wanted.uid;
+        if permitted {
+            return (wanted, None);
         }
+        let notice = format!(
+            "without CAP_SETUID the connection is made as user {}, not {}: firewall rules that tell users apart may \
+             decide otherwise for ssh",
+            own.uid, wanted.uid
+        );
+        (own, Some(notice))
     }
 
     /// Whether the process acts as someone else than the caller.
@@ -35,20 +43,26 @@ impl Caller {
         self.uid != geteuid()
     }
 
-    /// Runs `make`, which opens a socket, so that the socket belongs to the caller.
+    /// Whether sockets that are to be the caller's have to be open before the rest is given up: a socket belongs for good
+    /// to who opened it (netfilter's `skuid`, `ip rule uidrange`), and root goes on as nobody.
+    pub(super) fn has_to_open_first(self) -> bool {
+        self.uid.is_root()
+    }
+
+    /// Gives up all that is not needed to go on. What is open stays open; of what is not, only `port` can be reached.
     ///
-    /// A socket takes its owner (netfilter's `skuid`, `ip rule uidrange`) from the thread's filesystem user
-    /// id; that changes for this thread alone and keeps CAP_NET_RAW.
-    pub(super) fn own<T>(self, make: impl FnOnce() -> T) -> T {
-        if !self.is_other() {
-            return make();
-        }
-        setfsgid(self.gid);
-        setfsuid(self.uid);
-        let result = make();
-        setfsuid(geteuid());
-        setfsgid(getegid());
-        result
+    /// From here on the process is the caller. Where that is root itself, it is nobody: the sockets of root's
+    /// connections are open by now. Without a capture there may be more sockets to open, so root remains root then,
+    /// without capabilities.
+    pub(super) fn give_up_the_rest(self, port: u16, captures: bool) -> Result<(), LiveError> {
+        let user = User { uid: self.uid.as_raw(), gid: self.gid.as_raw() };
+        let user = match (self.uid.is_root(), captures) {
+            (true, true) => Some(User::NOBODY),
+            (true, false) => None,
+            (false, _) => Some(user),
+        };
+        confine::confine(&Needs { user, files: Vec::new(), ports: vec![port], aloof: true })?;
+        Ok(())
     }
 }
 
@@ -116,31 +130,6 @@ fn is_marked() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn decide(uid: u32, sudo: &[(&str, &str)]) -> (u32, u32) {
-        let caller = Caller::decide(Uid::from_raw(uid), Gid::from_raw(uid), |name| {
-            sudo.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v))
-        });
-        (caller.uid.as_raw(), caller.gid.as_raw())
-    }
-
-    #[test]
-    fn sudo_names_the_caller() {
-        assert_eq!(decide(0, &[("SUDO_UID", "1000"), ("SUDO_GID", "1001")]), (1000, 1001));
-    }
-
-    #[test]
-    fn only_root_may_be_told_who_called() {
-        assert_eq!(decide(33, &[("SUDO_UID", "0"), ("SUDO_GID", "0")]), (33, 33));
-    }
-
-    #[test]
-    fn nonsense_from_sudo_is_ignored() {
-        assert_eq!(decide(0, &[]), (0, 0));
-        assert_eq!(decide(0, &[("SUDO_UID", "1000")]), (0, 0));
-        assert_eq!(decide(0, &[("SUDO_UID", "-1"), ("SUDO_GID", "1")]), (0, 0));
-        assert_eq!(decide(0, &[("SUDO_UID", "4294967295"), ("SUDO_GID", "1")]), (0, 0));
-    }
 
     #[test]
     fn a_path_is_one_word() {

@@ -28,7 +28,9 @@ const MOST_WAITING: usize = 256;
 /// Sends crafted packets.
 pub(super) struct Sender {
     paths: BTreeMap<IpAddr, Path>,
-    channels: BTreeMap<u32, Box<dyn DataLinkSender>>,
+    /// One for each interface, or why there is none.
+    channels: BTreeMap<u32, io::Result<Box<dyn DataLinkSender>>>,
+    wakers: Vec<Waker>,
     waiting: Vec<Waiting>,
     /// What was already told; the same failure again is no news.
     told: BTreeSet<(String, i32)>,
@@ -59,7 +61,22 @@ struct Waiting {
 
 impl Sender {
     pub(super) fn new() -> Self {
-        Self { paths: BTreeMap::new(), channels: BTreeMap::new(), waiting: Vec::new(), told: BTreeSet::new() }
+        Self {
+            paths: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            wakers: Vec::new(),
+            waiting: Vec::new(),
+            told: BTreeSet::new(),
+        }
+    }
+
+    /// Opens what sending takes, while the process may.
+    pub(super) fn open(&mut self) {
+        for path in self.paths.values() {
+            self.channels.entry(path.interface.index).or_insert_with(|| open(&path.interface.raw));
+        }
+        // Where one cannot be opened, the wait for the neighbour runs out and says so.
+        self.wakers = [Domain::IPV4, Domain::IPV6].into_iter().filter_map(|d| Waker::open(d).ok()).collect();
     }
 
     /// Says how `target` is reached: on `interface`, by `gateway` unless it is on the link itself.
@@ -138,8 +155,10 @@ impl Sender {
             }
             None if !path.asked => {
                 path.asked = true;
-                // If even this cannot be sent, the wait runs out and says so.
-                let _ = wake_neighbour(path.next_hop, path.interface.index);
+                for waker in self.wakers.iter().filter(|w| w.is_for(path.next_hop)) {
+                    // If even this cannot be sent, the wait runs out and says so.
+                    let _ = waker.wake(path.next_hop, path.interface.index);
+                }
             }
             None => {}
         }
@@ -173,18 +192,20 @@ impl Path {
     }
 }
 
-/// Writes one frame to the interface, whose channel is opened on first use.
+/// Writes one frame to the interface.
 fn put(
-    channels: &mut BTreeMap<u32, Box<dyn DataLinkSender>>,
+    channels: &mut BTreeMap<u32, io::Result<Box<dyn DataLinkSender>>>,
     interface: &Interface,
     frame: &[u8],
 ) -> io::Result<()> {
-    use std::collections::btree_map::Entry;
-    let channel = match channels.entry(interface.index) {
-        Entry::Occupied(open) => open.into_mut(),
-        Entry::Vacant(vacant) => vacant.insert(open(&interface.raw)?),
-    };
-    channel.send_to(frame, None).unwrap_or(Ok(()))
+    match channels.get_mut(&interface.index) {
+        Some(Ok(channel)) => channel.send_to(frame, None).unwrap_or(Ok(())),
+        Some(Err(error)) => Err(match error.raw_os_error() {
+            Some(number) => io::Error::from_raw_os_error(number),
+            None => io::Error::new(error.kind(), error.to_string()),
+        }),
+        None => Err(nix::errno::Errno::ENODEV.into()),
+    }
 }
 
 fn open(interface: &datalink::NetworkInterface) -> io::Result<Box<dyn DataLinkSender>> {
@@ -203,29 +224,46 @@ fn open(interface: &datalink::NetworkInterface) -> io::Result<Box<dyn DataLinkSe
     }
 }
 
-/// Makes the kernel resolve `next_hop`: an echo request to it that no router may forward.
-fn wake_neighbour(next_hop: IpAddr, interface: u32) -> io::Result<()> {
-    let (domain, protocol, kind) = match next_hop {
-        IpAddr::V4(_) => (Domain::IPV4, Protocol::ICMPV4, 8),
-        IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128),
-    };
-    let socket = Socket::new(domain, Type::RAW, Some(protocol))?;
-    socket.set_nonblocking(true)?;
-    let address: SocketAddr = match next_hop {
-        IpAddr::V4(_) => {
+/// Makes the kernel resolve a next hop's address, by an echo request to it that no router may forward.
+struct Waker {
+    socket: Socket,
+    domain: Domain,
+}
+
+impl Waker {
+    fn open(domain: Domain) -> io::Result<Self> {
+        let socket = if domain == Domain::IPV4 {
+            let socket = Socket::new(domain, Type::RAW, Some(Protocol::ICMPV4))?;
             socket.set_ttl_v4(1)?;
-            SocketAddr::new(next_hop, 0)
-        }
-        IpAddr::V6(address) => {
+            socket
+        } else {
+            let socket = Socket::new(domain, Type::RAW, Some(Protocol::ICMPV6))?;
             socket.set_unicast_hops_v6(1)?;
-            // A router's link-local address needs its link.
-            let zone = if address.is_unicast_link_local() { interface } else { 0 };
-            SocketAddrV6::new(address, 0, 0, zone).into()
-        }
-    };
-    // Identifier and sequence are 0, so the checksum is the complement of type and code; IPv6 fills in its own.
-    let [high, low] = (!(u16::from(kind) << 8)).to_be_bytes();
-    socket.send_to(&[kind, 0, high, low, 0, 0, 0, 0], &address.into()).map(drop)
+            socket
+        };
+        // It only sends: what comes in is left in a buffer of the least size.
+        socket.set_recv_buffer_size(0)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, domain })
+    }
+
+    fn is_for(&self, next_hop: IpAddr) -> bool {
+        (self.domain == Domain::IPV4) == next_hop.is_ipv4()
+    }
+
+    fn wake(&self, next_hop: IpAddr, interface: u32) -> io::Result<()> {
+        let (kind, address): (u8, SocketAddr) = match next_hop {
+            IpAddr::V4(_) => (8, SocketAddr::new(next_hop, 0)),
+            IpAddr::V6(address) => {
+                // A router's link-local address needs its link.
+                let zone = if address.is_unicast_link_local() { interface } else { 0 };
+                (128, SocketAddrV6::new(address, 0, 0, zone).into())
+            }
+        };
+        // Identifier and sequence are 0, so the checksum is the complement of type and code; IPv6 fills in its own.
+        let [high, low] = (!(u16::from(kind) << 8)).to_be_bytes();
+        self.socket.send_to(&[kind, 0, high, low, 0, 0, 0, 0], &address.into()).map(drop)
+    }
 }
 
 #[cfg(test)]

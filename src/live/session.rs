@@ -6,6 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use socket2::Socket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -34,13 +35,16 @@ const SILENCE: i64 = 250_000_000;
 /// Rounds of emptying the rings before the planner is asked again, should a flood never end.
 const ROUNDS: usize = 16;
 
+/// Kernel connections that a trace may make to one address, at most.
+const CONNECTIONS: usize = 8;
+
 /// Resets that may still be owed when a trace ends.
 const MOST_RESETS: usize = 64;
 
 /// Makes the trace.
 pub(super) async fn run(
     request: &Request,
-    caller: Caller,
+    (caller, on_caller): (Caller, Option<String>),
     targets: Vec<IpAddr>,
     sink: Sink,
     mut progress: impl FnMut(Progress<'_>),
@@ -65,12 +69,13 @@ pub(super) async fn run(
         .collect();
     let permitted = privilege::can_use_raw();
     let (mut captures, lost) = if permitted {
-        Captures::open(&interface::to_capture(&interfaces, &route_indices), &targets)
+        Captures::open(&interface::to_capture(&interfaces, &route_indices), &targets, request.buffer)
     } else {
         (Captures::default(), Vec::new())
     };
     let blind = lost.iter().find(|l| route_interfaces.iter().any(|r| r.name == l.interface));
     let mut notices = Notices::default();
+    notices.all.extend(on_caller);
     if !permitted {
         notices.add(privilege::remedy());
     } else if blind.is_some() || captures.is_empty() {
@@ -104,10 +109,18 @@ pub(super) async fn run(
             sender.add(*target, interface.clone(), answer.gateway);
         }
     }
+    if sees {
+        sender.open();
+    }
+    let first = if caller.has_to_open_first() { CONNECTIONS } else { 0 };
+    let open = |target: &IpAddr| connect::open(SocketAddr::new(*target, request.port), request.bind);
+    let sockets = routes.iter().map(|(t, _)| (*t, (0..first).map(|_| open(t)).collect())).collect();
+    caller.give_up_the_rest(request.port, sees)?;
+
     let (told_to, told) = unbounded_channel();
     let mut session = Session {
         bind: request.bind,
-        caller,
+        sockets,
         netlink,
         captures,
         route_interfaces,
@@ -132,7 +145,8 @@ pub(super) async fn run(
 /// A running trace.
 struct Session {
     bind: Option<IpAddr>,
-    caller: Caller,
+    /// For the kernel's connections to each address, where they had to be opened before privileges were given up.
+    sockets: BTreeMap<IpAddr, Vec<io::Result<Socket>>>,
     netlink: Netlink,
     captures: Captures,
     /// Interfaces of the routes whose captures still run.
@@ -260,6 +274,9 @@ impl Session {
                 tee.frame(seen)
             })?;
             lost.into_iter().try_for_each(|lost| self.lose(lost))?;
+            if self.tee.is_full() {
+                return self.lose_all();
+            }
             if !more {
                 break;
             }
@@ -288,6 +305,15 @@ impl Session {
         for interface in down {
             self.captures.close(&interface);
             self.lose(Lost { interface, error: "the interface went down".to_owned() })?;
+        }
+        Ok(())
+    }
+
+    /// What is recorded has an end, whatever is sent here.
+    fn lose_all(&mut self) -> io::Result<()> {
+        for interface in self.captures.running() {
+            self.captures.close(&interface);
+            self.lose(Lost { interface, error: "too many packets were sent here".to_owned() })?;
         }
         Ok(())
     }
@@ -323,7 +349,9 @@ impl Session {
         let event = |client, stage| Event::Connect { id, server, client, stage };
         let began = clock::now();
         self.tee.event_at(began, event(None, ConnectStage::Started))?;
-        match connect::begin(server, self.bind, self.caller) {
+        let opened = self.sockets.get_mut(&server.ip()).and_then(Vec::pop);
+        let socket = opened.unwrap_or_else(|| connect::open(server, self.bind));
+        match socket.and_then(|socket| connect::begin(socket, server)) {
             Ok(connect::Begun { socket, client }) => {
                 self.tee.event(event(client, ConnectStage::Started))?;
                 let reporter = Reporter { id, server, client, to: self.told_to.clone() };
@@ -360,9 +388,10 @@ impl Session {
 
     fn ask(&mut self, id: u32, probe: KernelProbe, hop_limit: u8) -> io::Result<()> {
         self.tee.event(Event::KernelProbe { id, probe, hop_limit })?;
-        match kernel_probe::begin(probe, hop_limit, self.bind, self.caller) {
+        let token = token(id);
+        match kernel_probe::begin(probe, hop_limit, self.bind, token) {
             Ok(socket) => {
-                tokio::spawn(kernel_probe::follow(socket, id, probe, self.told_to.clone()));
+                tokio::spawn(kernel_probe::follow(socket, id, probe, token, self.told_to.clone()));
                 Ok(())
             }
             Err(e) => {
@@ -408,6 +437,9 @@ impl Session {
         self.look_at_interfaces()?;
         for counters in self.captures.counters() {
             self.tee.event(Event::Capture(counters))?;
+        }
+        if let Some(event) = self.tee.left_out() {
+            self.tee.event(event)?;
         }
         self.tee.event(Event::End { reason })
     }
@@ -469,6 +501,14 @@ fn route_event(destination: IpAddr, answer: &route::Answer, interfaces: &[Interf
         mac: interface.and_then(|i| i.mac),
         error: answer.error.clone(),
     }
+}
+
+/// What nobody can guess; the standard library's hasher is keyed by the system's randomness.
+fn token(id: u32) -> kernel_probe::Token {
+    let random = [RandomState::new().hash_one(id), RandomState::new().hash_one(id)].map(u64::to_le_bytes);
+    let mut token = kernel_probe::Token::default();
+    token.iter_mut().zip(random.as_flattened()).for_each(|(to, from)| *to = *from);
+    token
 }
 
 /// The MSS the kernel would announce: what the first route's MTU leaves after IP and TCP headers, in bytes.

@@ -9,7 +9,7 @@ use super::clock;
 use super::file::{self, Tail};
 use super::privilege::Caller;
 use crate::diagnose::{Diagnosis, Findings, NothingToDiagnose, Question};
-use crate::packet::LinkType;
+use crate::packet::{LinkType, decode};
 use crate::probe::Planner;
 use crate::recording::{Body, Event, Frame, InterfaceInfo, Record, RecordNumber, Timestamp, Writer};
 
@@ -31,6 +31,13 @@ impl Sink {
     }
 }
 
+/// Frames recorded that concern nothing the trace sent, at most: a reader may want to see them, and anybody can send
+/// more.
+const MOST_UNCONCERNED: u64 = 5_000;
+
+/// Frames recorded in all, at most. A trace takes some hundreds.
+const MOST_FRAMES: u64 = 200_000;
+
 /// Writes records and passes them on.
 pub(super) struct Tee {
     writer: Writer<Box<dyn Write>>,
@@ -39,6 +46,8 @@ pub(super) struct Tee {
     pub(super) planner: Planner,
     pub(super) frames: u64,
     pub(super) events: u64,
+    unconcerned: u64,
+    left_out: u64,
     /// The latest moment the recording knows of.
     pub(super) latest: Timestamp,
 }
@@ -64,7 +73,17 @@ impl Tee {
             tail.mark();
         }
         let diagnosis = Diagnosis::new(Question::default());
-        Ok(Self { writer, kept, diagnosis, planner, frames: 0, events: 0, latest: now })
+        Ok(Self {
+            writer,
+            kept,
+            diagnosis,
+            planner,
+            frames: 0,
+            events: 0,
+            unconcerned: 0,
+            left_out: 0,
+            latest: now,
+        })
     }
 
     /// Records an event that happens now.
@@ -80,13 +99,33 @@ impl Tee {
         Ok(())
     }
 
-    /// Records a frame.
+    /// Records a frame, unless it concerns nobody and there were too many of the kind.
     pub(super) fn frame(&mut self, seen: Seen<'_>) -> io::Result<()> {
+        if !decode(seen.link, seen.bytes).is_ok_and(|packet| self.planner.concerns(&packet)) {
+            self.unconcerned += 1;
+            if self.unconcerned > MOST_UNCONCERNED {
+                self.left_out += 1;
+                return Ok(());
+            }
+        }
+        if self.is_full() {
+            return Ok(());
+        }
         let Seen { interface, link, at, direction, original_len, bytes } = seen;
         let number = self.writer.frame(interface, at, direction, original_len, bytes)?;
         self.frames += 1;
         self.pass(number, at, Body::Frame(Frame { interface, link, direction, original_len, bytes }));
         Ok(())
+    }
+
+    /// Whether no more frames are recorded.
+    pub(super) fn is_full(&self) -> bool {
+        self.frames >= MOST_FRAMES
+    }
+
+    /// Tells of the frames that were not recorded.
+    pub(super) fn left_out(&self) -> Option<Event> {
+        (self.left_out > 0).then_some(Event::LeftOut { frames: self.left_out })
     }
 
     fn pass(&mut self, number: RecordNumber, at: Timestamp, body: Body<'_>) {

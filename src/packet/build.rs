@@ -51,6 +51,8 @@ pub struct Echo {
     pub identifier: u16,
     /// Sequence number.
     pub sequence: u16,
+    /// What its data begins with, for the reply to bring back.
+    pub token: [u8; 6],
     /// IPv4 identification (ignored for IPv6).
     pub identification: u16,
 }
@@ -125,7 +127,8 @@ pub fn echo(probe: &Echo) -> Vec<u8> {
     let [s0, s1] = probe.sequence.to_be_bytes();
     // A number and its complement add up to the same whatever the number.
     let [c0, c1] = (!probe.sequence).to_be_bytes();
-    let mut message = [kind, 0, 0, 0, i0, i1, s0, s1, 0, 0, 0, 0, 0, 0, c0, c1];
+    let [t0, t1, t2, t3, t4, t5] = probe.token;
+    let mut message = [kind, 0, 0, 0, i0, i1, s0, s1, t0, t1, t2, t3, t4, t5, c0, c1];
     let start = match protocol {
         ip_number::ICMP => Sum16BitWords::new(),
         _ => pseudo_header(headers.source, headers.destination, protocol, message.len()),
@@ -423,7 +426,8 @@ mod tests {
             let (source, destination) = (address(source), address(destination));
             let echo = |identifier, sequence| {
                 let hop_limit = HopLimit(3);
-                echo(&Echo { source, destination, hop_limit, identifier, sequence, identification: 9 })
+                let token = [1, 2, 3, 4, 5, 6];
+                echo(&Echo { source, destination, hop_limit, identifier, sequence, token, identification: 9 })
             };
             let header = if source.is_ipv4() { 20 } else { 40 };
             let checksum = |packet: &[u8]| [packet[header + 2], packet[header + 3]];
@@ -437,7 +441,10 @@ mod tests {
 
             let packet = echo(0xbeef, 7);
             let Packet { ip, transport: Transport::Icmp(icmp), .. } = read(&packet) else { panic!() };
-            assert!(matches!(icmp, Icmp::EchoRequest { identifier: 0xbeef, sequence: 7 }));
+            assert!(matches!(
+                icmp,
+                Icmp::EchoRequest { identifier: 0xbeef, sequence: 7, token: Some([1, 2, 3, 4, 5, 6, ..]) }
+            ));
             assert_eq!(ip.hop_limit, HopLimit(3));
             let message = &packet[header..];
             let sum = match source {

@@ -4,7 +4,11 @@ use std::fmt;
 
 use etherparse::ip_number;
 
-use super::{Fragment, Icmp, Ip, LinkType, Packet, Tcp, Transport, ip, link};
+use super::link::{self, Layer};
+use super::{Fragment, Icmp, Ip, Link, LinkType, Packet, Tcp, Transport, ip, tunnel};
+
+/// Frames and packets within one another, at most: no real frame comes near this many.
+const MAX_LAYERS: usize = 12;
 
 /// Why a frame is not a packet we can read. Its `Display` names the kind in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,6 +23,22 @@ pub enum Undecoded {
     CookedHardware(u16),
     /// A loopback frame of an address family (its number, in the capturing system's count) other than IP.
     AddressFamily(u32),
+    /// MPLS that carries neither IP nor, after a control word, Ethernet.
+    Mpls,
+    /// PPP of a protocol (its number) other than IP.
+    PppProtocol(u16),
+    /// GRE of a version, or with a header, that cannot be read.
+    Gre,
+    /// An 802.11 frame that carries no data.
+    WifiWithoutData,
+    /// An encrypted 802.11 frame.
+    WifiEncrypted,
+    /// A later fragment of an 802.11 frame, or an aggregate of several.
+    WifiPart,
+    /// An 802.11 frame that failed its check.
+    WifiDamaged,
+    /// Too many frames and packets within one another.
+    Nested,
     /// The version nibble is neither 4 nor 6.
     IpVersion(u8),
     /// The frame, or the first fragment, ends before the headers do.
@@ -28,6 +48,17 @@ pub enum Undecoded {
 }
 
 impl Undecoded {
+    /// Whether there may be IP in such a frame. Many an ordinary capture has frames in which there is none.
+    pub fn may_hide_ip(self) -> bool {
+        match self {
+            // MACsec is the one EtherType of known name that encrypts what it carries.
+            Self::NotIp(ether_type) => ether_type == MACSEC || ether_type_name(ether_type).is_none(),
+            Self::PppProtocol(protocol) => ppp_protocol_name(protocol).is_none(),
+            Self::Llc | Self::AddressFamily(_) | Self::WifiWithoutData => false,
+            _ => true,
+        }
+    }
+
     /// What it means that a header does not fit into `captured` bytes, where the layer below claimed `claimed`.
     pub(super) fn cut_short(captured: usize, claimed: u32) -> Self {
         if u64::from(claimed) > captured as u64 { Self::Truncated } else { Self::Malformed }
@@ -44,11 +75,21 @@ impl fmt::Display for Undecoded {
             },
             Self::Llc => f.write_str("IEEE 802.2 LLC (spanning tree and the like)"),
             Self::CookedHardware(824) => f.write_str("netlink"),
-            Self::CookedHardware(801..=803) => f.write_str("802.11 in a Linux cooked capture"),
             Self::CookedHardware(hardware) => {
                 write!(f, "Linux cooked capture of hardware type {hardware} (not known)")
             }
             Self::AddressFamily(family) => write!(f, "address family {family} (not IP)"),
+            Self::Mpls => f.write_str("MPLS (neither IP nor Ethernet in it)"),
+            Self::PppProtocol(protocol) => match ppp_protocol_name(protocol) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "PPP protocol {protocol:#06x} (not IP)"),
+            },
+            Self::Gre => f.write_str("GRE (of a version or kind that is not known)"),
+            Self::WifiWithoutData => f.write_str("802.11 management and control"),
+            Self::WifiEncrypted => f.write_str("802.11, encrypted"),
+            Self::WifiPart => f.write_str("802.11 fragment or aggregate"),
+            Self::WifiDamaged => f.write_str("802.11, damaged on the air"),
+            Self::Nested => f.write_str("too many frames within one another"),
             Self::IpVersion(version) => write!(f, "IP version {version} (neither 4 nor 6)"),
             Self::Truncated => f.write_str("cut short within the headers"),
             Self::Malformed => f.write_str("malformed header"),
@@ -58,20 +99,19 @@ impl fmt::Display for Undecoded {
 
 impl std::error::Error for Undecoded {}
 
+const MACSEC: u16 = 0x88e5;
+
 /// Names of what an ordinary capture holds beside IP.
 fn ether_type_name(ether_type: u16) -> Option<&'static str> {
     Some(match ether_type {
         0x0806 => "ARP",
         0x0842 => "Wake-on-LAN",
-        0x6558 => "bridged Ethernet",
         0x8035 => "RARP",
         0x8809 => "LACP (slow protocols)",
-        0x8847 | 0x8848 => "MPLS",
         0x8863 => "PPPoE discovery",
-        0x8864 => "PPPoE session",
         0x888e => "802.1X (EAPOL)",
         0x88cc => "LLDP",
-        0x88e5 => "MACsec",
+        MACSEC => "MACsec",
         0x88f7 => "PTP",
         0x8902 => "Ethernet OAM (CFM)",
         0x893a => "IEEE 1905",
@@ -80,15 +120,49 @@ fn ether_type_name(ether_type: u16) -> Option<&'static str> {
     })
 }
 
+/// Names of the protocols by which the ends of a PPP link agree on it.
+fn ppp_protocol_name(protocol: u16) -> Option<&'static str> {
+    Some(match protocol {
+        0x8021 => "PPP IPCP",
+        0x8057 => "PPP IPv6CP",
+        0x80fd => "PPP CCP",
+        0xc021 => "PPP LCP",
+        0xc023 => "PPP PAP",
+        0xc025 => "PPP LQR",
+        0xc223 => "PPP CHAP",
+        _ => return None,
+    })
+}
+
 /// Reads one frame of link type `link`.
+///
+/// The packet is the innermost one: of a tunnel (GRE, IP in IP, VXLAN, Geneve and the like, on their usual ports) the
+/// packet within is told, with what its own link layer says, and the tunnel's is not. An ICMP error about a tunnel's
+/// packet is a packet of its own, and quotes the tunnel's. A tunnel's packet whose content cannot be read is undecoded.
 ///
 /// Link-layer padding is left aside: only what the IP header claims counts. Where its length field is 0 (frames
 /// captured before segmentation offload), the rest of the frame counts.
 pub fn decode(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Undecoded> {
-    let (link, bytes) = link::strip(link, frame)?;
-    let (ip, payload) = ip::read(bytes)?;
-    let transport = transport(&ip, payload)?;
-    Ok(Packet { link, ip, transport })
+    let mut said = Link::default();
+    let mut layer = link::open(link, frame, &mut said)?;
+    for _ in 0..MAX_LAYERS {
+        let bytes = match layer {
+            Layer::Ip(bytes) => bytes,
+            Layer::Link(link, frame) => {
+                layer = link::open(link, frame, &mut said)?;
+                continue;
+            }
+        };
+        let (ip, payload) = ip::read(bytes)?;
+        if ip.protocol != ip_number::TCP.0
+            && let Some(inner) = tunnel::enter(&ip, payload)?
+        {
+            (layer, said) = (inner, Link::default());
+            continue;
+        }
+        return Ok(Packet { link: said, ip, transport: transport(&ip, payload)? });
+    }
+    Err(Undecoded::Nested)
 }
 
 fn transport<'a>(ip: &Ip, payload: &'a [u8]) -> Result<Transport<'a>, Undecoded> {
@@ -116,6 +190,8 @@ mod tests {
             (Undecoded::NotIp(0x0001), "EtherType 0x0001 (not IP)"),
             (Undecoded::Llc, "IEEE 802.2 LLC (spanning tree and the like)"),
             (Undecoded::CookedHardware(824), "netlink"),
+            (Undecoded::PppProtocol(0xc021), "PPP LCP"),
+            (Undecoded::PppProtocol(0x003d), "PPP protocol 0x003d (not IP)"),
             (Undecoded::CookedHardware(770), "Linux cooked capture of hardware type 770 (not known)"),
             (Undecoded::AddressFamily(16), "address family 16 (not IP)"),
             (Undecoded::IpVersion(5), "IP version 5 (neither 4 nor 6)"),

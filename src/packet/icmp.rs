@@ -20,6 +20,8 @@ pub enum Icmp<'a> {
         identifier: u16,
         /// Sequence number.
         sequence: u16,
+        /// The first bytes of its data, where there are so many.
+        token: Option<EchoToken>,
     },
     /// Echo reply.
     EchoReply {
@@ -27,6 +29,8 @@ pub enum Icmp<'a> {
         identifier: u16,
         /// Sequence number.
         sequence: u16,
+        /// The first bytes of its data, where there are so many.
+        token: Option<EchoToken>,
     },
     /// Any other message.
     Other {
@@ -96,6 +100,9 @@ pub struct Quoted<'a> {
     pub bytes: &'a [u8],
 }
 
+/// The first bytes of an echo's data, which come back in the reply.
+pub type EchoToken = [u8; 8];
+
 /// The quoted transport header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QuotedTransport {
@@ -114,6 +121,8 @@ pub enum QuotedTransport {
         identifier: u16,
         /// Sequence number.
         sequence: u16,
+        /// The first bytes of its data, where they are quoted.
+        token: Option<EchoToken>,
     },
     /// Something else, or too little of it.
     Other,
@@ -185,9 +194,10 @@ impl<'a> Icmp<'a> {
         use icmpv4 as v4;
         let [kind, code, _, _, id0, id1, seq0, seq1] = header;
         let (identifier, sequence) = (u16::from_be_bytes([id0, id1]), u16::from_be_bytes([seq0, seq1]));
+        let token = body.first_chunk().copied();
         let what = match (kind, code) {
-            (v4::TYPE_ECHO_REQUEST, 0) => return Self::EchoRequest { identifier, sequence },
-            (v4::TYPE_ECHO_REPLY, 0) => return Self::EchoReply { identifier, sequence },
+            (v4::TYPE_ECHO_REQUEST, 0) => return Self::EchoRequest { identifier, sequence, token },
+            (v4::TYPE_ECHO_REPLY, 0) => return Self::EchoReply { identifier, sequence, token },
             (v4::TYPE_DEST_UNREACH, _) => unreachable_v4(code),
             (v4::TYPE_TIME_EXCEEDED, v4::CODE_TIME_EXCEEDED_TTL_EXCEEDED_IN_TRANSIT) => {
                 IcmpErrorKind::TimeExceeded
@@ -209,9 +219,10 @@ impl<'a> Icmp<'a> {
         use icmpv6 as v6;
         let [kind, code, _, _, id0, id1, seq0, seq1] = header;
         let (identifier, sequence) = (u16::from_be_bytes([id0, id1]), u16::from_be_bytes([seq0, seq1]));
+        let token = body.first_chunk().copied();
         let what = match (kind, code) {
-            (v6::TYPE_ECHO_REQUEST, 0) => return Self::EchoRequest { identifier, sequence },
-            (v6::TYPE_ECHO_REPLY, 0) => return Self::EchoReply { identifier, sequence },
+            (v6::TYPE_ECHO_REQUEST, 0) => return Self::EchoRequest { identifier, sequence, token },
+            (v6::TYPE_ECHO_REPLY, 0) => return Self::EchoReply { identifier, sequence, token },
             (v6::TYPE_DST_UNREACH, _) => unreachable_v6(code),
             (v6::TYPE_PACKET_TOO_BIG, _) => IcmpErrorKind::TooBig,
             (v6::TYPE_TIME_EXCEEDED, v6::CODE_TIME_EXCEEDED_HOP_LIMIT_EXCEEDED) => {
@@ -329,13 +340,15 @@ impl QuotedTransport {
                 source_port: u16::from_be_bytes([s0, s1]),
                 destination_port: u16::from_be_bytes([d0, d1]),
             },
-            (ip_number::ICMP, &[icmpv4::TYPE_ECHO_REQUEST, 0, _, _, id0, id1, seq0, seq1, ..])
-            | (ip_number::IPV6_ICMP, &[icmpv6::TYPE_ECHO_REQUEST, 0, _, _, id0, id1, seq0, seq1, ..]) => {
-                Self::Echo {
-                    identifier: u16::from_be_bytes([id0, id1]),
-                    sequence: u16::from_be_bytes([seq0, seq1]),
-                }
-            }
+            (ip_number::ICMP, &[icmpv4::TYPE_ECHO_REQUEST, 0, _, _, id0, id1, seq0, seq1, ref data @ ..])
+            | (
+                ip_number::IPV6_ICMP,
+                &[icmpv6::TYPE_ECHO_REQUEST, 0, _, _, id0, id1, seq0, seq1, ref data @ ..],
+            ) => Self::Echo {
+                identifier: u16::from_be_bytes([id0, id1]),
+                sequence: u16::from_be_bytes([seq0, seq1]),
+                token: data.first_chunk().copied(),
+            },
             _ => Self::Other,
         }
     }
@@ -415,10 +428,16 @@ mod tests {
     fn echoes() {
         let message = |kind| [kind, 0, 0, 0, 0x12, 0x34, 0, 7, 1, 2, 3];
         for packet in [v4(1, &message(8)), v6(58, &message(128))] {
-            assert!(matches!(icmp(&packet), Icmp::EchoRequest { identifier: 0x1234, sequence: 7 }));
+            assert!(matches!(
+                icmp(&packet),
+                Icmp::EchoRequest { identifier: 0x1234, sequence: 7, token: None }
+            ));
         }
         for packet in [v4(1, &message(0)), v6(58, &message(129))] {
-            assert!(matches!(icmp(&packet), Icmp::EchoReply { identifier: 0x1234, sequence: 7 }));
+            assert!(matches!(
+                icmp(&packet),
+                Icmp::EchoReply { identifier: 0x1234, sequence: 7, token: None }
+            ));
         }
     }
 
@@ -556,15 +575,19 @@ mod tests {
             transport(17, &[0x82, 0x9a, 0x82, 0x9b, 0, 8, 0, 0]),
             QuotedTransport::Udp { source_port: 33434, destination_port: 33435 }
         );
-        let echo = QuotedTransport::Echo { identifier: 9, sequence: 2 };
-        assert_eq!(transport(1, &[8, 0, 0, 0, 0, 9, 0, 2]), echo);
+        let echo = |token| QuotedTransport::Echo { identifier: 9, sequence: 2, token };
+        assert_eq!(transport(1, &[8, 0, 0, 0, 0, 9, 0, 2]), echo(None));
+        assert_eq!(
+            transport(1, &[8, 0, 0, 0, 0, 9, 0, 2, 1, 2, 3, 4, 5, 6, 7, 8]),
+            echo(Some([1, 2, 3, 4, 5, 6, 7, 8]))
+        );
         assert_eq!(transport(1, &[0, 0, 0, 0, 0, 9, 0, 2]), QuotedTransport::Other);
         assert_eq!(transport(47, &[0; 8]), QuotedTransport::Other);
         let later = patched(&v4(6, &[0; 8]), 6, &[0, 5]);
         let packet = error_v4(11, 1, [0; 4], &later);
         assert_eq!(error(&packet).quoted.unwrap().transport, QuotedTransport::Other);
         let packet = error_v6(3, 0, [0; 4], &v6(58, &[128, 0, 0, 0, 0, 9, 0, 2]));
-        assert_eq!(error(&packet).quoted.unwrap().transport, echo);
+        assert_eq!(error(&packet).quoted.unwrap().transport, echo(None));
     }
 
     #[test]

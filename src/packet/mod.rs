@@ -13,12 +13,15 @@ mod link;
 #[cfg(test)]
 mod samples;
 mod tcp;
+mod tunnel;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 pub use decode::{Undecoded, decode};
-pub use icmp::{Icmp, IcmpError, IcmpErrorKind, Quoted, QuotedTcp, QuotedTcpRest, QuotedTransport};
+pub use icmp::{
+    EchoToken, Icmp, IcmpError, IcmpErrorKind, Quoted, QuotedTcp, QuotedTcpRest, QuotedTransport,
+};
 pub use link::LinkType;
 pub use tcp::{OptionLayout, SeqNumber, Tcp, TcpFlags, TcpOption, TcpOptions};
 
@@ -46,9 +49,9 @@ impl fmt::Display for MacAddr {
 /// One decoded IP packet, borrowed from the captured frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// What the link layer said.
+    /// What the link layer said (within a tunnel, the one within it).
     pub link: Link,
-    /// The (outermost) IP header.
+    /// The IP header: of packets within packets, the innermost one's.
     pub ip: Ip,
     /// What the IP packet carries.
     pub transport: Transport<'a>,

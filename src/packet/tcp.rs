@@ -118,6 +118,7 @@ pub struct Tcp<'a> {
 
 impl<'a> Tcp<'a> {
     /// Reads a segment, of which the 20 bytes of the fixed header must be captured; options and data may be cut.
+    #[inline]
     pub(super) fn read(ip: &Ip, segment: &'a [u8]) -> Result<Self, Undecoded> {
         let whole = ip.fragment == Fragment::Whole;
         let Some((fixed, rest)) = segment.split_first_chunk::<FIXED_LEN>() else {

@@ -98,7 +98,7 @@ fn refusing_routers(probes: &[Probe], target: IpAddr) -> Vec<(u8, &Probe, &Reply
         let at_once = reply.at.since(probe.at) < AT_ONCE;
         if kind == IcmpErrorKind::NetUnreachable || (kind == IcmpErrorKind::HostUnreachable && at_once) {
             let crossed = probe.hop_limit.saturating_sub(left.0);
-            found.entry(reply.from).or_insert((crossed + 1, probe, reply));
+            found.entry(reply.from).or_insert((crossed.saturating_add(1), probe, reply));
         }
     }
     found.into_values().collect()
@@ -132,7 +132,7 @@ fn distance_of_target(probes: &[Probe], target: IpAddr, port: u16) -> Option<u8>
         .map(|(p, _)| p.hop_limit)
         .max()
         .unwrap_or(0);
-    Some(answered.max(last_router + 1))
+    Some(answered.max(last_router.saturating_add(1)))
 }
 
 /// A router without a route says so within this time, in ns; one whose neighbour does not answer takes seconds.

@@ -1,11 +1,11 @@
 //! Probes and their replies: every packet with a hop limit is a question to the hop where it runs out.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::attempt::{About, Attempt, IcmpSeen, Quote, Segment, What};
-use crate::packet::{HopLimit, Icmp, IcmpErrorKind, Packet, QuotedTransport, Transport};
+use crate::packet::{EchoToken, HopLimit, Icmp, IcmpErrorKind, Packet, QuotedTransport, Transport};
 use crate::recording::errno::ECONNREFUSED;
 use crate::recording::{Event, KernelAnswer, KernelProbe, RecordNumber, Timestamp};
 
@@ -104,6 +104,12 @@ impl ReplyKind {
 }
 
 impl Probe {
+    fn answer(&mut self, reply: Reply) {
+        if self.replies.len() < MAX_REPLIES {
+            self.replies.push(reply);
+        }
+    }
+
     /// The time-exceeded that answered it.
     pub fn time_exceeded(&self) -> Option<&Reply> {
         self.replies.iter().find(|r| r.kind == ReplyKind::TimeExceeded)
@@ -129,12 +135,26 @@ pub struct Marks {
 /// Collects echo requests and the probes made with the kernel's own means.
 #[derive(Debug, Default)]
 pub struct Survey {
-    echoes: Vec<(IpAddr, u16, u16, Probe)>,
+    echoes: Vec<Echo>,
+    /// The latest echo of each destination, identifier and sequence number.
+    latest: HashMap<(IpAddr, u16, u16), usize>,
     kernel: BTreeMap<u32, (KernelProbe, Probe)>,
 }
 
-/// Echo probes kept, at most: a trace sends a few hundred.
-const MAX_ECHOES: usize = 4096;
+/// An echo request, and what an answer to it must repeat.
+#[derive(Debug)]
+struct Echo {
+    to: IpAddr,
+    identification: Option<u32>,
+    token: Option<EchoToken>,
+    probe: Probe,
+}
+
+/// Probes of each kind kept, at most: a trace sends a few hundred.
+const MAX_PROBES: usize = 4096;
+
+/// Answers kept to one probe, at most: one is usual, and nobody need be believed more than some times.
+const MAX_REPLIES: usize = 16;
 
 impl Survey {
     /// Takes the next packet; only echoes and errors about them matter here.
@@ -151,7 +171,7 @@ impl Survey {
             quote: None,
         };
         match icmp {
-            Icmp::EchoRequest { identifier, sequence } if self.echoes.len() < MAX_ECHOES => {
+            Icmp::EchoRequest { identifier, sequence, token } if self.echoes.len() < MAX_PROBES => {
                 let probe = Probe {
                     via: Via::Echo,
                     hop_limit: packet.ip.hop_limit.0,
@@ -161,20 +181,26 @@ impl Survey {
                     sent: None,
                     replies: Vec::new(),
                 };
-                self.echoes.push((packet.ip.destination, identifier, sequence, probe));
+                let (to, identification) = (packet.ip.destination, packet.ip.identification);
+                self.latest.insert((to, identifier, sequence), self.echoes.len());
+                self.echoes.push(Echo { to, identification, token, probe });
             }
-            Icmp::EchoReply { identifier, sequence } => {
-                let from = packet.ip.source;
-                if let Some(probe) = self.echo(from, identifier, sequence) {
-                    probe.replies.push(reply(ReplyKind::EchoReply));
+            Icmp::EchoReply { identifier, sequence, token } => {
+                if let Some(echo) = self.echo(packet.ip.source, identifier, sequence)
+                    && echo.token == token
+                {
+                    echo.probe.answer(reply(ReplyKind::EchoReply));
                 }
             }
             Icmp::Error(error) => {
                 let Some(quoted) = error.quoted else { return };
-                let QuotedTransport::Echo { identifier, sequence } = quoted.transport else { return };
-                if let Some(probe) = self.echo(quoted.destination, identifier, sequence) {
+                let QuotedTransport::Echo { identifier, sequence, token } = quoted.transport else { return };
+                let Some(echo) = self.echo(quoted.destination, identifier, sequence) else { return };
+                let differs = quoted.identification != echo.identification
+                    && quoted.identification.is_some_and(|id| id != 0);
+                if !differs && (token.is_none() || token == echo.token) {
                     let kind = icmp_reply(error.kind, error.icmp_type, error.code, Some(quoted.hop_limit));
-                    probe.replies.push(reply(kind));
+                    echo.probe.answer(reply(kind));
                 }
             }
             _ => {}
@@ -184,7 +210,7 @@ impl Survey {
     /// Takes the next event.
     pub fn event(&mut self, record: RecordNumber, at: Timestamp, event: &Event) {
         match event {
-            Event::KernelProbe { id, probe, hop_limit } => {
+            Event::KernelProbe { id, probe, hop_limit } if self.kernel.len() < MAX_PROBES => {
                 let via = match probe {
                     KernelProbe::Connect(server) => Via::Tcp(server.port()),
                     KernelProbe::Echo(_) => Via::Echo,
@@ -208,7 +234,7 @@ impl Survey {
                     KernelAnswer::Failed { .. } => return,
                     KernelAnswer::EchoReply { from } => (from, ReplyKind::EchoReply),
                 };
-                probe.replies.push(Reply {
+                probe.answer(Reply {
                     record,
                     at,
                     from,
@@ -224,29 +250,34 @@ impl Survey {
     }
 
     /// Every probe to `target`: the echoes and kernel probes collected here and the SYNs of `attempts`, in order.
-    pub fn probes<'a>(&self, target: IpAddr, attempts: impl IntoIterator<Item = &'a Attempt>) -> Vec<Probe> {
+    ///
+    /// `whole` says whether the capture shows every packet. Where it does not, an answer that repeats nothing of one SYN
+    /// alone may belong to a SYN that is missing.
+    pub fn probes<'a>(
+        &self,
+        target: IpAddr,
+        attempts: impl IntoIterator<Item = &'a Attempt>,
+        whole: bool,
+    ) -> Vec<Probe> {
         let mut probes: Vec<Probe> = self
             .echoes
             .iter()
-            .filter(|(to, ..)| *to == target)
-            .map(|(.., probe)| probe.clone())
+            .filter(|echo| echo.to == target)
+            .map(|echo| echo.probe.clone())
             .chain(self.kernel.values().filter(|(p, _)| target_of(*p) == target).map(|(_, p)| p.clone()))
             .collect();
         for (flow, attempt) in attempts.into_iter().enumerate() {
             if attempt.server.ip() == target {
-                probes.extend(syn_probes(flow, attempt));
+                probes.extend(syn_probes(flow, attempt, whole));
             }
         }
         probes.sort_by_key(|p| p.record);
         probes
     }
 
-    fn echo(&mut self, to: IpAddr, identifier: u16, sequence: u16) -> Option<&mut Probe> {
-        self.echoes
-            .iter_mut()
-            .rev()
-            .find(|(t, i, s, _)| (*t, *i, *s) == (to, identifier, sequence))
-            .map(|(.., probe)| probe)
+    fn echo(&mut self, to: IpAddr, identifier: u16, sequence: u16) -> Option<&mut Echo> {
+        let index = self.latest.get(&(to, identifier, sequence))?;
+        self.echoes.get_mut(*index)
     }
 }
 
@@ -269,7 +300,7 @@ fn icmp_reply(kind: IcmpErrorKind, icmp_type: u8, code: u8, quoted: Option<HopLi
 ///
 /// A RST carries no tag, so it is put down to the largest hop limit sent before it came (the first SYN with it): its
 /// sender is no farther than that, and may be nearer.
-fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
+fn syn_probes(flow: usize, attempt: &Attempt, whole: bool) -> Vec<Probe> {
     let mut probes: Vec<(usize, Probe)> = Vec::new();
     let mut only_syns = true;
     for (index, entry) in attempt.timeline.iter().enumerate() {
@@ -312,7 +343,7 @@ fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
             }
         };
         // A router's answer puts it no nearer and no farther than the hop limit that ran out: unknown, it tells nothing.
-        let one_hop_limit = probes.windows(2).all(|w| w[0].1.hop_limit == w[1].1.hop_limit);
+        let one_hop_limit = whole && probes.windows(2).all(|w| w[0].1.hop_limit == w[1].1.hop_limit);
         let drawn_by = match about {
             Some(about) => probes.iter_mut().find(|(i, _)| *i == about),
             None => probes.iter_mut().max_by_key(|(_, p)| (p.hop_limit, Reverse(p.record))),
@@ -324,7 +355,7 @@ fn syn_probes(flow: usize, attempt: &Attempt) -> Vec<Probe> {
         if let Some((_, probe)) = drawn_by {
             let (record, at) = (entry.record, entry.at);
             let hop_limit = Some(hop_limit);
-            probe.replies.push(Reply { record, at, from, hop_limit, kind, exact, traffic_class, quote });
+            probe.answer(Reply { record, at, from, hop_limit, kind, exact, traffic_class, quote });
         }
     }
     probes.into_iter().map(|(_, probe)| probe).collect()

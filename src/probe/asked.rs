@@ -21,6 +21,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    fn bytes(&mut self) -> [u8; 6] {
+        let [bytes @ .., _, _] = self.next().to_le_bytes();
+        bytes
+    }
+
     /// A number from `low` to `high`, both included.
     pub(super) fn between(&mut self, low: u16, high: u16) -> u16 {
         low + (self.next() % u64::from(high - low + 1)) as u16
@@ -43,6 +48,9 @@ pub(super) struct Flows {
     next_port: u16,
     next_tag: u16,
     timestamp_base: u32,
+    echo_identifier: u16,
+    echo_sequence: u16,
+    echo_token: [u8; 6],
     random: Random,
     made: Vec<Flow>,
 }
@@ -65,8 +73,11 @@ impl Flows {
             window: random.between(20_000, 28_000) | 1,
             flow_label: (random.next() & 0xf_ffff) as u32,
             next_port: random.between(FIRST_PORT, LAST_PORT - 500),
-            next_tag: random.between(0x6000, 0xe000),
-            timestamp_base: (random.next() & 0x7fff_0000) as u32,
+            next_tag: random.next() as u16,
+            timestamp_base: random.next() as u32,
+            echo_identifier: random.next() as u16,
+            echo_sequence: random.next() as u16,
+            echo_token: random.bytes(),
             random,
             made: Vec::new(),
         }
@@ -102,22 +113,28 @@ impl Flows {
             identification: tag,
             flow_label: self.flow_label,
             traffic_class: 0,
-            timestamp: self.timestamp_base + u32::from(tag),
+            timestamp: self.timestamp_base.wrapping_add(tag.into()),
             mss: self.mss,
         }
     }
 
     /// An echo request; all of one trace share an identifier.
     pub(super) fn echo(&mut self, hop_limit: u8) -> build::Echo {
-        let tag = self.tag();
+        self.echo_sequence = self.echo_sequence.wrapping_add(1);
         build::Echo {
             source: self.source,
             destination: self.target,
             hop_limit: HopLimit(hop_limit),
-            identifier: self.window,
-            sequence: tag,
-            identification: tag,
+            identifier: self.echo_identifier,
+            sequence: self.echo_sequence,
+            token: self.echo_token,
+            identification: self.tag(),
         }
+    }
+
+    /// Whether an echo bears the identifier of this trace's.
+    pub(super) fn is_echo(&self, identifier: u16) -> bool {
+        self.echo_identifier == identifier
     }
 
     /// The reset of a connection that `flow` may have opened.

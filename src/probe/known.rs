@@ -37,7 +37,7 @@ impl Known {
     }
 
     pub(super) fn from(survey: &Survey, tracker: &Tracker, target: IpAddr, port: u16) -> Self {
-        let probes = survey.probes(target, tracker.attempts());
+        let probes = survey.probes(target, tracker.attempts(), true);
         let path = Path::assemble(&probes, target, port, &Networks::default());
         let via = Via::Tcp(port);
         let swept = |p: &&Probe| p.hop_limit <= MAX_HOPS;

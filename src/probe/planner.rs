@@ -9,8 +9,8 @@ use super::inquiry::{self, Hand, Inquiry, View};
 use super::known::Known;
 use super::plan::{MAX_HOPS, MS};
 use super::{Action, Plan, Step};
-use crate::attempt::{Attempt, Connection, Connections, Handshake, Tracker, What};
-use crate::packet::{IcmpErrorKind, Transport, decode};
+use crate::attempt::{Attempt, Connection, Connections, Handshake, OwnQuestions, Tracker, What};
+use crate::packet::{Icmp, IcmpErrorKind, Packet, QuotedTransport, SeqNumber, Transport, decode};
 use crate::path::{Probe, Survey, Via};
 use crate::recording::{Body, KernelProbe, Record, Timestamp};
 
@@ -45,6 +45,7 @@ pub struct Planner {
     plan: Plan,
     started: Timestamp,
     traced: usize,
+    own: OwnQuestions,
     seen: Seen,
     next_connection: usize,
     abandoned: Vec<u32>,
@@ -130,6 +131,7 @@ impl Planner {
             plan,
             started: now,
             traced,
+            own: OwnQuestions::default(),
             seen: Seen::default(),
             next_connection: 0,
             abandoned: Vec::new(),
@@ -155,6 +157,9 @@ impl Planner {
         match &record.body {
             Body::Frame(frame) => {
                 let Ok(packet) = decode(frame.link, frame.bytes) else { return };
+                if !self.own.admit(frame.direction, &packet) {
+                    return;
+                }
                 self.seen.tracker.push(record.number, record.at, &packet);
                 self.seen.survey.packet(record.number, record.at, &packet);
                 let (Some(from), Some(to)) = (packet.tcp_source(), packet.tcp_destination()) else {
@@ -164,15 +169,38 @@ impl Planner {
                 if let Transport::Tcp(tcp) = &packet.transport
                     && tcp.flags.is_syn_ack()
                 {
-                    self.half_open(from, to);
+                    self.half_open(from, to, tcp.ack);
                 }
             }
             Body::Event(event) => {
+                self.own.event(event);
                 self.seen.connections.event(record.number, record.at, event);
                 self.seen.survey.event(record.number, record.at, event);
             }
         }
         self.seen.known = None;
+    }
+
+    /// Whether a packet bears the ports or the identifier of something this trace sent, and may be an answer to it.
+    pub fn concerns(&self, packet: &Packet<'_>) -> bool {
+        let flows = || self.flows.iter().flat_map(Flows::made);
+        let owns = |port: u16| {
+            let kernel = || self.seen.connections.iter().filter_map(|c| c.client);
+            flows().any(|f| f.source.port() == port) || kernel().any(|client| client.port() == port)
+        };
+        let asked = |identifier| self.flows.as_ref().is_some_and(|flows| flows.is_echo(identifier));
+        match &packet.transport {
+            Transport::Tcp(tcp) => owns(tcp.source_port) || owns(tcp.destination_port),
+            Transport::Icmp(Icmp::EchoRequest { identifier, .. } | Icmp::EchoReply { identifier, .. }) => {
+                asked(*identifier)
+            }
+            Transport::Icmp(Icmp::Error(error)) => match error.quoted.map(|quoted| quoted.transport) {
+                Some(QuotedTransport::Tcp(tcp)) => owns(tcp.source_port),
+                Some(QuotedTransport::Echo { identifier, .. }) => asked(identifier),
+                _ => false,
+            },
+            _ => false,
+        }
     }
 
     /// What to do at `now`. Asking again without need changes nothing.
@@ -295,9 +323,10 @@ impl Planner {
     }
 
     /// Notes that a SYN/ACK answered a flow of ours.
-    fn half_open(&mut self, server: SocketAddr, client: SocketAddr) {
+    fn half_open(&mut self, server: SocketAddr, client: SocketAddr, ack: SeqNumber) {
         let Some(flows) = &self.flows else { return };
-        let ours = flows.made().iter().find(|f| f.source == client && f.destination == server);
+        let answers = |f: &&Flow| f.source == client && f.destination == server && f.isn.plus(1) == ack;
+        let ours = flows.made().iter().find(answers);
         if let Some(flow) = ours
             && !self.was_reset.contains(&flow.source)
         {

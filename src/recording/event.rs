@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::is_hostile;
 use crate::packet::MacAddr;
 
 /// One event of a live trace.
@@ -61,6 +62,12 @@ pub enum Event {
         interface: String,
         /// Why.
         error: String,
+    },
+    /// Frames that were captured and not recorded: they bear no port and no identifier of the trace's, and there were
+    /// too many of them.
+    LeftOut {
+        /// How many.
+        frames: u64,
     },
     /// What could not be used for want of privilege, and what was done without it.
     Unprivileged {
@@ -271,6 +278,7 @@ impl fmt::Display for Event {
             Self::CaptureLost { interface, error } => {
                 write!(f, "the capture on {} broke off: {}", Plain(interface), Plain(error))
             }
+            Self::LeftOut { frames } => write!(f, "{frames} frames that answer nothing were left out"),
             Self::Unprivileged { missing } => {
                 write!(f, "for want of privilege, done without {}", Plain(missing))
             }
@@ -387,9 +395,7 @@ impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write as _;
         for c in self.0.chars() {
-            let steers =
-                matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if c.is_control() || steers {
+            if is_hostile(c) {
                 write!(f, "{}", c.escape_unicode())?;
             } else {
                 f.write_char(c)?;

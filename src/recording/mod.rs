@@ -20,7 +20,7 @@ mod write;
 
 use std::fmt;
 
-pub use escape::{escape_bytes, unescape_bytes};
+pub use escape::{escape_bytes, is_hostile, unescape_bytes};
 pub use event::{
     CaptureCounters, ConnectStage, EndReason, Event, KernelAnswer, KernelProbe, Route, Start, Target,
 };

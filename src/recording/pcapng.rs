@@ -33,6 +33,11 @@ pub(super) const BLOCK_MIN: usize = 12;
 pub(super) const OPTION_END: u16 = 0;
 /// Flags of a packet (epb_flags, pack_flags).
 pub(super) const OPTION_FLAGS: u16 = 2;
+/// Frames lost since the one before (epb_dropcount).
+const OPTION_DROPS: u16 = 4;
+/// Frames lost for want of room, by the interface and by the operating system (isb_ifdrop, isb_osdrop).
+const OPTION_IFDROP: u16 = 5;
+const OPTION_OSDROP: u16 = 7;
 pub(super) const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
 
@@ -42,6 +47,8 @@ pub(super) struct Section {
     interfaces: Vec<Interface>,
     /// Interfaces of the sections before this one.
     earlier: u32,
+    /// Frames that the sections before this one lost.
+    lost_earlier: u64,
 }
 
 /// What a packet needs to know of its interface.
@@ -49,6 +56,14 @@ struct Interface {
     link: LinkType,
     snaplen: u32,
     clock: Clock,
+    lost: Lost,
+}
+
+/// Frames that an interface says it lost: so far, frame by frame, and in all, in its statistics.
+#[derive(Clone, Copy, Default)]
+struct Lost {
+    between: u64,
+    in_all: u64,
 }
 
 /// Type and total length of a block.
@@ -89,7 +104,7 @@ fn kind_name(kind: u32) -> Option<&'static str> {
 impl Section {
     /// Before the first section header; the byte order is not known yet.
     pub(super) fn none() -> Self {
-        Self { endian: Endian::Little, interfaces: Vec::new(), earlier: 0 }
+        Self { endian: Endian::Little, interfaces: Vec::new(), earlier: 0, lost_earlier: 0 }
     }
 
     /// Type and length of the block that begins with `start`.
@@ -139,6 +154,10 @@ impl Section {
             OBSOLETE_PACKET => self.obsolete_packet(fields),
             SECTION_HEADER => return self.open(body).map(|()| None),
             INTERFACE_DESCRIPTION => return self.describe_interface(fields).map(|()| None),
+            INTERFACE_STATISTICS => {
+                self.statistics(fields);
+                return Ok(None);
+            }
             JOURNAL => {
                 let (at, event) = journal::decode(body);
                 return Ok(Some(Found::Event { at, event: Box::new(event) }));
@@ -168,6 +187,7 @@ impl Section {
         if major != 1 {
             return Err(format!("pcapng version {major}.{minor}, where only version 1 is known"));
         }
+        self.lost_earlier = self.lost();
         self.endian = endian;
         self.earlier = self.earlier.saturating_add(self.interfaces.len() as u32);
         self.interfaces.clear();
@@ -190,11 +210,26 @@ impl Section {
                 _ => {}
             }
         }
-        self.interfaces.push(Interface { link: LinkType(link), snaplen, clock });
+        self.interfaces.push(Interface { link: LinkType(link), snaplen, clock, lost: Lost::default() });
         Ok(())
     }
 
-    fn enhanced_packet(&self, mut fields: Cursor<'_>) -> Result<FrameFound, String> {
+    /// Statistics of an interface; those that come last count.
+    fn statistics(&mut self, mut fields: Cursor<'_>) {
+        let (Some(index), Some(_), Some(_)) = (fields.u32(), fields.u32(), fields.u32()) else { return };
+        let Some(interface) = self.interfaces.get_mut(index as usize) else { return };
+        let drops = options(fields).filter(|(code, _)| matches!(*code, OPTION_IFDROP | OPTION_OSDROP));
+        interface.lost.in_all =
+            drops.fold(0, |all, (_, value)| all.saturating_add(count(value, self.endian)));
+    }
+
+    /// Frames that were lost, as far as the capture says: its statistics or the frames themselves, whichever say more.
+    pub(super) fn lost(&self) -> u64 {
+        let lost = self.interfaces.iter().map(|i| i.lost.between.max(i.lost.in_all));
+        lost.fold(self.lost_earlier, u64::saturating_add)
+    }
+
+    fn enhanced_packet(&mut self, mut fields: Cursor<'_>) -> Result<FrameFound, String> {
         let (Some(index), Some(high), Some(low), Some(len), Some(original_len)) =
             (fields.u32(), fields.u32(), fields.u32(), fields.u32(), fields.u32())
         else {
@@ -203,25 +238,32 @@ impl Section {
         self.timed_packet(index, [high, low], len, original_len, fields)
     }
 
-    fn obsolete_packet(&self, mut fields: Cursor<'_>) -> Result<FrameFound, String> {
-        let (Some(index), Some(_drops), Some(high), Some(low), Some(len), Some(original_len)) =
+    fn obsolete_packet(&mut self, mut fields: Cursor<'_>) -> Result<FrameFound, String> {
+        let (Some(index), Some(drops), Some(high), Some(low), Some(len), Some(original_len)) =
             (fields.u16(), fields.u16(), fields.u32(), fields.u32(), fields.u32(), fields.u32())
         else {
             return Err("its fixed fields are cut short".to_owned());
         };
-        self.timed_packet(u32::from(index), [high, low], len, original_len, fields)
+        let frame = self.timed_packet(u32::from(index), [high, low], len, original_len, fields);
+        // All ones where it is not known.
+        if let (Some(interface), true) = (self.interfaces.get_mut(usize::from(index)), drops != u16::MAX) {
+            interface.lost.between = interface.lost.between.saturating_add(drops.into());
+        }
+        frame
     }
 
     /// The rest of a packet block with 20 bytes of fixed fields: data and options.
     fn timed_packet(
-        &self,
+        &mut self,
         index: u32,
         [high, low]: [u32; 2],
         len: u32,
         original_len: u32,
         mut rest: Cursor<'_>,
     ) -> Result<FrameFound, String> {
-        let interface = self.interface(index)?;
+        self.interface(index)?;
+        let (earlier, endian) = (self.earlier, self.endian);
+        let interface = &mut self.interfaces[index as usize];
         if rest.bytes(len as usize).is_none() {
             return Err(format!("its {len} captured bytes do not fit into it"));
         }
@@ -229,14 +271,21 @@ impl Section {
         let mut direction = Direction::Unknown;
         if rest.bytes((len as usize).wrapping_neg() % 4).is_some() {
             for (code, value) in options(rest) {
-                if code == OPTION_FLAGS {
-                    direction = Cursor::new(value, self.endian).u32().map_or(direction, direction_of);
+                match code {
+                    OPTION_FLAGS => {
+                        direction = Cursor::new(value, endian).u32().map_or(direction, direction_of);
+                    }
+                    OPTION_DROPS => {
+                        let lost = &mut interface.lost.between;
+                        *lost = lost.saturating_add(count(value, endian));
+                    }
+                    _ => {}
                 }
             }
         }
         Ok(FrameFound {
             at: Some(interface.clock.instant(u64::from(high) << 32 | u64::from(low))),
-            interface: self.earlier.saturating_add(index),
+            interface: earlier.saturating_add(index),
             link: interface.link,
             direction,
             original_len,
@@ -295,6 +344,11 @@ fn options(mut fields: Cursor<'_>) -> impl Iterator<Item = (u16, &[u8])> {
         let _ = fields.bytes(len.wrapping_neg() % 4);
         Some((code, value))
     })
+}
+
+/// A count of frames; all ones where it is not known.
+fn count(value: &[u8], endian: Endian) -> u64 {
+    Cursor::new(value, endian).u64().filter(|count| *count != u64::MAX).unwrap_or(0)
 }
 
 /// The direction bits of a packet's flags.

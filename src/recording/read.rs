@@ -26,7 +26,7 @@ pub enum ReadError {
         start: String,
     },
     /// Compressed, perhaps a capture.
-    #[error("not a capture: it is {format}-compressed: decompress it first")]
+    #[error("not a capture: it is {format}-compressed: decompress it first, with `{format} -dc`")]
     Compressed {
         /// The name of the compression.
         format: &'static str,
@@ -63,6 +63,9 @@ impl fmt::Display for Truncation {
 ///
 /// Any source will do, seekable or not. Memory is bounded: 1 MiB of buffer, more (up to 16 MiB) only for a
 /// block that is longer. The frames handed out are borrowed from that buffer.
+///
+/// A source that fails with [`io::ErrorKind::InvalidData`], as decompression does where its input is damaged, ends
+/// there: the capture breaks off.
 ///
 /// A record without a time of its own (simple packet blocks, custom blocks) has the time of the one before it.
 pub struct Reader<R> {
@@ -121,15 +124,23 @@ impl<R: Read> Reader<R> {
             ended: false,
             found: None,
         };
-        if let Format::Pcapng(section) = &mut reader.format {
-            // Its magic number has shown that the first block is a section header: no record.
-            next_block(&mut reader.buffer, section).map_err(|stop| match stop {
-                Stop::Io(error) => error.into(),
-                Stop::Cut(what) | Stop::Damaged(what) => ReadError::Damaged { offset: 0, what },
-                Stop::End => ReadError::Empty,
-            })?;
-        } else {
-            reader.buffer.consume(pcap::HEADER);
+        match &mut reader.format {
+            Format::Pcapng(section) => {
+                // Its magic number has shown that the first block is a section header: no record.
+                next_block(&mut reader.buffer, section).map_err(|stop| match stop {
+                    Stop::Io(error) => error.into(),
+                    Stop::Cut(what) | Stop::Damaged(what) => ReadError::Damaged { offset: 0, what },
+                    Stop::End => ReadError::Empty,
+                })?;
+            }
+            Format::Pcap(capture) => {
+                let len = pcap::HEADER + capture.more_header();
+                if !reader.buffer.ensure(len)? {
+                    let what = cut("the pcap header", reader.buffer.unread().len(), len as u64);
+                    return Err(ReadError::Damaged { offset: 0, what });
+                }
+                reader.buffer.consume(len);
+            }
         }
         Ok(reader)
     }
@@ -183,6 +194,14 @@ impl<R: Read> Reader<R> {
         self.truncation.as_ref()
     }
 
+    /// How many frames the capture says it lost for want of room, as far as it has been read; pcap says nothing.
+    pub fn lost(&self) -> u64 {
+        match &self.format {
+            Format::Pcap(_) => 0,
+            Format::Pcapng(section) => section.lost(),
+        }
+    }
+
     /// Reads blocks up to the next record, and says where in the buffer its block begins.
     fn advance(&mut self) -> Result<(Found, usize), Stop> {
         match &mut self.format {
@@ -204,6 +223,8 @@ impl<R: Read> Reader<R> {
     fn stop(&mut self, stop: Stop) -> Result<(), ReadError> {
         let offset = self.whole;
         let (what, damaged) = match stop {
+            // It was compressed, and its data break off.
+            Stop::Io(error) if error.kind() == io::ErrorKind::InvalidData => (error.to_string(), false),
             // The source may be asked again.
             Stop::Io(error) => return Err(error.into()),
             Stop::End => {
@@ -254,14 +275,15 @@ fn cut(within: &str, have: usize, of: u64) -> String {
 
 /// The next frame of a classic pcap, and where its header begins in the buffer.
 fn next_frame<R: Read>(buffer: &mut Buffer<R>, capture: &pcap::Capture) -> Result<(Found, usize), Stop> {
-    if !buffer.ensure(pcap::FRAME_HEADER)? {
+    let header = capture.frame_header();
+    if !buffer.ensure(header)? {
         return Err(match buffer.unread().len() {
             0 => Stop::End,
-            have => Stop::Cut(cut("the header of a frame", have, pcap::FRAME_HEADER as u64)),
+            have => Stop::Cut(cut("the header of a frame", have, header as u64)),
         });
     }
     let frame = capture.frame(buffer.unread()).map_err(Stop::Damaged)?;
-    let len = pcap::FRAME_HEADER + frame.len;
+    let len = header + frame.len;
     if !buffer.ensure(len)? {
         return Err(Stop::Cut(cut("a frame", buffer.unread().len(), len as u64)));
     }

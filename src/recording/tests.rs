@@ -259,6 +259,38 @@ fn times_follow_the_resolution_and_offset_of_the_interface() {
     }
 }
 
+/// Frames lost, as a file that must be whole tells them.
+fn lost(file: &[u8]) -> u64 {
+    let mut reader = Reader::new(file).unwrap();
+    while reader.next().unwrap().is_some() {}
+    assert_eq!(reader.truncation(), None);
+    reader.lost()
+}
+
+#[test]
+fn lost_frames_are_counted_however_the_capture_tells_of_them() {
+    for order in [LITTLE, BIG] {
+        let start = [order.section(), order.interface(1, 0, &[]), order.interface(1, 0, &[])].concat();
+        let dropped =
+            |interface, count: u64| order.enhanced(interface, T, &FRAME, &order.option(4, &order.u64(count)));
+        let statistics = |interface, ifdrop: u64, osdrop: u64| {
+            let drops = [order.option(5, &order.u64(ifdrop)), order.option(7, &order.u64(osdrop))].concat();
+            order.block(5, &[&order.u32(interface), &[0; 8], &order.option(4, &order.u64(99)), &drops])
+        };
+        let file = |blocks: &[Vec<u8>]| [start.clone(), blocks.concat()].concat();
+        assert_eq!(lost(&file(&[dropped(0, 0), statistics(0, 0, 0)])), 0);
+        assert_eq!(lost(&file(&[dropped(0, 3), dropped(1, 4), dropped(0, 2)])), 9);
+        // Those of an interface that come last are of all its frames.
+        assert_eq!(lost(&file(&[statistics(0, 1, 1), dropped(0, 3), statistics(0, 2, 5)])), 7);
+        assert_eq!(lost(&file(&[dropped(0, 30), statistics(0, 2, 5), statistics(1, 1, 0)])), 31);
+        // All ones: not known.
+        assert_eq!(lost(&file(&[dropped(0, u64::MAX), order.obsolete(0, T, &FRAME, &[])])), 0);
+        // A section on its own, and an interface that was never described.
+        assert_eq!(lost(&[file(&[dropped(0, 3)]), file(&[dropped(0, 4), statistics(9, 1, 1)])].concat()), 7);
+        assert_eq!(lost(&order.pcap(0xa1b2_c3d4, 1, &[(1, 2, &FRAME)])), 0);
+    }
+}
+
 #[test]
 fn interfaces_are_counted_across_sections_and_keep_their_own_clocks() {
     let file = [
@@ -354,7 +386,9 @@ fn what_is_no_capture_is_told_apart() {
         (b"\xfd7zXZ\0\0", "xz"),
         (b"BZh9", "bzip2"),
     ] {
-        assert_eq!(error(start), format!("not a capture: it is {name}-compressed: decompress it first"));
+        let expected =
+            format!("not a capture: it is {name}-compressed: decompress it first, with `{name} -dc`");
+        assert_eq!(error(start), expected);
     }
     let pcap = LITTLE.pcap(0xa1b2_c3d4, 1, &[]);
     assert_eq!(

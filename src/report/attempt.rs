@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::layout::{is_hostile, printable};
+use super::layout::printable;
 use super::time;
 use crate::attempt::{Attempt, Handshake, ResetBy};
+use crate::recording::is_hostile;
 
 /// `attempt` as one JSON object on one line, ended by a newline.
 pub fn attempt_json(attempt: &Attempt) -> String {

@@ -270,9 +270,9 @@ mod tests {
     use insta::assert_snapshot;
     use serde_json::Value;
 
-    use super::super::layout::is_hostile;
     use super::super::samples;
     use super::*;
+    use crate::recording::is_hostile;
 
     #[test]
     fn the_contracts_example() {

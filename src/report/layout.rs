@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::recording::is_hostile;
+
 /// Columns that prose keeps to.
 pub(super) const WIDTH: usize = 80;
 
@@ -21,14 +23,6 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
-}
-
-/// Whether a terminal or a reader could be misled by `c`.
-pub(super) fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Breaks `text` into lines of at most [`WIDTH`] columns: the first begins with `first`, the others with as

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::Serialize;
 
 use super::time;
 use crate::attempt::{Attempt, Outcome};
@@ -57,22 +59,59 @@ impl Summary {
         self.hours.count(time::hour_of(attempt.first_syn), attempt.outcome);
     }
 
+    /// The servers with most attempts, the busiest first, and the attempts of all others.
+    fn busiest(&self) -> (Vec<(SocketAddr, &Outcomes)>, Outcomes) {
+        let mut servers: Vec<_> =
+            self.servers.known.iter().map(|(server, outcomes)| (*server, outcomes)).collect();
+        servers.sort_by_key(|(server, outcomes)| (std::cmp::Reverse(sum(outcomes)), *server));
+        let mut others = self.servers.others.clone();
+        for (_, outcomes) in servers.iter().skip(SHOWN) {
+            for (outcome, count) in *outcomes {
+                *others.entry(*outcome).or_default() += count;
+            }
+        }
+        servers.truncate(SHOWN);
+        (servers, others)
+    }
+
+    /// The counts as one JSON object on one line, ended by a newline.
+    pub fn json(&self) -> String {
+        let (servers, other_servers) = self.busiest();
+        let view = SummaryView {
+            schema: "whichhop.summary/1",
+            all: Counts::of(&self.all),
+            by_server: servers
+                .into_iter()
+                .map(|(server, outcomes)| ServerView {
+                    server: server.ip(),
+                    server_port: server.port(),
+                    counts: Counts::of(outcomes),
+                })
+                .collect(),
+            other_servers: (!other_servers.is_empty()).then(|| Counts::of(&other_servers)),
+            by_hour: (self.hours.known.iter())
+                .map(|(hour, outcomes)| HourView {
+                    hour: time::hour_json(*hour),
+                    counts: Counts::of(outcomes),
+                })
+                .collect(),
+            other_hours: (!self.hours.others.is_empty()).then(|| Counts::of(&self.hours.others)),
+        };
+        let mut line = serde_json::to_string(&view)
+            .unwrap_or_else(|error| unreachable!("strings and numbers always serialise: {error}"));
+        line.push('\n');
+        line
+    }
+
     /// The counts as text for people.
     pub fn text(&self) -> String {
         let mut out = format!("Attempts: {}\n", sum(&self.all));
         for (outcome, count) in &self.all {
             let _ = writeln!(out, "{count:>10}  {outcome}");
         }
-        let mut servers: Vec<_> = self.servers.known.iter().collect();
-        servers.sort_by_key(|(server, outcomes)| (std::cmp::Reverse(sum(outcomes)), **server));
-        let mut rest = self.servers.others.clone();
-        for (_, outcomes) in servers.iter().skip(SHOWN) {
-            for (outcome, count) in *outcomes {
-                *rest.entry(*outcome).or_default() += count;
-            }
-        }
-        let servers = servers.iter().take(SHOWN).map(|(server, outcomes)| (server.to_string(), *outcomes));
-        section(&mut out, "By server", servers, &rest);
+        let (servers, others) = self.busiest();
+        let servers = servers.into_iter().map(|(server, outcomes)| (server.to_string(), outcomes));
+        section(&mut out, "By server", servers, &others);
         let hours = self.hours.known.iter().map(|(hour, outcomes)| (time::hour(*hour), outcomes));
         section(&mut out, "By hour (UTC)", hours, &self.hours.others);
         out
@@ -95,6 +134,45 @@ fn section<'a>(
     for (name, outcomes) in rows {
         let each: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
         let _ = writeln!(out, "{:>10}  {name:<width$}  {}", sum(outcomes), each.join(", "));
+    }
+}
+
+#[derive(Serialize)]
+struct SummaryView {
+    schema: &'static str,
+    #[serde(flatten)]
+    all: Counts,
+    by_server: Vec<ServerView>,
+    other_servers: Option<Counts>,
+    by_hour: Vec<HourView>,
+    other_hours: Option<Counts>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    attempts: u64,
+    by_outcome: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct ServerView {
+    server: IpAddr,
+    server_port: u16,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+#[derive(Serialize)]
+struct HourView {
+    hour: String,
+    #[serde(flatten)]
+    counts: Counts,
+}
+
+impl Counts {
+    fn of(outcomes: &Outcomes) -> Self {
+        let by_outcome = outcomes.iter().map(|(outcome, count)| (outcome.name(), *count)).collect();
+        Self { attempts: sum(outcomes), by_outcome }
     }
 }
 

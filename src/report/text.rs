@@ -380,9 +380,9 @@ fn count(n: u64, noun: &str, one: &'static str, many: &'static str) -> (String, 
 mod tests {
     use insta::assert_snapshot;
 
-    use super::super::layout::is_hostile;
     use super::super::samples;
     use super::*;
+    use crate::recording::is_hostile;
 
     #[test]
     fn reset_at_the_edge() {

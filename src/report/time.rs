@@ -23,6 +23,11 @@ pub(super) fn hour(hour: i64) -> String {
     format!("{} {:02}:00", date(hour.div_euclid(24)), hour.rem_euclid(24))
 }
 
+/// `2017-11-23T04:00:00Z`, of an hour counted from the epoch.
+pub(super) fn hour_json(hour: i64) -> String {
+    format!("{}T{:02}:00:00Z", date(hour.div_euclid(24)), hour.rem_euclid(24))
+}
+
 /// A day counted from the epoch, in the Gregorian calendar.
 fn date(day: i64) -> String {
     // Years that begin in March have their leap day last; 146,097 days make 400 of them.

@@ -99,7 +99,7 @@ pub(super) const fn outcome(outcome: Outcome) -> &'static str {
 
 /// Whether frames that could not be read are worth a word: not what is merely not IP, such as ARP.
 pub fn worth_telling(why: Undecoded) -> bool {
-    !matches!(why, Undecoded::NotIp(_) | Undecoded::Llc | Undecoded::AddressFamily(_))
+    why.may_hide_ip()
 }
 
 #[cfg(test)]

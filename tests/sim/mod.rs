@@ -3,6 +3,7 @@
 //! `scenario` makes a path and a culprit from one number; `network`, `server` and `kernel` are the physics;
 //! `session` is the live loop without the world; `judge` holds what must be true of every trace.
 
+pub(crate) mod forger;
 pub(crate) mod judge;
 pub(crate) mod kernel;
 pub(crate) mod network;

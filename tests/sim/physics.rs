@@ -65,6 +65,8 @@ pub(crate) fn plain(culprit: Culprit, v6: bool) -> Scenario {
             kernel_resets: true,
             capture_lag: 0,
             noise: false,
+            forger: false,
+            capture_loss: 0,
             raw: true,
         },
         detour: None,

@@ -128,6 +128,7 @@ pub(crate) enum ClosedPorts {
 
 /// The machine the tool runs on.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a trait of its own")]
 pub(crate) struct Machine {
     /// When the kernel sends a SYN again, ns after the first.
     pub(crate) syn_retries: &'static [i64],
@@ -137,6 +138,10 @@ pub(crate) struct Machine {
     pub(crate) capture_lag: i64,
     /// Whether frames that have nothing to do with the trace are captured too.
     pub(crate) noise: bool,
+    /// Percent of the frames that the capture loses.
+    pub(crate) capture_loss: u64,
+    /// Whether somebody off the path sends it forged answers.
+    pub(crate) forger: bool,
     /// Whether the tool may capture and craft frames.
     pub(crate) raw: bool,
 }
@@ -403,6 +408,8 @@ impl Scenario {
                 capture_lag: rng.pick(&[0, 200_000, 2_000_000, 15_000_000]),
                 noise: rng.chance(20),
                 raw: rng.chance(90),
+                forger: Rng::new(!seed).chance(30),
+                capture_loss: Rng::new(seed.rotate_left(32) ^ 0xcafe).pick(&[0, 0, 0, 0, 2, 15]),
             },
         };
         scenario.blame(kind, &mut rng);
@@ -717,12 +724,14 @@ impl fmt::Display for Scenario {
         }
         writeln!(
             f,
-            "client {} ({}; kernel resets {}; capture lag {} ms{})",
+            "client {} ({}; kernel resets {}; capture lag {} ms{}{}; it loses {} %)",
             self.client,
             if m.raw { "raw" } else { "unprivileged" },
             if m.kernel_resets { "leave" } else { "are filtered" },
             m.capture_lag as f64 / 1e6,
             if m.noise { "; noise" } else { "" },
+            if m.forger { "; a forger" } else { "" },
+            m.capture_loss,
         )?;
         let mut hop = 0;
         for (i, (router, link)) in self.routers.iter().zip(&self.links).enumerate() {

@@ -1,7 +1,7 @@
 //! The live loop in virtual time: asks the planner what to do, does it to the simulated world, and makes
 //! records of what a real machine would have seen, in the order in which it would have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use whichhop::diagnose::{Diagnosis, Findings, NothingToDiagnose, Question};
@@ -12,6 +12,7 @@ use whichhop::recording::{
     Start, Target, Timestamp,
 };
 
+use super::forger;
 use super::kernel::{self, ENETUNREACH, Kernel, errno_text};
 use super::network::{Later, Network};
 use super::rng::Rng;
@@ -117,6 +118,8 @@ enum Happening {
     Captured(Entry),
     /// A kernel's word reaches the tool.
     Told(Event),
+    /// Somebody off the path sends something.
+    Forged,
 }
 
 struct Session<'a, T> {
@@ -129,6 +132,9 @@ struct Session<'a, T> {
     network: Network,
     kernel: Kernel,
     rng: Rng,
+    forger: Rng,
+    /// Frames that the capture lost.
+    lost: u64,
     /// When the last captured frame is read.
     capture_read: i64,
     tool: T,
@@ -166,6 +172,8 @@ pub(crate) fn run_with(scenario: &Scenario, tool: impl Tool) -> Run {
         network: Network::new(scenario, rng.fork()),
         kernel: Kernel::new(scenario, rng.fork()),
         rng,
+        forger: Rng::new(scenario.seed ^ 0xf0f0),
+        lost: 0,
         capture_read: BEGIN,
         tool,
         diagnosis: Diagnosis::new(Question::default()),
@@ -261,6 +269,11 @@ impl<T: Tool> Session<'_, T> {
         } else if scenario.machine.noise {
             self.make_noise();
         }
+        if scenario.machine.forger {
+            for at in forger::moments(&mut self.forger) {
+                self.schedule(BEGIN + at, Happening::Forged);
+            }
+        }
     }
 
     /// The end: what is captured is read to the end, what is open is closed, and the record says so.
@@ -285,8 +298,12 @@ impl<T: Tool> Session<'_, T> {
         if self.scenario.machine.raw && routed(self.scenario) {
             let received =
                 self.log.iter().filter(|e| matches!(e.body, EntryBody::Frame { .. })).count() as u64;
-            let counters =
-                CaptureCounters { interface: "eth0".to_owned(), received, dropped: 0, interface_dropped: 0 };
+            let counters = CaptureCounters {
+                interface: "eth0".to_owned(),
+                received,
+                dropped: self.lost,
+                interface_dropped: 0,
+            };
             self.event(Event::Capture(counters));
         }
         self.event(Event::End { reason });
@@ -351,6 +368,7 @@ impl<T: Tool> Session<'_, T> {
             }
             Happening::Captured(entry) => self.record(entry),
             Happening::Told(event) => self.event(event),
+            Happening::Forged => self.forge(at),
         }
         for (at, later) in self.network.take_later() {
             self.schedule(at, Happening::Network(later));
@@ -446,8 +464,29 @@ impl<T: Tool> Session<'_, T> {
         self.kernel_acts(at, acts);
     }
 
+    /// Somebody who knows the ports sends something to the client.
+    fn forge(&mut self, at: i64) {
+        let ports = |entry: &Entry| match &entry.body {
+            EntryBody::Frame { direction: Direction::Outbound, packet: Some(packet), .. } => {
+                match &packet.body {
+                    wire::Body::Tcp(tcp) => Some((tcp.source_port, tcp.destination_port)),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let ports: Vec<_> = self.log.iter().filter_map(ports).collect();
+        for packet in forger::forge(self.scenario, &ports, &mut self.forger) {
+            self.arrive(at, &packet);
+        }
+    }
+
     fn capture(&mut self, at: i64, direction: Direction, bytes: Vec<u8>, packet: &Packet) {
         if !self.scenario.machine.raw {
+            return;
+        }
+        if self.scenario.machine.capture_loss > 0 && self.rng.chance(self.scenario.machine.capture_loss) {
+            self.lost += 1;
             return;
         }
         let lag = self.rng.between(0, self.scenario.machine.capture_lag as u64) as i64;
@@ -518,7 +557,7 @@ fn gateway(scenario: &Scenario) -> IpAddr {
 
 /// The connections a log says were open at once, at most.
 pub(crate) fn most_open_connections(log: &[Entry]) -> usize {
-    let mut open = std::collections::BTreeSet::new();
+    let mut open = BTreeSet::new();
     let mut most = 0;
     for entry in log {
         let EntryBody::Event(Event::Connect { id, stage, .. }) = &entry.body else { continue };
@@ -545,14 +584,24 @@ pub(crate) fn most_open_connections(log: &[Entry]) -> usize {
 
 /// SYN/ACKs in a log: where to, and what they acknowledge.
 pub(crate) fn syn_acks(log: &[Entry]) -> Vec<(SocketAddr, u32)> {
-    let inbound = log.iter().filter_map(|e| match &e.body {
-        EntryBody::Frame { direction: Direction::Inbound, packet, .. } => packet.as_ref(),
-        _ => None,
-    });
-    inbound
+    let frames = |wanted: Direction| {
+        log.iter().filter_map(move |e| match &e.body {
+            EntryBody::Frame { direction, packet, .. } if *direction == wanted => packet.as_ref(),
+            _ => None,
+        })
+    };
+    // What a forger made up acknowledges nothing.
+    let asked: BTreeSet<(SocketAddr, u32)> = frames(Direction::Outbound)
+        .filter_map(|packet| {
+            let tcp = packet.tcp().filter(|t| t.is_syn())?;
+            Some((packet.tcp_source()?, tcp.seq.wrapping_add(1)))
+        })
+        .collect();
+    frames(Direction::Inbound)
         .filter_map(|packet| {
             let tcp = packet.tcp().filter(|t| t.is_syn_ack())?;
             Some((packet.tcp_destination()?, tcp.ack))
         })
+        .filter(|end| asked.contains(end))
         .collect()
 }

@@ -323,3 +323,21 @@ fn a_timeout_gives_these_rules_nothing() {
         assert!(!found.has(rule), "{rule}");
     }
 }
+
+#[test]
+fn where_the_capture_lost_packets_a_syn_that_got_farther_may_have_drawn_the_reset() {
+    // The VM does, asked with hop limit 5: that SYN is not in the capture.
+    let lines = "
+        0.02 > 20000:22 S ttl=1 | 11/0 10.22.1.1
+        0.04 > 20000:22 S ttl=2 | 11/0 198.18.1.1
+        0.06 > 20000:22 S ttl=3 | 11/0 198.18.2.1
+        0.08 > 20000:22 S ttl=4
+        0.10 < 20000:22 R. ttl=62
+    ";
+    let whole = format!("{BEGIN}0.005 < R. ttl=62\n 0.006 ! connect 0 failed 111\n{lines}{PINGS}");
+    let found = diagnose(&format!("{whole}{END}"));
+    assert!(found.has("reset-before-path-end"));
+    let found = diagnose(&format!("{whole} 9.0 ! capture lost=1\n 9.1 ! end"));
+    assert!(!found.has("reset-before-path-end") && !found.has("no-answer-from-nearer"));
+    assert!(found.stands("vm-firewall"));
+}

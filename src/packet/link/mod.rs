@@ -1,12 +1,18 @@
 //! Link layers: finding the IP header in a captured frame.
 //!
-//! A link type's own header is read once, then [`network`] follows EtherTypes (tags, and whatever else wraps
-//! IP) until it stands at an IP header. A new link type is an arm of [`strip`]; a new wrapping between link and
-//! IP is an arm of [`network`].
+//! [`open`] takes off the header of one link type, and [`typed`] what an EtherType announces (tags, labels, PPPoE),
+//! until an IP header stands first or another link type's header: a new link type is an arm of the one, a new
+//! wrapping between link and IP an arm of the other.
 
-use etherparse::ether_type;
+mod cooked;
+mod ethernet;
+mod log;
+mod ppp;
+mod wifi;
 
-use super::{Link, MacAddr, Undecoded};
+pub(super) use ethernet::{mpls, typed};
+
+use super::{Link, Undecoded};
 
 /// A link-layer header type, numbered as in the pcap LINKTYPE registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,148 +23,131 @@ impl LinkType {
     pub const NULL: Self = Self(0);
     /// Ethernet.
     pub const ETHERNET: Self = Self(1);
+    /// PPP, with or without HDLC's address and control.
+    pub const PPP: Self = Self(9);
     /// Raw IP by the number that most systems use internally and some tools write to files.
     pub const RAW_BSD: Self = Self(12);
     /// The same, by OpenBSD's internal number.
     pub const RAW_OPENBSD: Self = Self(14);
+    /// PPP in HDLC-like framing, or Cisco HDLC.
+    pub const PPP_HDLC: Self = Self(50);
+    /// PPPoE without the Ethernet header.
+    pub const PPP_ETHER: Self = Self(51);
     /// Raw IP, version by the first nibble.
     pub const RAW: Self = Self(101);
+    /// Cisco HDLC.
+    pub const C_HDLC: Self = Self(104);
+    /// IEEE 802.11.
+    pub const IEEE802_11: Self = Self(105);
     /// OpenBSD loopback: a 4-byte address family in network byte order.
     pub const LOOP: Self = Self(108);
+    /// OpenBSD's interface to what IPsec has decrypted.
+    pub const ENC: Self = Self(109);
     /// Linux cooked capture, version 1.
     pub const LINUX_SLL: Self = Self(113);
+    /// Log of the pf firewall.
+    pub const PFLOG: Self = Self(117);
+    /// IEEE 802.11 after Prism monitor information.
+    pub const IEEE802_11_PRISM: Self = Self(119);
+    /// IEEE 802.11 after radiotap.
+    pub const IEEE802_11_RADIOTAP: Self = Self(127);
+    /// Apple's PKTAP, by the number its tools once wrote.
+    pub const PKTAP_USER2: Self = Self(149);
+    /// IEEE 802.11 after AVS monitor information.
+    pub const IEEE802_11_AVS: Self = Self(163);
+    /// PPP of Linux's pppd: a byte of direction first.
+    pub const PPP_PPPD: Self = Self(166);
+    /// Per-packet information, with a link type of its own within.
+    pub const PPI: Self = Self(192);
+    /// PPP after a byte of direction.
+    pub const PPP_WITH_DIR: Self = Self(204);
+    /// Cisco HDLC after a byte of direction.
+    pub const C_HDLC_WITH_DIR: Self = Self(205);
     /// Raw IPv4.
     pub const IPV4: Self = Self(228);
     /// Raw IPv6.
     pub const IPV6: Self = Self(229);
+    /// Linux's netfilter log.
+    pub const NFLOG: Self = Self(239);
+    /// Apple's PKTAP: what a capture of all interfaces of a Mac holds, with a link type of its own within.
+    pub const PKTAP: Self = Self(258);
     /// Linux cooked capture, version 2.
     pub const LINUX_SLL2: Self = Self(276);
 }
 
-/// EtherTypes below this are lengths of an IEEE 802.3 frame (and, in cooked captures, Linux's own numbers).
-const FIRST_ETHER_TYPE: u16 = 0x0600;
-/// Linux's number, in cooked captures, for a frame that starts with an 802.2 LLC header.
-const ETH_P_802_2: u16 = 0x0004;
+/// What stands first in the bytes that are still to be read.
+pub(super) enum Layer<'a> {
+    /// An IP header.
+    Ip(&'a [u8]),
+    /// The header of a link type.
+    Link(LinkType, &'a [u8]),
+}
 
-/// Takes off everything before the IP header: what the link layer said, and the bytes from the IP header on.
-pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<(Link, &[u8]), Undecoded> {
+/// Takes off the header of one link type; notes in `said` what it says.
+#[inline]
+pub(super) fn open<'a>(link: LinkType, frame: &'a [u8], said: &mut Link) -> Result<Layer<'a>, Undecoded> {
+    // By far the commonest, so it does not wait for a search among the others.
+    if link == LinkType::ETHERNET { ethernet::ethernet(frame, said) } else { open_other(link, frame, said) }
+}
+
+fn open_other<'a>(link: LinkType, frame: &'a [u8], said: &mut Link) -> Result<Layer<'a>, Undecoded> {
     match link {
-        LinkType::ETHERNET => ethernet(frame),
-        LinkType::LINUX_SLL => cooked(frame),
-        LinkType::LINUX_SLL2 => cooked_v2(frame),
+        LinkType::LINUX_SLL => cooked::v1(frame, said),
+        LinkType::LINUX_SLL2 => cooked::v2(frame, said),
         LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD | LinkType::IPV4 | LinkType::IPV6 => {
-            Ok((Link::default(), frame))
+            Ok(Layer::Ip(frame))
         }
-        LinkType::NULL | LinkType::LOOP => Ok((Link::default(), loopback(frame)?)),
+        LinkType::NULL | LinkType::LOOP => loopback(frame),
+        LinkType::PPP => ppp::ppp(frame),
+        LinkType::PPP_HDLC => ppp::serial(frame),
+        LinkType::PPP_ETHER => ppp::pppoe(frame),
+        LinkType::C_HDLC => ppp::cisco_hdlc(frame),
+        LinkType::PPP_PPPD | LinkType::PPP_WITH_DIR => ppp::directed(frame),
+        LinkType::C_HDLC_WITH_DIR => take::<1>(frame).and_then(|(_, frame)| ppp::cisco_hdlc(frame)),
+        LinkType::IEEE802_11 => wifi::frame(frame, said),
+        LinkType::IEEE802_11_RADIOTAP => wifi::radiotap(frame, said),
+        LinkType::IEEE802_11_PRISM | LinkType::IEEE802_11_AVS => wifi::monitor(frame, said),
+        LinkType::NFLOG => log::nflog(frame),
+        LinkType::PFLOG => log::pflog(frame),
+        LinkType::ENC => log::enc(frame),
+        LinkType::PPI => log::ppi(frame),
+        LinkType::PKTAP | LinkType::PKTAP_USER2 => log::pktap(frame),
         LinkType(other) => Err(Undecoded::LinkType(other)),
     }
 }
 
-fn ethernet(frame: &[u8]) -> Result<(Link, &[u8]), Undecoded> {
-    let (header, rest) = take::<14>(frame)?;
-    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *header;
-    let link = Link {
-        source: Some(MacAddr([s0, s1, s2, s3, s4, s5])),
-        destination: Some(MacAddr([d0, d1, d2, d3, d4, d5])),
-        cooked_type: None,
-    };
-    let ip = match u16::from_be_bytes([t0, t1]) {
-        length if length < FIRST_ETHER_TYPE => llc(rest)?,
-        ether_type => network(ether_type, rest)?,
-    };
-    Ok((link, ip))
-}
-
-/// LINUX_SLL: packet type, ARPHRD type, address length, address, protocol.
-fn cooked(frame: &[u8]) -> Result<(Link, &[u8]), Undecoded> {
-    let (header, rest) = take::<16>(frame)?;
-    let [k0, k1, h0, h1, l0, l1, address @ .., p0, p1] = *header;
-    let link = Link {
-        source: cooked_address(u16::from_be_bytes([l0, l1]), address),
-        destination: None,
-        cooked_type: Some(u16::from_be_bytes([k0, k1])),
-    };
-    let hardware = u16::from_be_bytes([h0, h1]);
-    Ok((link, cooked_network(hardware, u16::from_be_bytes([p0, p1]), rest)?))
-}
-
-/// LINUX_SLL2: protocol, 2 reserved bytes, interface index, ARPHRD type, packet type, address length, address.
-fn cooked_v2(frame: &[u8]) -> Result<(Link, &[u8]), Undecoded> {
-    let (header, rest) = take::<20>(frame)?;
-    let [p0, p1, _, _, _, _, _, _, h0, h1, kind, length, address @ ..] = *header;
-    let link = Link {
-        source: cooked_address(length.into(), address),
-        destination: None,
-        cooked_type: Some(kind.into()),
-    };
-    let hardware = u16::from_be_bytes([h0, h1]);
-    Ok((link, cooked_network(hardware, u16::from_be_bytes([p0, p1]), rest)?))
-}
-
-/// Tunnel devices have 4- or 16-byte addresses, loopback and Ethernet 6-byte ones.
-fn cooked_address(length: u16, [m0, m1, m2, m3, m4, m5, ..]: [u8; 8]) -> Option<MacAddr> {
-    (length == 6).then_some(MacAddr([m0, m1, m2, m3, m4, m5]))
-}
-
-fn cooked_network(hardware: u16, protocol: u16, rest: &[u8]) -> Result<&[u8], Undecoded> {
-    match (hardware, protocol) {
-        // Frame Relay, 802.11 (plain, Prism, radiotap) and netlink: what stands in the protocol field is no EtherType.
-        (770 | 801..=803 | 824, _) => Err(Undecoded::CookedHardware(hardware)),
-        (_, ETH_P_802_2) => llc(rest),
-        (_, ether_type) => network(ether_type, rest),
-    }
-}
-
-/// BSD loopback. The family's numbers differ between systems for IPv6: 10 (Linux), 23 (Windows), 24 (NetBSD,
-/// OpenBSD), 28 (FreeBSD), 30 (macOS). All are small, which tells the byte order.
-fn loopback(frame: &[u8]) -> Result<&[u8], Undecoded> {
+/// BSD loopback. The byte order is the capturing machine's; families are small numbers, which tells it.
+fn loopback(frame: &[u8]) -> Result<Layer<'_>, Undecoded> {
     let (family, rest) = take::<4>(frame)?;
     let family = match u32::from_be_bytes(*family) {
         big if big <= 0xffff => big,
         other => other.swap_bytes(),
     };
+    of_family(family, rest)
+}
+
+/// What an address family announces. The number for IPv6 differs between systems: 10 (Linux), 23 (Windows), 24
+/// (NetBSD, OpenBSD), 28 (FreeBSD), 30 (macOS).
+fn of_family(family: u32, rest: &[u8]) -> Result<Layer<'_>, Undecoded> {
     match family {
-        2 | 10 | 23 | 24 | 28 | 30 => Ok(rest),
+        2 | 10 | 23 | 24 | 28 | 30 => Ok(Layer::Ip(rest)),
         other => Err(Undecoded::AddressFamily(other)),
     }
 }
 
-/// IEEE 802.2 LLC; only SNAP with an EtherType (RFC 1042) can carry IP here.
-fn llc(bytes: &[u8]) -> Result<&[u8], Undecoded> {
-    match bytes {
-        [0xaa, 0xaa, 0x03, 0, 0, 0, t0, t1, rest @ ..] => network(u16::from_be_bytes([*t0, *t1]), rest),
-        [_, _, _, ..] => Err(Undecoded::Llc),
-        _ => Err(Undecoded::Truncated),
-    }
-}
-
-/// Follows EtherTypes down to an IP header.
-fn network(mut ether_type: u16, mut bytes: &[u8]) -> Result<&[u8], Undecoded> {
-    loop {
-        match etherparse::EtherType(ether_type) {
-            ether_type::IPV4 | ether_type::IPV6 => return Ok(bytes),
-            // Ends: each round takes off four bytes.
-            ether_type::VLAN_TAGGED_FRAME
-            | ether_type::PROVIDER_BRIDGING
-            | ether_type::VLAN_DOUBLE_TAGGED_FRAME => {
-                let ([_, _, t0, t1], rest) = take::<4>(bytes)?;
-                ether_type = u16::from_be_bytes([*t0, *t1]);
-                bytes = rest;
-            }
-            _ => return Err(Undecoded::NotIp(ether_type)),
-        }
-    }
-}
-
-fn take<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), Undecoded> {
+pub(super) fn take<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), Undecoded> {
     bytes.split_first_chunk().ok_or(Undecoded::Truncated)
+}
+
+fn skip(bytes: &[u8], len: usize) -> Result<&[u8], Undecoded> {
+    bytes.get(len..).ok_or(Undecoded::Truncated)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::packet::samples::{SYN_ACK_V6, SYN_V4};
-    use crate::packet::{Packet, decode};
+    use crate::packet::{MacAddr, Packet, decode};
 
     const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
 
@@ -265,8 +254,8 @@ mod tests {
 
     #[test]
     fn unknown_link_types_are_named() {
-        let undecoded = decode(LinkType(127), &SYN_V4).unwrap_err();
-        assert_eq!(undecoded, Undecoded::LinkType(127));
-        assert_eq!(undecoded.to_string(), "link type 127 (not known)");
+        let undecoded = decode(LinkType(147), &SYN_V4).unwrap_err();
+        assert_eq!(undecoded, Undecoded::LinkType(147));
+        assert_eq!(undecoded.to_string(), "link type 147 (not known)");
     }
 }
