@@ -586,10 +586,9 @@ impl Tracked {
             let first = alike.next();
             first.filter(|_| alike.next().is_none())
         };
-        let by_tag =
-            || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back().or_else(by_timestamp_alone);
+        let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back();
         if tcp.seq == self.attempt.isn {
-            return Some(by_tag().map_or(About::SomeSyn, About::Syn));
+            return Some(by_tag().or_else(by_timestamp_alone).map_or(About::SomeSyn, About::Syn));
         }
         let offset = tcp.seq.distance_from(self.attempt.isn);
         if offset > 0 && tcp.seq.distance_from(self.client_next) <= 0 {

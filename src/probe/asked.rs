@@ -53,6 +53,7 @@ pub(super) struct Flows {
     echo_token: [u8; 6],
     random: Random,
     made: Vec<Flow>,
+    unopened: Vec<Flow>,
 }
 
 /// One crafted 5-tuple with its initial sequence number.
@@ -80,18 +81,25 @@ impl Flows {
             echo_token: random.bytes(),
             random,
             made: Vec::new(),
+            unopened: Vec::new(),
         }
     }
 
     /// A flow to `port` that was never used.
     pub(super) fn fresh(&mut self, port: u16) -> Flow {
-        let flow = self.unopened(port);
+        let flow = self.unused(port);
         self.made.push(flow);
         flow
     }
 
-    /// A flow to `port` that was never used, and that what is sent on it cannot open.
+    /// A flow to `port` that was never used, and that what is sent on it should not open.
     pub(super) fn unopened(&mut self, port: u16) -> Flow {
+        let flow = self.unused(port);
+        self.unopened.push(flow);
+        flow
+    }
+
+    fn unused(&mut self, port: u16) -> Flow {
         let flow = Flow {
             source: SocketAddr::new(self.source, self.next_port),
             destination: SocketAddr::new(self.target, port),
@@ -145,6 +153,11 @@ impl Flows {
             seq: flow.isn.plus(1),
             identification: self.tag(),
         }
+    }
+
+    /// Every flow made so far.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Flow> {
+        self.made.iter().chain(&self.unopened)
     }
 
     /// Every flow made so far that may have been opened.

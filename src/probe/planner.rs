@@ -326,7 +326,7 @@ impl Planner {
     fn half_open(&mut self, server: SocketAddr, client: SocketAddr, ack: SeqNumber) {
         let Some(flows) = &self.flows else { return };
         let answers = |f: &&Flow| f.source == client && f.destination == server && f.isn.plus(1) == ack;
-        let ours = flows.made().iter().find(answers);
+        let ours = flows.all().find(answers);
         if let Some(flow) = ours
             && !self.was_reset.contains(&flow.source)
         {
