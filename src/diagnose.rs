@@ -263,7 +263,7 @@ impl Diagnosis {
             decide(attempt, connection, route, capture)
         };
         let probes = self.survey.probes(target, &to_target, capture != Capture::Lossy);
-        let path = Path::assemble(&probes, target, port, &networks);
+        let path = Path::assemble(&probes, target, port, &networks).with_changes(&probes);
         let outcome = outcome_of(target);
         let attempt = chosen_attempt(&to_target, connection(target), server);
         let named = traced.as_ref().is_some_and(|t| t.name.is_some());
@@ -286,6 +286,9 @@ impl Diagnosis {
             scene.outcome = Outcome::Intercepted;
         }
         let outcome = scene.outcome;
+        if outcome != Outcome::Open {
+            caveats.extend(networks.doubt_target(target));
+        }
         if outcome != Outcome::Open && scene.loss_seen() {
             caveats.push(
                 "packets were lost on the way, or routers rationed their answers: a trace some ten seconds later may tell more"
@@ -303,7 +306,10 @@ impl Diagnosis {
             .and_then(Connection::banner)
             .or_else(|| attempt.and_then(|a| a.server_banner.clone()));
         let works = outcome == Outcome::Intercepted && banner.is_some();
-        let case = Case { outcome, path: &path, target, port, named, contained, works };
+        let deep = self.start.as_ref().is_some_and(|s| s.deep);
+        let on_loopback = |(route, _): (&Route, RecordNumber)| route.interface.as_deref() == Some("lo");
+        let local = target.is_loopback() || route_to(target).is_some_and(on_loopback);
+        let case = Case { outcome, path: &path, target, port, named, contained, works, local, deep };
         let verdict = eliminate(&case, &evidence);
         if self.start.is_none()
             && outcome == Outcome::Timeout
@@ -392,7 +398,7 @@ fn choose_target(
         let reachable = |a: &&IpAddr| routes.iter().any(|(r, _)| r.destination == **a && r.error.is_none());
         candidates.iter().find(reachable)
     } else {
-        let to_port = attempts.iter().filter(|a| a.server.port() == port);
+        let to_port = attempts.iter().filter(|a| a.server.port() == port && !a.is_half());
         let last: BTreeMap<IpAddr, Outcome> = to_port.map(|a| (a.server.ip(), a.outcome)).collect();
         let failed =
             |address: &&IpAddr| !matches!(last.get(address), Some(Outcome::Open | Outcome::Completed));
@@ -415,7 +421,7 @@ fn chosen_attempt<'a>(
     connection: Option<&Connection>,
     server: SocketAddr,
 ) -> Option<&'a Attempt> {
-    let mut to_server = attempts.iter().filter(|a| a.server == server);
+    let mut to_server = attempts.iter().filter(|a| a.server == server && !a.is_half());
     if let Some(connection) = connection {
         return to_server.find(|a| Some(a.client) == connection.client);
     }

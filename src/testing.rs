@@ -19,13 +19,14 @@
 //!   and flags as tcpdump writes them (`S`, `S.`, `.`, `P.`, `F.`, `R`, `R.`). The client's initial sequence
 //!   number is 1000 and the server's 9000; `seq=` and `ack=` say otherwise. Further: `ttl=`, `id=`, `tos=`,
 //!   `win=` (window, 64240), `ts=VALUE/ECHO`, `data="…"`, `len=N` (bytes of data), `server=ADDRESS`, `cut=N` (bytes captured of the frame),
-//!   `stray` (addressed to another machine's link-layer address), `badsum` (wrong checksum).
+//!   `stray` (addressed to another machine's link-layer address), `badsum` (wrong checksum), `half` (a first fragment),
+//!   `mss=N`.
 //! - **ICMP errors**: `TYPE/CODE FROM`, about the packet last sent or `about=RECORD`; `left=` is the hop limit in
-//!   the quote (1), `quote=N` the bytes quoted of the transport (all), `qsrc=`, `qid=`, `qseq=` what a box on the way
-//!   rewrote.
+//!   the quote (1), `quote=N` the bytes quoted of the transport (all), `qsrc=`, `qsport=`, `qid=`, `qseq=`, `qtos=`,
+//!   `qmss=` what a box on the way rewrote.
 //! - **Echoes**: `echo N`, `echo-reply N`.
-//! - **Events**: `start [name=NAME] [addresses=A,B] [edge=NET] [azure=NET] [contained] [blind]`,
-//!   `route [gw=A] [error=TEXT]`, `connect ID started|established|failed ERRNO|received "…"|closed|broken ERRNO|`
+//! - **Events**: `start [name=NAME] [addresses=A,B] [edge=NET] [azure=NET] [contained] [blind] [deep]`,
+//!   `route [on=INTERFACE] [gw=A] [error=TEXT]`, `connect ID started|established|failed ERRNO|received "…"|closed|broken ERRNO|`
 //!   `abandoned MS [port=N] [server=A]`, `ask ID connect|echo ttl=N`, `answer ID TYPE/CODE FROM|established|`
 //!   `failed ERRNO|echo-reply FROM`, `capture [lost=N]`, `unprivileged`, `deadline`, `end`.
 //!
@@ -223,12 +224,17 @@ impl Script {
         let client = SocketAddr::new(self.client, asked.ports.0);
         let server = SocketAddr::new(asked.server, asked.ports.1);
         let (source, destination) = if outbound { (client, server) } else { (server, client) };
-        let options = words.text("ts").map_or(TcpOptions::default(), |ts| {
+        let mut options = Vec::new();
+        if let Some(mss) = words.value::<u16>("mss") {
+            options.extend([2, 4]);
+            options.extend(mss.to_be_bytes());
+        }
+        if let Some(ts) = words.text("ts") {
             let (value, echo) = ts.split_once('/').expect("ts=VALUE/ECHO");
-            let [v0, v1, v2, v3] = value.parse::<u32>().unwrap().to_be_bytes();
-            let [e0, e1, e2, e3] = echo.parse::<u32>().unwrap().to_be_bytes();
-            TcpOptions::from([1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3])
-        });
+            options.extend([1, 1, 8, 10]);
+            options.extend(value.parse::<u32>().unwrap().to_be_bytes());
+            options.extend(echo.parse::<u32>().unwrap().to_be_bytes());
+        }
         let data = match (words.text("data"), words.value::<usize>("len")) {
             (Some(text), _) => text.replace("\\r", "\r").replace("\\n", "\n").into_bytes(),
             (None, len) => vec![b'x'; len.unwrap_or(0)],
@@ -244,7 +250,7 @@ impl Script {
             psh: has('P'),
             ack: has('.'),
             window_size: words.value("win").unwrap_or(64240),
-            options,
+            options: TcpOptions::try_from_slice(&options).unwrap(),
             ..TcpHeader::default()
         };
         header.checksum = match (source.ip(), destination.ip()) {
@@ -260,7 +266,8 @@ impl Script {
         let ttl = ttl.unwrap_or(if outbound { 64 } else { 60 });
         let id = if outbound { self.tag(words) } else { words.value("id").unwrap_or(0) };
         let tos = words.value("tos").unwrap_or(0);
-        ip(source.ip(), destination.ip(), ttl, id, tos, ip_number::TCP, &segment)
+        let whole = ip(source.ip(), destination.ip(), ttl, id, tos, ip_number::TCP, &segment);
+        if words.flag("half") { half(whole, id) } else { whole }
     }
 
     fn icmp_error(&self, icmp_type: u8, code: u8, ttl: u8, words: &mut Words) -> Vec<u8> {
@@ -272,7 +279,11 @@ impl Script {
         let Some(Written::Frame { bytes, .. }) = about else { panic!("nothing to quote: `{}`", words.line) };
         let mut quote = bytes[14..].to_vec();
         let v6 = self.client.is_ipv6();
-        let header = if v6 { 40 } else { 20 };
+        let header = match v6 {
+            true if quote[6] == ip_number::IPV6_FRAG.0 => 48,
+            true => 40,
+            false => 20,
+        };
         quote[if v6 { 7 } else { 8 }] = words.value("left").unwrap_or(1);
         if let Some(source) = words.value::<std::net::Ipv4Addr>("qsrc") {
             quote[12..16].copy_from_slice(&source.octets());
@@ -282,6 +293,17 @@ impl Script {
         }
         if let Some(seq) = words.value::<u32>("qseq") {
             quote[header + 4..header + 8].copy_from_slice(&seq.to_be_bytes());
+        }
+        if let Some(port) = words.value::<u16>("qsport") {
+            quote[header..header + 2].copy_from_slice(&port.to_be_bytes());
+        }
+        if let Some(tos) = words.value::<u8>("qtos") {
+            assert!(!v6, "qtos= is for IPv4");
+            quote[1] = tos;
+        }
+        if let Some(mss) = words.value::<u16>("qmss") {
+            assert_eq!(quote[header + 20..header + 22], [2, 4], "there is an MSS option, and it comes first");
+            quote[header + 22..header + 24].copy_from_slice(&mss.to_be_bytes());
         }
         quote.truncate(header + words.value("quote").unwrap_or(usize::MAX - header));
         let protocol = if v6 { ip_number::IPV6_ICMP } else { ip_number::ICMP };
@@ -302,6 +324,7 @@ impl Script {
                     port: 22,
                 },
                 captured: !words.flag("blind"),
+                deep: words.flag("deep"),
                 edge_nets: words.value("edge").into_iter().collect(),
                 azure_nets: words.value("azure").into_iter().collect(),
                 deadline_ms: 10_000,
@@ -313,7 +336,7 @@ impl Script {
                 let error = words.text("error");
                 Event::Route(Route {
                     destination: words.value("server").unwrap_or(self.target),
-                    interface: error.is_none().then(|| "eth0".to_owned()),
+                    interface: error.is_none().then(|| words.text("on").unwrap_or_else(|| "eth0".to_owned())),
                     gateway: words.value("gw"),
                     source: error.is_none().then_some(self.client),
                     mac: Some(OUR_MAC),
@@ -392,6 +415,20 @@ impl Script {
             other => panic!("`{other}` is no event, in `{}`", words.line),
         }
     }
+}
+
+/// The first fragment of a packet that, says this, goes on.
+fn half(mut whole: Vec<u8>, identification: u16) -> Vec<u8> {
+    if whole[0] >> 4 == 4 {
+        whole[6] |= 0x20;
+        return whole;
+    }
+    let payload = u16::from_be_bytes([whole[4], whole[5]]) + 8;
+    whole[4..6].copy_from_slice(&payload.to_be_bytes());
+    let next = std::mem::replace(&mut whole[6], ip_number::IPV6_FRAG.0);
+    let [i0, i1] = identification.to_be_bytes();
+    whole.splice(40..40, [next, 0, 0, 1, 0, 0, i0, i1]);
+    whole
 }
 
 /// The words of a line; each is taken once, and none may be left over.
@@ -586,6 +623,8 @@ impl Found {
             named: findings.target.name.is_some(),
             contained: false,
             works: false,
+            local: false,
+            deep: false,
         };
         findings.verdict = eliminate(&case, &findings.evidence);
         Self(findings)

@@ -246,3 +246,45 @@ mod bad_input {
         assert!(said.contains("\\u{1b}[2Jx\\ny.pcap"), "{said:?}");
     }
 }
+
+mod azure_tags {
+    use super::*;
+
+    /// The recording of a fixture whose trace was not told which networks are Azure's.
+    const RECORDING: &str =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/azure-reset-azure-unknown/capture.pcapng");
+
+    const DOCUMENT: &str = r#"{ "changeNumber": 1, "cloud": "Public", "values": [ { "name": "AzureCloud", "id": "AzureCloud",
+        "properties": { "region": "", "systemService": "", "addressPrefixes": ["198.18.3.0/24", "198.19.0.0/16"] } } ] }"#;
+
+    fn report(args: &[&str]) -> serde_json::Value {
+        let output = whichhop(&[&["replay", "--json"], args].concat());
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    #[test]
+    fn name_networks_as_the_option_for_one_network_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let tags = file(&dir, "ServiceTags_Public_20260622.json", DOCUMENT.as_bytes());
+        let named = report(&["--azure-net=198.18.3.0/24", "--azure-net=198.19.0.0/16", RECORDING]);
+        let listed = report(&["--azure-tags", &tags, RECORDING]);
+        assert_eq!(listed, named);
+        assert_ne!(listed["path"], report(&[RECORDING])["path"]);
+    }
+
+    #[test]
+    fn that_cannot_be_used_are_refused_with_the_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let page = file(&dir, "page.json", b"<!DOCTYPE html>");
+        let said = error(&["replay", "--azure-tags", &page, RECORDING]);
+        assert!(said.starts_with(&format!("whichhop: --azure-tags {page}: it is a web page")), "{said}");
+        let missing = error(&["replay", "--azure-tags", "no-such-file", RECORDING]);
+        assert!(
+            missing.contains("--azure-tags no-such-file: ") && missing.contains("No such file"),
+            "{missing}"
+        );
+        let directory = text(dir.path());
+        assert!(error(&["replay", "--azure-tags", &directory, RECORDING]).contains("directory"));
+    }
+}

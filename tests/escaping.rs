@@ -56,6 +56,7 @@ fn recording(saying: &str) -> Vec<u8> {
         banner_wait_ms: 5_000,
         uid: 1000,
         contained: false,
+        deep: false,
     })));
     event(Event::Route(Route {
         destination: server.ip(),

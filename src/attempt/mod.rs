@@ -25,7 +25,7 @@ pub use signature::Signature;
 pub use stream::ssh_line;
 pub use tracker::{MAX_ATTEMPTS, Tracker};
 
-use crate::packet::{HopLimit, IcmpErrorKind, OptionLayout, SeqNumber};
+use crate::packet::{HopLimit, IcmpErrorKind, OptionLayout, QuotedTcp, SeqNumber};
 use crate::recording::{RecordNumber, Timestamp};
 
 /// One TCP connection attempt.
@@ -80,6 +80,11 @@ impl Attempt {
             What::Syn(segment) => segment.is_probe(),
             _ => false,
         })
+    }
+
+    /// Whether it is no attempt to connect at all: the first fragments of SYNs, whose rest never came.
+    pub fn is_half(&self) -> bool {
+        self.timeline.first().is_some_and(|entry| matches!(&entry.what, What::Syn(syn) if syn.half))
     }
 }
 
@@ -174,6 +179,15 @@ pub struct Segment {
     pub checksum_ok: Option<bool>,
     /// Whether the frame was addressed to the capturing machine's own link-layer address, where known.
     pub to_us: Option<bool>,
+    /// Whether it came as the first of several IP fragments.
+    pub half: bool,
+}
+
+impl Segment {
+    /// DSCP, 6 bits (RFC 2474).
+    pub fn dscp(&self) -> u8 {
+        self.traffic_class >> 2
+    }
 }
 
 /// An ICMP error about a packet of an attempt.
@@ -195,6 +209,23 @@ pub struct IcmpSeen {
     pub about: About,
     /// The next hop's MTU, in bytes, where the error says it.
     pub mtu: Option<u32>,
+    /// What it quotes: the packet as it arrived at the sender of the error.
+    pub quote: Quote,
+}
+
+/// A quoted packet, as far as it is quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Source address.
+    pub source: IpAddr,
+    /// IPv4 identification (or that of an IPv6 fragment header).
+    pub identification: Option<u32>,
+    /// DSCP and ECN.
+    pub traffic_class: u8,
+    /// TTL or hop limit.
+    pub hop_limit: HopLimit,
+    /// The TCP header.
+    pub tcp: QuotedTcp,
 }
 
 /// Which packet of an attempt an ICMP error quotes.

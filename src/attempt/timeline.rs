@@ -1,8 +1,8 @@
 //! What was seen of one attempt, in order: the packets that a diagnosis cites.
 
 use super::tracked::Tracked;
-use super::{About, Entry, IcmpSeen, Segment, What};
-use crate::packet::{IcmpError, Ip, MacAddr, Packet, Quoted, QuotedTcp, Tcp, TcpFlags};
+use super::{About, Entry, IcmpSeen, Quote, Segment, What};
+use crate::packet::{Fragment, IcmpError, Ip, MacAddr, Packet, Quoted, QuotedTcp, Tcp, TcpFlags};
 use crate::recording::{RecordNumber, Timestamp};
 
 /// Timeline entries kept of one attempt, at most.
@@ -142,20 +142,29 @@ pub(super) fn about(
             _ => None,
         })
     };
+    let by_timestamp = |segment: &Segment| match (tcp.rest.and_then(|r| r.timestamp), segment.timestamps) {
+        (Some(quoted), Some((sent, _))) => Some(quoted == sent),
+        _ => None,
+    };
     let tagged = |segment: &Segment| {
-        let by_timestamp = match (tcp.rest.and_then(|r| r.timestamp), segment.timestamps) {
-            (Some(quoted), Some((sent, _))) => Some(quoted == sent),
-            _ => None,
-        };
         let by_identification = match (quoted.identification, segment.identification) {
             (Some(quoted), Some(sent)) => Some(quoted == sent),
             _ => None,
         };
-        !matches!((by_identification, by_timestamp), (Some(false), _) | (_, Some(false)) | (None, None))
+        !matches!(
+            (by_identification, by_timestamp(segment)),
+            (Some(false), _) | (_, Some(false)) | (None, None)
+        )
+    };
+    // A box on the way may rewrite the identification; a timestamp that one SYN alone bears tells enough.
+    let by_timestamp_alone = || {
+        let mut alike = syns().filter(|(_, s)| by_timestamp(s) == Some(true)).map(|(i, _)| i);
+        let first = alike.next();
+        first.filter(|_| alike.next().is_none())
     };
     let by_tag = || syns().filter(|(_, s)| tagged(s)).map(|(i, _)| i).next_back();
     match tracked.quoted(tcp.seq) {
-        Some(About::SomeSyn) => Some(by_tag().map_or(About::SomeSyn, About::Syn)),
+        Some(About::SomeSyn) => Some(by_tag().or_else(by_timestamp_alone).map_or(About::SomeSyn, About::Syn)),
         // Data sent with a sweep's hop limit; what is sent again in earnest is told from it by its tag alone.
         Some(later) => {
             let mut data = timeline.iter().enumerate().filter_map(|(i, e)| match &e.what {
@@ -175,11 +184,21 @@ pub(super) fn about(
     }
 }
 
+/// Whether a quote bears the identification or the timestamp of the very SYN it is taken to be about.
+pub(super) fn bears_tag(timeline: &[Entry], quoted: &Quoted<'_>, tcp: QuotedTcp, about: About) -> bool {
+    let About::Syn(index) = about else { return false };
+    let Some(Entry { what: What::Syn(syn), .. }) = timeline.get(index) else { return false };
+    let identified = quoted.identification.is_some_and(|id| id != 0 && Some(id) == syn.identification);
+    let timestamp = tcp.rest.and_then(|r| r.timestamp);
+    identified || timestamp.is_some_and(|value| syn.timestamps.is_some_and(|(sent, _)| sent == value))
+}
+
 /// An ICMP error about an attempt, as its timeline has it.
 pub(super) fn seen(
     packet: &Packet<'_>,
     error: &IcmpError<'_>,
     quoted: &Quoted<'_>,
+    tcp: QuotedTcp,
     about: About,
 ) -> IcmpSeen {
     IcmpSeen {
@@ -191,6 +210,13 @@ pub(super) fn seen(
         quoted_hop_limit: quoted.hop_limit,
         about,
         mtu: error.mtu,
+        quote: Quote {
+            source: quoted.source,
+            identification: quoted.identification,
+            traffic_class: quoted.traffic_class,
+            hop_limit: quoted.hop_limit,
+            tcp,
+        },
     }
 }
 
@@ -210,6 +236,7 @@ impl Segment {
             options: tcp.options.layout(),
             checksum_ok: None,
             to_us: None,
+            half: ip.fragment == Fragment::First,
         }
     }
 }

@@ -519,7 +519,7 @@ impl Tracked {
     /// Takes an ICMP error about a packet of this attempt.
     pub(super) fn icmp(&mut self, seen: &IcmpSeen) {
         let refuses = match seen.kind {
-            IcmpErrorKind::TooBig => false,
+            IcmpErrorKind::TooBig | IcmpErrorKind::ReassemblyTimeExceeded => false,
             IcmpErrorKind::TimeExceeded => !self.probe,
             _ => !matches!(seen.about, About::Data(_) | About::Later),
         };

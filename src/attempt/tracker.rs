@@ -7,7 +7,7 @@ use super::seg::Seg;
 use super::timeline::{self, Cited, Notes};
 use super::tracked::{Keep, Tracked};
 use super::{Attempt, What};
-use crate::packet::{Icmp, Packet, QuotedTransport, Tcp, Transport};
+use crate::packet::{Icmp, Packet, QuotedTransport, SeqNumber, Tcp, Transport};
 use crate::recording::{RecordNumber, Timestamp};
 
 /// Attempts followed at once, at most; beyond that the oldest is dropped and counted.
@@ -26,6 +26,8 @@ pub struct Tracker {
     attempts: BTreeMap<u64, Followed>,
     latest: HashMap<Pair, u64>,
     quoted: HashMap<(IpAddr, u16, u16), VecDeque<u64>>,
+    /// The latest attempt at a server with this initial sequence number.
+    numbered: HashMap<(SocketAddr, SeqNumber), u64>,
     entries: usize,
     next_id: u64,
     capacity: usize,
@@ -95,6 +97,7 @@ impl Tracker {
             attempts: BTreeMap::new(),
             latest: HashMap::new(),
             quoted: HashMap::new(),
+            numbered: HashMap::new(),
             entries: 0,
             next_id: 0,
             capacity: capacity.max(1),
@@ -110,13 +113,18 @@ impl Tracker {
                 let Some(quoted) = error.quoted else { return };
                 let QuotedTransport::Tcp(tcp) = quoted.transport else { return };
                 let key = (quoted.destination, tcp.destination_port, tcp.source_port);
-                let Some(ids) = self.quoted.get(&key) else { return };
-                for id in ids.iter().rev() {
+                let server = SocketAddr::new(quoted.destination, tcp.destination_port);
+                // A box that translates ports may leave its own one in the quote.
+                let same_ports = self.quoted.get(&key).into_iter().flatten().rev().map(|id| (id, false));
+                let translated = self.numbered.get(&(server, tcp.seq)).map(|id| (id, true));
+                for (id, translated) in same_ports.chain(translated) {
                     let Some(Followed { attempt, tracked, .. }) = self.attempts.get_mut(id) else { continue };
-                    let Some(about) = timeline::about(tracked, &attempt.timeline, &quoted, tcp) else {
+                    let about = timeline::about(tracked, &attempt.timeline, &quoted, tcp);
+                    let bears_tag = |about| timeline::bears_tag(&attempt.timeline, &quoted, tcp, about);
+                    let Some(about) = about.filter(|about| !translated || bears_tag(*about)) else {
                         continue;
                     };
-                    let seen = timeline::seen(packet, error, &quoted, about);
+                    let seen = timeline::seen(packet, error, &quoted, tcp, about);
                     tracked.icmp(&seen);
                     tracked.tell(attempt);
                     let before = attempt.timeline.len();
@@ -193,13 +201,17 @@ impl Tracker {
         if alike.len() > MAX_ALIKE {
             alike.pop_front();
         }
+        self.numbered.insert((server, cited.tcp.seq), id);
     }
 
     fn evict_oldest(&mut self) {
         let Some((id, followed)) = self.attempts.pop_first() else { return };
         self.evicted += 1;
         self.entries -= followed.attempt.timeline.len();
-        let Attempt { client, server, .. } = followed.attempt;
+        let Attempt { client, server, isn, .. } = followed.attempt;
+        if self.numbered.get(&(server, isn)) == Some(&id) {
+            self.numbered.remove(&(server, isn));
+        }
         if self.latest.get(&(client, server)) == Some(&id) {
             self.latest.remove(&(client, server));
         }

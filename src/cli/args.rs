@@ -94,6 +94,7 @@ pub(super) enum Verb {
 
 #[derive(Debug, clap::Args)]
 #[cfg_attr(not(all(feature = "live", target_os = "linux")), allow(dead_code))]
+#[allow(clippy::struct_excessive_bools, reason = "each is an option of its own")]
 pub(super) struct Trace {
     /// Port that sshd should listen on [default: 22]
     #[arg(short, long, value_name = "PORT", value_parser = port)]
@@ -114,9 +115,14 @@ pub(super) struct Trace {
     #[command(flatten)]
     pub(super) nets: Nets,
 
-    /// Longest time the whole trace may take
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    pub(super) deadline: Duration,
+    /// Where the port is silent, also find out whether SYNs get to the VM's address at all: takes half a minute longer
+    /// on IPv4, a minute on IPv6
+    #[arg(long)]
+    pub(super) deep: bool,
+
+    /// Longest time the whole trace may take [default: 10, with --deep 80]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(super) deadline: Option<Duration>,
 
     /// How long to wait for sshd's banner
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
@@ -250,6 +256,11 @@ pub(super) struct Nets {
     /// Network to count as Azure, beside the built-in ones; may be repeated
     #[arg(long = "azure-net", value_name = "CIDR", value_parser = network)]
     pub(super) azure: Vec<IpNet>,
+
+    /// Azure's own list of its addresses (ServiceTags_Public_….json, or what `az network list-service-tags` prints), for
+    /// one newer than the built-in list
+    #[arg(long = "azure-tags", value_name = "FILE")]
+    pub(super) tags: Option<PathBuf>,
 }
 
 /// A host as typed, without the user.

@@ -7,10 +7,12 @@ use std::io::{self, IsTerminal, StdinLock};
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use ipnet::IpNet;
+use whichhop::path;
 
 pub(super) use compressed::plain;
 
-use super::args::Input;
+use super::args::{Input, Nets};
 
 /// What standard input is called in messages.
 pub(super) const STDIN: &str = "standard input";
@@ -22,6 +24,17 @@ pub(super) fn stdin() -> anyhow::Result<StdinLock<'static>> {
         bail!("{STDIN}: standard input is a terminal: pipe a capture into it, or name a file");
     }
     Ok(stdin)
+}
+
+/// Every network to count as Azure that was named, be it in a ServiceTags document.
+pub(super) fn azure_networks(nets: &Nets) -> anyhow::Result<Vec<IpNet>> {
+    let mut azure = nets.azure.clone();
+    if let Some(file) = &nets.tags {
+        let name = || format!("--azure-tags {}", file.display());
+        let document = std::fs::read(file).with_context(name)?;
+        azure.extend(path::azure_networks(&document).with_context(name)?);
+    }
+    Ok(azure)
 }
 
 /// Whether an input is a file that can be read anew.

@@ -11,8 +11,8 @@ use super::args::{Input, Replay};
 use super::{Status, input, output};
 
 pub(super) fn run(args: &Replay) -> anyhow::Result<Status> {
-    let question =
-        Question { port: args.port, edge_nets: args.nets.edge.clone(), azure_nets: args.nets.azure.clone() };
+    let azure_nets = input::azure_networks(&args.nets)?;
+    let question = Question { port: args.port, edge_nets: args.nets.edge.clone(), azure_nets };
     let findings = match &args.file {
         Input::Stdin => confined(input::stdin()?, question).context(input::STDIN)?,
         Input::File(path) => {

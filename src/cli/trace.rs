@@ -10,12 +10,18 @@ pub(super) fn run(_: &super::args::Trace) -> anyhow::Result<super::Status> {
 
 #[cfg(all(feature = "live", target_os = "linux"))]
 mod here {
+    use std::time::Duration;
+
     use anyhow::{Context, bail};
     use whichhop::live::{self, Family, Request, Traced};
 
     use crate::cli::args::Trace;
     use crate::cli::progress::Progress;
-    use crate::cli::{Status, complain, output};
+    use crate::cli::{Status, complain, input, output};
+
+    /// How long a trace may take unless told otherwise.
+    const DEADLINE: Duration = Duration::from_secs(10);
+    const DEEP_DEADLINE: Duration = Duration::from_secs(80);
 
     /// The port of SSH.
     const SSH: u16 = 22;
@@ -62,10 +68,11 @@ mod here {
             port: args.port.or(args.host.port).unwrap_or(SSH),
             family,
             bind: args.bind,
-            deadline: args.deadline,
+            deadline: args.deadline.unwrap_or(if args.deep { DEEP_DEADLINE } else { DEADLINE }),
             banner_wait: args.banner_wait,
             edge_nets: args.nets.edge.clone(),
-            azure_nets: args.nets.azure.clone(),
+            azure_nets: input::azure_networks(&args.nets)?,
+            deep: args.deep,
             recording: args.write.clone(),
             buffer: args.buffer,
             seed: None,
@@ -91,6 +98,10 @@ mod here {
             let request = of("whichhop trace vm1").unwrap();
             assert_eq!((request.host.as_str(), request.port, request.family), ("vm1", 22, None));
             assert_eq!((request.deadline.as_secs(), request.banner_wait.as_secs()), (10, 5));
+            assert!(!request.deep);
+            let deep = of("whichhop trace --deep vm1").unwrap();
+            assert_eq!((deep.deadline.as_secs(), deep.deep), (80, true));
+            assert_eq!(of("whichhop trace --deep --deadline 7 vm1").unwrap().deadline.as_secs(), 7);
         }
 
         #[test]

@@ -7,9 +7,13 @@
 mod answer;
 mod banner;
 mod client;
+mod dscp;
+mod flows;
 mod forged;
+mod fragment;
 mod intercept;
 mod outcome;
+mod quote;
 mod scene;
 mod silence;
 mod stage;
@@ -106,9 +110,14 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         forged::beside_time_exceeded,
         forged::instead_of_time_exceeded,
         forged::without_checking,
+        dscp::reset_bears_mark,
+        dscp::reset_lost_mark,
         silence::stops_where_control_goes_on,
         silence::every_hop_passes_it,
         silence::everything_stops,
+        flows::flows_part,
+        fragment::half_syn_taken_in,
+        fragment::half_syn_stopped,
         banner::handshake_from_before_path_end,
         intercept::closed_port_opens,
         intercept::answers_unlike_other_ports,
@@ -121,6 +130,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         stage::full_size_stops,
         stage::passes_every_hop,
         banner::banner_read,
+        quote::changed_on_the_way,
     ];
     let mut found: Vec<Evidence> = rules.iter().filter_map(|rule| rule(scene)).collect();
     for evidence in &mut found {

@@ -64,10 +64,10 @@ impl<'a> Scene<'a> {
         self.probes.iter().filter(move |p| p.via == via)
     }
 
-    /// Probes on anything else.
+    /// Probes on anything else; halves of SYNs are neither.
     pub fn controls(&self) -> impl Iterator<Item = &'a Probe> {
         let via = Via::Tcp(self.port);
-        self.probes.iter().filter(move |p| p.via != via)
+        self.probes.iter().filter(move |p| p.via != via && !matches!(p.via, Via::HalfSyn(_)))
     }
 
     /// The farthest router whose time-exceeded answered a SYN to the failing port, and the records: 0 if none.
@@ -135,8 +135,8 @@ impl<'a> Scene<'a> {
         let port = Via::Tcp(self.port);
         let refused_from = self.trigger(|r| r.kind != ReplyKind::TimeExceeded).map_or(SWEPT, |t| t.at_most);
         // Behind the least hop limit that is refused, which SYN of a flow was refused is not known.
-        let comparable: Vec<&Probe> =
-            self.probes.iter().filter(|p| p.via != port || p.hop_limit < refused_from).collect();
+        let on_port = self.port_probes().filter(|p| p.hop_limit < refused_from);
+        let comparable: Vec<&Probe> = on_port.chain(self.controls()).collect();
         let unanswered = comparable.iter().filter(|p| p.replies.is_empty());
         let answered_elsewhere = |p: &Probe| {
             comparable.iter().any(|o| {

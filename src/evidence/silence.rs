@@ -1,7 +1,7 @@
 //! Nothing answered the SYN: where does it stop? Silence counts only beside a control that did answer, on the
 //! same path, at the same time, more than once.
 
-use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, fragment};
 use crate::attempt::Outcome;
 use crate::path::{Place, Probe, ReplyKind, SWEPT, Segment, Via};
 use crate::recording::RecordNumber;
@@ -147,6 +147,10 @@ pub(super) fn every_hop_passes_it(scene: &Scene<'_>) -> Option<Evidence> {
     let (reached, packets) = scene.reached();
     let last = last_router(scene);
     let next_door = scene.path.target == Some(1);
+    // Some SYNs are answered: that is another story.
+    if scene.port_probes().flat_map(|p| &p.replies).any(|r| r.kind == ReplyKind::SynAck) {
+        return None;
+    }
     if scene.outcome != Outcome::Timeout || reached < last || (reached == 0 && !next_door) {
         return None;
     }
@@ -177,6 +181,10 @@ pub(super) fn every_hop_passes_it(scene: &Scene<'_>) -> Option<Evidence> {
         });
     }
     let (suspects, says) = match (end_answers_tcp, end_answers) {
+        _ if !fragment::taken_in(scene).is_empty() => (
+            Suspects::of(&[Suspect::VmFirewall]),
+            "and the target takes in halves of them: what drops whole ones stands at the very end, or on the way back",
+        ),
         _ if at_edge && routers_hidden => (
             Suspects::of(&[Suspect::EdgeFirewall]),
             "though the target answers something else: an edge that hides what lies beyond it usually filters too",

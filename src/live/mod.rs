@@ -50,6 +50,9 @@ pub struct Request {
     pub edge_nets: Vec<IpNet>,
     /// Networks to count as Azure.
     pub azure_nets: Vec<IpNet>,
+    /// `--deep`: where the port is silent, send halves of SYNs and wait for the answers; takes half a minute on IPv4 and
+    /// a minute on IPv6, for which the deadline must leave room.
+    pub deep: bool,
     /// `-w`: where to keep the recording.
     pub recording: Option<PathBuf>,
     /// `--buffer`: size of each capture's ring, in bytes. The default holds near a thousand frames, some seconds of any
@@ -71,6 +74,7 @@ impl Request {
             banner_wait: Duration::from_secs(5),
             edge_nets: Vec::new(),
             azure_nets: Vec::new(),
+            deep: false,
             recording: None,
             buffer: 2 << 20,
             seed: None,

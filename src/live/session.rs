@@ -98,6 +98,7 @@ pub(super) async fn run(
         banner_wait: nanos(request.banner_wait),
         means: Means { raw: sees, datagram_icmp: privilege::can_ping(targets[0]) },
         mss: mss(&interfaces, &routes),
+        deep: request.deep,
         targets,
     };
     let planner = Planner::new(plan, now);
@@ -337,6 +338,7 @@ impl Session {
             Action::Connect { id, server, manner } => self.connect(*id, *server, *manner),
             Action::Abandon { id } => self.abandon(*id),
             Action::SendSyn(syn) => self.send(syn.destination.ip(), build::syn(syn)),
+            Action::SendHalfSyn(syn) => self.send(syn.destination.ip(), build::half_syn(syn)),
             Action::SendEcho(echo) => self.send(echo.destination, build::echo(echo)),
             Action::SendReset(reset) => self.send(reset.destination.ip(), build::reset(reset)),
             Action::SendData(data) => self.send(data.destination.ip(), build::data(data)),
@@ -483,6 +485,7 @@ fn start_event(request: &Request, caller: Caller, targets: &[IpAddr], captured: 
         captured,
         edge_nets: request.edge_nets.clone(),
         azure_nets: request.azure_nets.clone(),
+        deep: request.deep,
         deadline_ms: millis(request.deadline),
         banner_wait_ms: millis(request.banner_wait),
         uid: caller.uid.as_raw(),

@@ -1,14 +1,14 @@
 //! Probes, as bytes: a SYN as the operating system would send it, an ICMP echo, a reset.
 //!
-//! Every probe is a transport header first, with its checksum, then `packet` puts the IP header before it; a
-//! new kind of probe (a fragment of a SYN, a SYN with a bad checksum) works on the same two parts.
+//! Every probe is a transport header first, with its checksum, then `packet` or `first_fragment` puts the IP header
+//! before it; a new kind of probe (a SYN with a bad checksum) works on the same two parts.
 
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::checksum::Sum16BitWords;
 use etherparse::{
-    EtherType, Ethernet2Header, IpDscp, IpEcn, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, TcpHeader,
-    TcpOptions, icmpv4, icmpv6, ip_number,
+    EtherType, Ethernet2Header, IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv6FlowLabel,
+    Ipv6FragmentHeader, Ipv6Header, TcpHeader, TcpOptions, icmpv4, icmpv6, ip_number,
 };
 
 use super::{Fragment, HopLimit, Ip, MacAddr, SeqNumber};
@@ -109,6 +109,19 @@ const DEFAULT_HOP_LIMIT: HopLimit = HopLimit(64);
 /// The IP packet of a SYN probe. Source and destination must be of one family; an IPv4 address beside an IPv6
 /// one becomes IPv4-mapped.
 pub fn syn(probe: &Syn) -> Vec<u8> {
+    let headers = probe.ip();
+    packet(&headers, ip_number::TCP, &syn_segment(probe, &headers))
+}
+
+/// Half of a SYN: a first fragment that holds all of its TCP header, options included, and says that more follows
+/// (MF set, offset 0). `identification` is the fragment's for both versions. Source and destination must be of one
+/// family, as for [`syn`].
+pub fn half_syn(probe: &Syn) -> Vec<u8> {
+    let headers = probe.ip();
+    first_fragment(&headers, ip_number::TCP, &syn_segment(probe, &headers))
+}
+
+fn syn_segment(probe: &Syn, headers: &IpFields) -> Vec<u8> {
     let [m0, m1] = probe.mss.to_be_bytes();
     let [t0, t1, t2, t3] = probe.timestamp.to_be_bytes();
     // MSS, SACK permitted, timestamps (no echo yet), NOP, window scale.
@@ -122,20 +135,12 @@ pub fn syn(probe: &Syn) -> Vec<u8> {
         options: TcpOptions::from(options),
         ..TcpHeader::default()
     };
-    let headers = IpFields {
-        source: probe.source.ip(),
-        destination: probe.destination.ip(),
-        hop_limit: probe.hop_limit,
-        traffic_class: probe.traffic_class,
-        identification: probe.identification,
-        flow_label: probe.flow_label,
-    };
-    let mut segment = tcp_segment(&headers, &header, &[]);
+    let mut segment = tcp_segment(headers, &header, &[]);
     if probe.bad_checksum {
         // Not all bits of it: the complement may be taken for a sum that offload has still to finish.
         segment[CHECKSUM_AT] ^= SPOILT_BITS;
     }
-    packet(&headers, ip_number::TCP, &segment)
+    segment
 }
 
 /// The IP packet of an echo request, with 8 bytes of data and an ICMP checksum that is the same for every
@@ -254,6 +259,19 @@ struct IpFields {
     flow_label: u32,
 }
 
+impl Syn {
+    fn ip(&self) -> IpFields {
+        IpFields {
+            source: self.source.ip(),
+            destination: self.destination.ip(),
+            hop_limit: self.hop_limit,
+            traffic_class: self.traffic_class,
+            identification: self.identification,
+            flow_label: self.flow_label,
+        }
+    }
+}
+
 /// The two addresses of a packet, of one family.
 enum Endpoints {
     V4([u8; 4], [u8; 4]),
@@ -305,35 +323,68 @@ fn tcp_segment(ip: &IpFields, header: &TcpHeader, data: &[u8]) -> Vec<u8> {
 fn packet(ip: &IpFields, protocol: IpNumber, transport: &[u8]) -> Vec<u8> {
     match ip.endpoints() {
         Endpoints::V4(source, destination) => {
-            let mut header = Ipv4Header {
-                dscp: IpDscp::try_new(ip.traffic_class >> 2).unwrap_or_default(),
-                ecn: IpEcn::try_new(ip.traffic_class & 3).unwrap_or_default(),
-                total_len: (Ipv4Header::MIN_LEN + transport.len()) as u16,
-                identification: ip.identification,
-                dont_fragment: true,
-                time_to_live: ip.hop_limit.0,
-                protocol,
-                source,
-                destination,
-                ..Ipv4Header::default()
-            };
-            header.header_checksum = header.calc_header_checksum();
-            [&header.to_bytes(), transport].concat()
+            let header =
+                Ipv4Header { dont_fragment: true, ..ip.v4(source, destination, protocol, transport) };
+            [&with_checksum(header).to_bytes(), transport].concat()
         }
         Endpoints::V6(source, destination) => {
-            let header = Ipv6Header {
-                traffic_class: ip.traffic_class,
-                flow_label: Ipv6FlowLabel::try_new(ip.flow_label & Ipv6FlowLabel::MAX_U32)
-                    .unwrap_or_default(),
-                payload_length: transport.len() as u16,
-                next_header: protocol,
-                hop_limit: ip.hop_limit.0,
-                source,
-                destination,
-            };
-            [&header.to_bytes(), transport].concat()
+            [&ip.v6(source, destination, protocol, transport.len()).to_bytes(), transport].concat()
         }
     }
+}
+
+/// The same, as the first of several fragments; the transport's length is a multiple of 8 bytes, as all but the last
+/// must be.
+fn first_fragment(ip: &IpFields, protocol: IpNumber, transport: &[u8]) -> Vec<u8> {
+    match ip.endpoints() {
+        Endpoints::V4(source, destination) => {
+            let header = Ipv4Header {
+                dont_fragment: false,
+                more_fragments: true,
+                ..ip.v4(source, destination, protocol, transport)
+            };
+            [&with_checksum(header).to_bytes(), transport].concat()
+        }
+        Endpoints::V6(source, destination) => {
+            let fragment =
+                Ipv6FragmentHeader::new(protocol, IpFragOffset::ZERO, true, ip.identification.into());
+            let len = Ipv6FragmentHeader::LEN + transport.len();
+            let header = ip.v6(source, destination, ip_number::IPV6_FRAG, len);
+            [&header.to_bytes()[..], &fragment.to_bytes(), transport].concat()
+        }
+    }
+}
+
+impl IpFields {
+    fn v4(&self, source: [u8; 4], destination: [u8; 4], protocol: IpNumber, transport: &[u8]) -> Ipv4Header {
+        Ipv4Header {
+            dscp: IpDscp::try_new(self.traffic_class >> 2).unwrap_or_default(),
+            ecn: IpEcn::try_new(self.traffic_class & 3).unwrap_or_default(),
+            total_len: (Ipv4Header::MIN_LEN + transport.len()) as u16,
+            identification: self.identification,
+            time_to_live: self.hop_limit.0,
+            protocol,
+            source,
+            destination,
+            ..Ipv4Header::default()
+        }
+    }
+
+    fn v6(&self, source: [u8; 16], destination: [u8; 16], next_header: IpNumber, len: usize) -> Ipv6Header {
+        Ipv6Header {
+            traffic_class: self.traffic_class,
+            flow_label: Ipv6FlowLabel::try_new(self.flow_label & Ipv6FlowLabel::MAX_U32).unwrap_or_default(),
+            payload_length: len as u16,
+            next_header,
+            hop_limit: self.hop_limit.0,
+            source,
+            destination,
+        }
+    }
+}
+
+fn with_checksum(header: Ipv4Header) -> Ipv4Header {
+    Ipv4Header { header_checksum: header.calc_header_checksum(), ..header }
 }
 
 #[cfg(test)]
@@ -395,6 +446,28 @@ mod tests {
         assert_eq!(tcp.options.layout().to_string(), "mss,sok,ts,nop,ws");
         assert_eq!(tcp.options.mss(), Some(1440));
         assert_eq!(tcp.checksum_ok(&ip), Some(true));
+    }
+
+    #[test]
+    fn half_a_syn_says_that_more_follows() {
+        let v6 = Syn {
+            source: "[fd22::1]:50022".parse().unwrap(),
+            destination: "[2001:db8::4]:22".parse().unwrap(),
+            traffic_class: 0xb8,
+            ..SYN
+        };
+        for probe in [SYN, v6] {
+            let packet = half_syn(&probe);
+            let Packet { ip, transport: Transport::Tcp(tcp), .. } = read(&packet) else { panic!("not TCP") };
+            assert_eq!((ip.fragment, ip.identification), (Fragment::First, Some(0x7701)));
+            assert_eq!((ip.hop_limit, ip.traffic_class), (probe.hop_limit, probe.traffic_class));
+            assert_eq!(ip.payload_len % 8, 0);
+            assert_eq!((tcp.seq, tcp.destination_port, tcp.options.mss()), (probe.isn, 22, Some(1460)));
+            assert!(tcp.flags.is_syn());
+            if ip.source.is_ipv4() {
+                assert_eq!((header_sum(&packet), ip.dont_fragment), (0, false));
+            }
+        }
     }
 
     #[test]

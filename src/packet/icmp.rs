@@ -154,6 +154,8 @@ pub struct QuotedTcpRest {
     pub timestamp: Option<u32>,
     /// Option kinds in order, as far as quoted.
     pub options: OptionLayout,
+    /// Whether all options are quoted.
+    pub is_whole: bool,
 }
 
 /// Bytes of the fixed part of every ICMP message.
@@ -370,13 +372,15 @@ impl QuotedTcpRest {
     fn read(bytes: &[u8]) -> Option<Self> {
         let (&[_, _, _, _, offset, flags, w0, w1, _, _, _, _], after) = bytes.split_first_chunk()?;
         let options_len = header_len(offset)? - 20;
-        let options = TcpOptions(after.get(..options_len).unwrap_or(after));
+        let whole = after.get(..options_len);
+        let options = TcpOptions(whole.unwrap_or(after));
         Some(Self {
             flags: TcpFlags(flags),
             window: u16::from_be_bytes([w0, w1]),
             mss: options.mss(),
             timestamp: options.timestamps().map(|(value, _)| value),
             options: options.layout(),
+            is_whole: whole.is_some(),
         })
     }
 }

@@ -42,6 +42,7 @@ impl Path {
                     segments,
                     rtt: seen.rtt,
                     answered: via.iter().map(Via::to_string).collect(),
+                    changes: Vec::new(),
                 }
             })
             .collect();
@@ -118,7 +119,7 @@ fn distance_of_target(probes: &[Probe], target: IpAddr, port: u16) -> Option<u8>
                 && reply.exact
                 && reply.from == target
                 && match reply.kind {
-                    ReplyKind::TimeExceeded => false,
+                    ReplyKind::TimeExceeded | ReplyKind::ReassemblyTimeExceeded => false,
                     ReplyKind::Unreachable { kind, .. } => kind == IcmpErrorKind::PortUnreachable,
                     _ => true,
                 }

@@ -71,6 +71,8 @@ fn of_attempt(attempt: &Attempt) -> Vec<DataProbe> {
             hop_limit: Some(hop_limit),
             kind,
             exact,
+            traffic_class: None,
+            quote: None,
         };
         match &entry.what {
             What::Data { from_client: true, segment, len, identifies } if segment.is_probe() => {

@@ -3,8 +3,11 @@
 mod assemble;
 mod data;
 mod distance;
+mod microsoft;
 mod owner;
+mod quote;
 mod segment;
+mod service_tags;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -15,8 +18,10 @@ pub use assemble::{AT_ONCE, SWEPT};
 pub use data::{DataProbe, data_probes};
 pub use distance::hops_back;
 pub use owner::Networks;
+pub use quote::{Change, Field};
 pub use segment::{Segment, Segments};
-pub use survey::{Probe, Reply, ReplyKind, Survey, Via};
+pub use service_tags::{TagsError, azure_networks};
+pub use survey::{Marks, Probe, Reply, ReplyKind, Survey, Via};
 
 /// The path as far as it was seen.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +50,8 @@ pub struct Hop {
     pub rtt: Option<i64>,
     /// What it answered, such as `tcp/22` or `icmp`, in that order.
     pub answered: Vec<String>,
+    /// What of the SYNs had changed when they got here, by what this hop quotes of them.
+    pub changes: Vec<Change>,
 }
 
 /// A place along the path: 0 the client, 1 to 254 a hop, 255 the end of the path (the VM, wherever it is).

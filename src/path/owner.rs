@@ -1,15 +1,15 @@
 //! Who a hop belongs to, going by its address and its place.
 //!
 //! The organisation's edge is what is private before the first public hop; carrier-grade NAT space is transit. Azure
-//! begins with Microsoft's own network, of which `microsoft.txt` holds the larger prefixes.
+//! begins with Microsoft's own network.
 //! Where a border is not known, a hop keeps every segment it may lie in: a verdict must not clear a segment
 //! because of a guess about addresses.
 
 use std::net::IpAddr;
-use std::sync::LazyLock;
 
 use ipnet::IpNet;
 
+use super::microsoft::{LISTED, is_azure_cloud, is_microsoft};
 use super::{Segment, Segments};
 
 /// What is known of the networks on a path beside the addresses themselves.
@@ -45,15 +45,47 @@ impl Networks {
             Owner::Public
         }
     }
+
+    /// What makes it doubtful that an address is an Azure VM's, in one sentence.
+    pub fn doubt_target(&self, target: IpAddr) -> Option<String> {
+        if !is_public(target) || self.azure.iter().chain(&self.edge).any(|net| net.contains(&target)) {
+            return None;
+        }
+        let remedy = "is it (still) the VM's? --azure-tags takes a newer list";
+        if !is_microsoft(target) {
+            return Some(format!(
+                "{target} is in none of Microsoft's networks known here ({LISTED}): {remedy}"
+            ));
+        }
+        (is_azure_cloud(target) == Some(false)).then(|| {
+            format!(
+                "{target} is Microsoft's, but in none of the larger networks that Azure gives to customers ({LISTED}): {remedy}"
+            )
+        })
+    }
 }
 
-/// Whether an address lies in Microsoft's own network, which is where Azure begins.
-fn is_microsoft(address: IpAddr) -> bool {
-    static PREFIXES: LazyLock<Vec<IpNet>> = LazyLock::new(|| {
-        let lines = include_str!("microsoft.txt").lines().filter(|l| !l.starts_with('#'));
-        lines.filter_map(|line| line.parse().ok()).collect()
-    });
-    PREFIXES.iter().any(|net| net.contains(&address))
+/// Whether an address is one that the whole Internet can reach.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let benchmark = a == 198 && (b == 18 || b == 19);
+            let assignments = (a, b, c) == (192, 0, 0);
+            let special = a == 0 || a >= 224 || v4.is_loopback() || v4.is_documentation();
+            !(is_private(address) || shared || benchmark || assignments || special)
+        }
+        IpAddr::V6(v6) => {
+            if let Some(v4) = v6.to_ipv4_mapped() {
+                return is_public(IpAddr::V4(v4));
+            }
+            // Global unicast is 2000::/3 (RFC 4291); 2001:db8::/32 and 3fff::/20 are for documentation.
+            let [first, second, ..] = v6.segments();
+            let documentation = (first, second) == (0x2001, 0xdb8) || (first == 0x3fff && second < 0x1000);
+            first >> 13 == 1 && !documentation
+        }
+    }
 }
 
 /// Private (RFC 1918, RFC 4193) or link-local; shared carrier space (RFC 6598) is not.
@@ -188,10 +220,28 @@ mod tests {
     }
 
     #[test]
-    fn every_line_of_the_list_is_a_prefix() {
-        let lines = include_str!("microsoft.txt").lines().filter(|l| !l.starts_with('#'));
-        for line in lines {
-            assert!(line.parse::<IpNet>().is_ok_and(|net| net.trunc() == net), "{line}");
+    fn a_target_outside_azure_is_doubted() {
+        let doubt = |target: &str, azure: &[&str]| {
+            let azure = azure.iter().map(|n| n.parse().unwrap()).collect();
+            Networks { azure, ..Networks::default() }.doubt_target(target.parse().unwrap())
+        };
+        assert!(doubt("9.9.9.9", &[]).unwrap().contains("none of Microsoft's networks"));
+        assert!(doubt("2620:fe::9", &[]).unwrap().contains("none of Microsoft's networks"));
+        assert!(doubt("104.44.47.27", &[]).unwrap().contains("is Microsoft's, but"));
+        assert_eq!(doubt("9.9.9.9", &["9.9.0.0/16"]), None, "named");
+        for unknowable in [
+            "20.112.250.133",
+            "2603:1030::4",
+            "10.1.0.4",
+            "100.64.0.4",
+            "127.0.0.1",
+            "198.19.0.4",
+            "192.0.2.3",
+            "2001:db8::4",
+            "fd22::4",
+            "::1",
+        ] {
+            assert_eq!(doubt(unknowable, &[]), None, "{unknowable}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::attempt::{About, Attempt, IcmpSeen, What};
+use crate::attempt::{About, Attempt, IcmpSeen, Quote, Segment, What};
 use crate::packet::{EchoToken, HopLimit, Icmp, IcmpErrorKind, Packet, QuotedTransport, Transport};
 use crate::recording::errno::ECONNREFUSED;
 use crate::recording::{Event, KernelAnswer, KernelProbe, RecordNumber, Timestamp};
@@ -14,6 +14,8 @@ use crate::recording::{Event, KernelAnswer, KernelProbe, RecordNumber, Timestamp
 pub enum Via {
     /// A SYN to this port.
     Tcp(u16),
+    /// The first fragment of a SYN to this port, the rest of which never comes.
+    HalfSyn(u16),
     /// An ICMP echo request.
     Echo,
 }
@@ -22,6 +24,7 @@ impl std::fmt::Display for Via {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Tcp(port) => write!(f, "tcp/{port}"),
+            Self::HalfSyn(port) => write!(f, "half-syn/{port}"),
             Self::Echo => f.write_str("icmp"),
         }
     }
@@ -40,6 +43,8 @@ pub struct Probe {
     pub record: RecordNumber,
     /// When it was sent.
     pub at: Timestamp,
+    /// Whence and with what header, if it is a SYN in the capture.
+    pub sent: Option<(SocketAddr, Segment)>,
     /// What answered it, in order.
     pub replies: Vec<Reply>,
 }
@@ -59,6 +64,10 @@ pub struct Reply {
     pub kind: ReplyKind,
     /// Whether it is sure that this very probe drew it, and not one of its flow with a smaller hop limit.
     pub exact: bool,
+    /// DSCP and ECN of it, where it was captured.
+    pub traffic_class: Option<u8>,
+    /// What it quotes of the SYN that drew it.
+    pub quote: Option<Quote>,
 }
 
 /// What a reply says.
@@ -66,6 +75,8 @@ pub struct Reply {
 pub enum ReplyKind {
     /// A router: the hop limit ran out here.
     TimeExceeded,
+    /// A host: the rest of a fragmented packet did not come in time.
+    ReassemblyTimeExceeded,
     /// An ICMP error other than time exceeded.
     Unreachable {
         /// What it says.
@@ -103,6 +114,22 @@ impl Probe {
     pub fn time_exceeded(&self) -> Option<&Reply> {
         self.replies.iter().find(|r| r.kind == ReplyKind::TimeExceeded)
     }
+
+    /// The reset that answered it, and the DSCPs of both; `None` where not all are known.
+    pub fn reset_and_marks(&self) -> Option<(&Reply, Marks)> {
+        let (_, syn) = self.sent?;
+        let reset = self.replies.iter().find(|r| r.kind == ReplyKind::Rst)?;
+        Some((reset, Marks { sent: syn.dscp(), returned: reset.traffic_class? >> 2 }))
+    }
+}
+
+/// The DSCPs (RFC 2474) of a SYN and of the reset that answered it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// That of the SYN.
+    pub sent: u8,
+    /// That of the reset.
+    pub returned: u8,
 }
 
 /// Collects echo requests and the probes made with the kernel's own means.
@@ -140,6 +167,8 @@ impl Survey {
             hop_limit: Some(packet.ip.hop_limit),
             kind,
             exact: true,
+            traffic_class: Some(packet.ip.traffic_class),
+            quote: None,
         };
         match icmp {
             Icmp::EchoRequest { identifier, sequence, token } if self.echoes.len() < MAX_PROBES => {
@@ -149,6 +178,7 @@ impl Survey {
                     flow: usize::from(identifier),
                     record,
                     at,
+                    sent: None,
                     replies: Vec::new(),
                 };
                 let (to, identification) = (packet.ip.destination, packet.ip.identification);
@@ -186,7 +216,8 @@ impl Survey {
                     KernelProbe::Echo(_) => Via::Echo,
                 };
                 let flow = usize::MAX - *id as usize;
-                let sent = Probe { via, hop_limit: *hop_limit, flow, record, at, replies: Vec::new() };
+                let sent =
+                    Probe { via, hop_limit: *hop_limit, flow, record, at, sent: None, replies: Vec::new() };
                 self.kernel.insert(*id, (*probe, sent));
             }
             Event::KernelAnswer { id, answer } => {
@@ -203,7 +234,16 @@ impl Survey {
                     KernelAnswer::Failed { .. } => return,
                     KernelAnswer::EchoReply { from } => (from, ReplyKind::EchoReply),
                 };
-                probe.answer(Reply { record, at, from, hop_limit: None, kind, exact: true });
+                probe.answer(Reply {
+                    record,
+                    at,
+                    from,
+                    hop_limit: None,
+                    kind,
+                    exact: true,
+                    traffic_class: None,
+                    quote: None,
+                });
             }
             _ => {}
         }
@@ -263,6 +303,7 @@ pub(super) fn icmp_reply(
 ) -> ReplyKind {
     match kind {
         IcmpErrorKind::TimeExceeded => ReplyKind::TimeExceeded,
+        IcmpErrorKind::ReassemblyTimeExceeded => ReplyKind::ReassemblyTimeExceeded,
         kind => ReplyKind::Unreachable { kind, icmp_type, code, quoted },
     }
 }
@@ -275,14 +316,16 @@ fn syn_probes(flow: usize, attempt: &Attempt, whole: bool) -> Vec<Probe> {
     let mut probes: Vec<(usize, Probe)> = Vec::new();
     let mut only_syns = true;
     for (index, entry) in attempt.timeline.iter().enumerate() {
-        let (from, hop_limit, kind, about) = match &entry.what {
+        let (from, (hop_limit, traffic_class), kind, about, quote) = match &entry.what {
             What::Syn(syn) => {
+                let port = attempt.server.port();
                 let probe = Probe {
-                    via: Via::Tcp(attempt.server.port()),
+                    via: if syn.half { Via::HalfSyn(port) } else { Via::Tcp(port) },
                     hop_limit: syn.hop_limit.0,
                     flow,
                     record: entry.record,
                     at: entry.at,
+                    sent: Some((attempt.client, *syn)),
                     replies: Vec::new(),
                 };
                 probes.push((index, probe));
@@ -292,14 +335,14 @@ fn syn_probes(flow: usize, attempt: &Attempt, whole: bool) -> Vec<Probe> {
             What::Icmp(seen) => {
                 let kind = icmp_reply(seen.kind, seen.icmp_type, seen.code, Some(seen.quoted_hop_limit));
                 let about = if let About::Syn(index) = seen.about { Some(index) } else { None };
-                (seen.from, seen.hop_limit, kind, about)
+                (seen.from, (seen.hop_limit, None), kind, about, Some(seen.quote))
             }
             What::Rst { from_client: false, segment, acceptable: true } if only_syns => {
-                (attempt.server.ip(), segment.hop_limit, ReplyKind::Rst, None)
+                (attempt.server.ip(), received(segment), ReplyKind::Rst, None, None)
             }
             What::SynAck(segment) if only_syns => {
                 let about = segment.timestamps.and_then(|(_, echo)| syn_with_timestamp(attempt, echo));
-                (attempt.server.ip(), segment.hop_limit, ReplyKind::SynAck, about)
+                (attempt.server.ip(), received(segment), ReplyKind::SynAck, about, None)
             }
             // Whatever comes behind another packet of the client may answer that one.
             What::SynAck(_)
@@ -324,10 +367,15 @@ fn syn_probes(flow: usize, attempt: &Attempt, whole: bool) -> Vec<Probe> {
         }
         if let Some((_, probe)) = drawn_by {
             let (record, at) = (entry.record, entry.at);
-            probe.answer(Reply { record, at, from, hop_limit: Some(hop_limit), kind, exact });
+            let hop_limit = Some(hop_limit);
+            probe.answer(Reply { record, at, from, hop_limit, kind, exact, traffic_class, quote });
         }
     }
     probes.into_iter().map(|(_, probe)| probe).collect()
+}
+
+fn received(segment: &Segment) -> (HopLimit, Option<u8>) {
+    (segment.hop_limit, Some(segment.traffic_class))
 }
 
 /// Index of the one SYN that carried TSval `value`, if just one did.

@@ -53,6 +53,7 @@ pub(super) struct Flows {
     echo_token: [u8; 6],
     random: Random,
     made: Vec<Flow>,
+    unopened: Vec<Flow>,
 }
 
 /// One crafted 5-tuple with its initial sequence number.
@@ -94,18 +95,31 @@ impl Flows {
             echo_token: random.bytes(),
             random,
             made: Vec::new(),
+            unopened: Vec::new(),
         }
     }
 
     /// A flow to `port` that was never used.
     pub(super) fn fresh(&mut self, port: u16) -> Flow {
+        let flow = self.unused(port);
+        self.made.push(flow);
+        flow
+    }
+
+    /// A flow to `port` that was never used, and that what is sent on it should not open.
+    pub(super) fn unopened(&mut self, port: u16) -> Flow {
+        let flow = self.unused(port);
+        self.unopened.push(flow);
+        flow
+    }
+
+    fn unused(&mut self, port: u16) -> Flow {
         let flow = Flow {
             source: SocketAddr::new(self.source, self.next_port),
             destination: SocketAddr::new(self.target, port),
             isn: SeqNumber(self.random.next() as u32),
         };
         self.next_port = if self.next_port >= LAST_PORT { FIRST_PORT } else { self.next_port + 1 };
-        self.made.push(flow);
         flow
     }
 
@@ -173,6 +187,11 @@ impl Flows {
     }
 
     /// Every flow made so far.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Flow> {
+        self.made.iter().chain(&self.unopened)
+    }
+
+    /// Every flow made so far that may have been opened.
     pub(super) fn made(&self) -> &[Flow] {
         &self.made
     }

@@ -39,6 +39,8 @@ pub struct Plan {
     pub means: Means,
     /// MSS that the probes announce, in bytes.
     pub mss: u16,
+    /// Whether halves of SYNs may be sent, and the answers to them be waited for.
+    pub deep: bool,
 }
 
 /// How far a kernel connection goes.
@@ -69,6 +71,8 @@ pub enum Action {
     },
     /// Send a crafted SYN below the local firewall.
     SendSyn(build::Syn),
+    /// Send the first fragment of a crafted SYN below the local firewall.
+    SendHalfSyn(build::Syn),
     /// Send a crafted echo request below the local firewall.
     SendEcho(build::Echo),
     /// Reset a half-open connection that a probe made.

@@ -70,6 +70,8 @@ pub struct Planner {
     resets: VecDeque<Flow>,
     was_reset: Vec<SocketAddr>,
     swept_up: bool,
+    /// What an inquiry waits for.
+    awaiting: Option<&'static str>,
 }
 
 /// What came in so far.
@@ -150,6 +152,7 @@ impl Planner {
             resets: VecDeque::new(),
             was_reset: Vec::new(),
             swept_up: false,
+            awaiting: None,
         }
     }
 
@@ -243,6 +246,9 @@ impl Planner {
             Some((number, Some(address))) => format!("path seen to hop {number} ({address})"),
             _ => "no hop has answered yet".to_owned(),
         };
+        if let Some(awaiting) = self.awaiting {
+            return format!("waiting for {awaiting}; {seen}");
+        }
         let connection = match self.traced_connection() {
             Some(c) if c.said(Said::Identification).is_some() && !c.is_over() => "speaking SSH",
             Some(c) if c.established.is_some() && !c.is_over() => "connected, waiting for the banner",
@@ -342,7 +348,7 @@ impl Planner {
     fn half_open(&mut self, server: SocketAddr, client: SocketAddr, ack: SeqNumber) {
         let Some(flows) = &self.flows else { return };
         let answers = |f: &&Flow| f.source == client && f.destination == server && f.isn.plus(1) == ack;
-        let ours = flows.made().iter().find(answers);
+        let ours = flows.all().find(answers);
         if let Some(flow) = ours
             && !self.was_reset.contains(&flow.source)
         {
@@ -492,7 +498,7 @@ impl Planner {
         let sweep = match via {
             Via::Echo => &mut self.echo_sweep,
             via if via == self.closed_sweep.via => &mut self.closed_sweep,
-            Via::Tcp(_) => &mut self.known_sweep,
+            Via::Tcp(_) | Via::HalfSyn(_) => &mut self.known_sweep,
         };
         sweep.next += 1;
         let flow = sweep.flow;
@@ -506,7 +512,7 @@ impl Planner {
                 let target = self.target()?.ip();
                 Some(self.ask_kernel(KernelProbe::Echo(target), hop))
             }
-            Via::Tcp(port) => {
+            Via::Tcp(port) | Via::HalfSyn(port) => {
                 let flow = match flow {
                     Some(flow) => flow,
                     None => self.flows.as_mut()?.fresh(port),
@@ -636,6 +642,7 @@ impl Planner {
         let settled = self.last_sent.plus(self.settle());
         let sweeping = self.sweeping();
         let awaited = self.awaited(now);
+        self.awaiting = awaited.map(|(_, why)| why);
         let connecting: Vec<(u32, &Connection)> = (0..self.next_connection as u32)
             .filter_map(|id| Some((id, self.seen.connections.get(id)?)))
             .filter(|(_, c)| !c.is_over())

@@ -10,6 +10,8 @@ use crate::testing::{self, CLIENT, Found, Script, TARGET, address};
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
+/// What gets to the target.
+const FULL: u8 = 64;
 const ROUTERS: [&str; 4] = ["11/0 10.22.1.1", "11/0 198.18.1.1", "11/0 198.18.2.1", "11/0 198.18.3.1"];
 
 /// What a network says to a probe: its port (0 for an echo) and its hop limit; as lines of a script say it, several
@@ -78,6 +80,14 @@ fn edge_lets_https_out(port: u16, ttl: u8) -> &'static str {
     if ttl > 1 && !matches!(port, 0 | 443) { "" } else { vm(port, ttl) }
 }
 
+/// The VM's kernel refuses, and copies the mark of what it refuses.
+fn vm_mirrors(port: u16, ttl: u8) -> &'static str {
+    match vm(port, ttl) {
+        "R. ttl=60" => "R. ttl=60 mirrored",
+        other => other,
+    }
+}
+
 /// Only the client's own kernel is in the way of its own SYNs (which alone have a hop limit of 64).
 fn all_dark(_: u16, _: u8) -> &'static str {
     ""
@@ -99,6 +109,9 @@ struct Setting {
     routed: bool,
     means: Means,
     seed: u64,
+    deep: bool,
+    /// How long the VM waits for the rest of a fragmented packet.
+    gives_up_after: Option<i64>,
     /// What happens once both sides have said who they are, and beyond which hop.
     trouble: Trouble,
     box_at: u8,
@@ -131,6 +144,8 @@ fn usual(network: Network) -> Setting {
         seed: 7,
         trouble: Trouble::None,
         box_at: 0,
+        deep: false,
+        gives_up_after: None,
     }
 }
 
@@ -180,10 +195,11 @@ fn run_without(setting: Setting, inquiry: &str) -> Trace {
         targets,
         port: 22,
         seed: setting.seed,
-        deadline: 10 * SECOND,
+        deadline: if setting.deep { 80 } else { 10 } * SECOND,
         banner_wait: 2 * SECOND,
         means: setting.means,
         mss: 1460,
+        deep: setting.deep,
     };
     let mut planner = Planner::new(plan, Timestamp::from_nanos(0));
     planner.leave_out(inquiry);
@@ -255,10 +271,10 @@ impl World {
         match action {
             Action::SendSyn(syn) => {
                 let (client, port, ttl) = (syn.source.port(), syn.destination.port(), syn.hop_limit.0);
-                let (id, isn, clock) = (syn.identification, syn.isn.0, syn.timestamp);
+                let (id, isn, clock, tos) = (syn.identification, syn.isn.0, syn.timestamp, syn.traffic_class);
                 let sum = if syn.bad_checksum { " badsum" } else { "" };
                 self.record(&format!(
-                    "{t} > {client}:{port} S ttl={ttl} id={id} seq={isn} ts={clock}/0{sum}"
+                    "{t} > {client}:{port} S ttl={ttl} id={id} seq={isn} ts={clock}/0 tos={tos}{sum}"
                 ));
                 let later = now + i64::from(ttl.min(5)) * MS;
                 let ack = isn.wrapping_add(1);
@@ -277,8 +293,20 @@ impl World {
                                 self.at(later + again, &answer);
                             }
                         }
-                        answer => self.at(later, &format!("< {client}:{port} {answer} ack={ack}")),
+                        answer => {
+                            let tos = if answer.ends_with("mirrored") { tos } else { 0 };
+                            let answer = answer.trim_end_matches(" mirrored");
+                            self.at(later, &format!("< {client}:{port} {answer} ack={ack} tos={tos}"));
+                        }
                     }
+                }
+            }
+            Action::SendHalfSyn(syn) => {
+                let (client, port, isn) = (syn.source.port(), syn.destination.port(), syn.isn.0);
+                self.record(&format!("{t} > {client}:{port} S half id={} seq={isn}", syn.identification));
+                if let Some(after) = self.setting.gives_up_after {
+                    let about = self.script.len();
+                    self.at(now + after, &format!("< 11/1 {TARGET} about={about} left=60"));
                 }
             }
             Action::SendEcho(echo) => {
@@ -335,7 +363,7 @@ impl World {
         let (t, port) = (seconds(now), 50022 + id);
         let event = |stage: &str| format!("! connect {id} {stage} port={port} {server}");
         self.record(&format!("{t} {}", event("started")));
-        let answer = (self.setting.network)(22, 64);
+        let answer = (self.setting.network)(22, 64).trim_end_matches(" mirrored");
         let raw = self.setting.means.raw;
         let tries: &[i64] = if answer.is_empty() || !self.setting.kernel_in { &[0, 1, 3] } else { &[0] };
         if !self.setting.kernel_out {
@@ -449,7 +477,7 @@ impl Trace {
         self.actions.iter().filter_map(syn).collect()
     }
 
-    /// When each probe was sent, by its hop limit.
+    /// When each probe was sent that may run out on the way, by its hop limit.
     fn by_hop(&self) -> BTreeMap<u8, Vec<i64>> {
         let mut hops: BTreeMap<u8, Vec<i64>> = BTreeMap::new();
         for (at, action) in &self.actions {
@@ -459,7 +487,9 @@ impl Trace {
                 Action::Ask { hop_limit, .. } => *hop_limit,
                 _ => continue,
             };
-            hops.entry(hop).or_default().push(*at);
+            if hop < FULL {
+                hops.entry(hop).or_default().push(*at);
+            }
         }
         hops
     }
@@ -475,9 +505,10 @@ impl Trace {
     }
 }
 
-const NETWORKS: [(&str, Network); 10] = [
+const NETWORKS: [(&str, Network); 11] = [
     ("dark", dark),
     ("vm", vm),
+    ("vm_mirrors", vm_mirrors),
     ("sshd", sshd),
     ("edge_drops", edge_drops),
     ("edge_resets", edge_resets),
@@ -555,9 +586,12 @@ fn a_refusal_is_confirmed_one_hop_limit_to_a_port() {
     let trace = run(usual(edge_resets));
     let to_ssh: Vec<(u16, u8)> = trace.syns().iter().filter(|s| s.1 == 22).map(|s| (s.2, s.3)).collect();
     let sweep = to_ssh[0].0;
-    let alone: Vec<u8> = to_ssh.iter().filter(|(from, _)| *from != sweep).map(|(_, ttl)| *ttl).collect();
+    let swept = |ttl: u8| ttl < FULL;
+    let alone: Vec<u8> =
+        to_ssh.iter().filter(|(from, ttl)| *from != sweep && swept(*ttl)).map(|(_, ttl)| *ttl).collect();
     assert_eq!(alone, [1, 2], "the hop before it and its own");
-    assert!(to_ssh.iter().all(|(_, ttl)| *ttl <= 3), "no farther than one beyond the refusal");
+    let farthest = to_ssh.iter().map(|(_, ttl)| *ttl).filter(|ttl| swept(*ttl)).max();
+    assert_eq!(farthest, Some(3), "no farther than one beyond the refusal");
 }
 
 /// What a trace that never asks one kind of question finds.
@@ -618,7 +652,7 @@ fn a_reset_from_the_end_is_asked_for_with_a_wrong_checksum() {
     assert!(asked[1] > 61_000 && asked[1] == asked[2]);
     assert!(trace.ended < SECOND, "{}", seconds(trace.ended));
     for (name, network) in NETWORKS {
-        if !matches!(name, "vm" | "copies_hop_limit") {
+        if !matches!(name, "vm" | "vm_mirrors" | "copies_hop_limit") {
             assert!(spoilt(&run(usual(network))).is_empty(), "{name}");
         }
     }
@@ -636,7 +670,7 @@ fn a_genuine_answer_is_waited_for_only_behind_a_contradiction() {
 #[test]
 fn unanswered_syns_are_asked_again_with_a_control_right_behind() {
     let syns = run(usual(edge_drops)).syns();
-    for (at, _, _, ttl) in syns.iter().filter(|s| s.1 == 22 && s.0 > SECOND) {
+    for (at, _, _, ttl) in syns.iter().filter(|s| s.1 == 22 && s.0 > SECOND && s.3 < FULL) {
         let behind = syns.iter().any(|s| s.1 != 22 && s.3 == *ttl && (0..60 * MS).contains(&(s.0 - at)));
         assert!(behind, "hop {ttl} at {}", seconds(*at));
     }
@@ -840,4 +874,77 @@ fn one_seed_one_trace() {
     let told = |seed| format!("{:?}", run(Setting { seed, ..usual(edge_resets) }).actions);
     assert_eq!(told(7), told(7));
     assert_ne!(told(7), told(8));
+}
+
+/// Marked SYNs: their ports and hop limits, in order.
+fn marked(trace: &Trace) -> Vec<(u16, u8)> {
+    let marked = |(_, action): &(i64, Action)| match action {
+        Action::SendSyn(syn) if syn.traffic_class != 0 => Some((syn.destination.port(), syn.hop_limit.0)),
+        _ => None,
+    };
+    trace.actions.iter().filter_map(marked).collect()
+}
+
+#[test]
+fn where_the_port_is_reset_marked_syns_follow_to_it_and_to_a_control() {
+    let sent = marked(&run(usual(vm_mirrors)));
+    assert_eq!(sent.iter().filter(|s| **s == (22, 64)).count(), 3);
+    assert_eq!(sent.iter().filter(|(port, ttl)| *port != 22 && *ttl == 64).count(), 3);
+    assert_eq!(sent.len(), 6, "the marks come back: nobody bleaches them");
+    for network in [dark, sshd, edge_drops, all_dark] {
+        assert!(marked(&run(usual(network))).is_empty(), "nothing is reset");
+    }
+}
+
+#[test]
+fn where_no_reset_bears_a_mark_every_hop_is_asked_where_it_is_lost() {
+    let sent = marked(&run(usual(vm)));
+    let hops: Vec<u8> =
+        sent.iter().filter(|(port, ttl)| *port != 22 && *ttl < 64).map(|(_, ttl)| *ttl).collect();
+    assert_eq!(hops, [1, 2, 3, 4]);
+}
+
+/// When halves of SYNs were sent, and to which port.
+fn halves(trace: &Trace) -> Vec<(i64, u16)> {
+    let half = |(at, action): &(i64, Action)| match action {
+        Action::SendHalfSyn(syn) => Some((*at, syn.destination.port())),
+        _ => None,
+    };
+    trace.actions.iter().filter_map(half).collect()
+}
+
+#[test]
+fn halves_of_syns_go_out_at_the_first_sign_of_silence_if_asked_for() {
+    let silent = run(Setting { deep: true, ..usual(dark) });
+    let sent = halves(&silent);
+    assert!(sent.iter().all(|(at, _)| (SECOND..1_300 * MS).contains(at)), "{sent:?}");
+    assert_eq!(sent.iter().filter(|(_, port)| *port == 22).count(), 3);
+    assert_eq!(sent.iter().filter(|(_, port)| *port != 22).count(), 2);
+    let last = sent.iter().map(|(at, _)| *at).max().unwrap();
+    assert_eq!(silent.ended, last + 32_500 * MS, "Linux gives up after 30 s, and its timers are late");
+    for network in [vm, sshd, edge_resets] {
+        assert!(halves(&run(Setting { deep: true, ..usual(network) })).is_empty(), "the port answers");
+    }
+    assert!(halves(&run(usual(dark))).is_empty(), "not asked for");
+    let unprivileged = Means { raw: false, datagram_icmp: true };
+    assert!(halves(&run(Setting { deep: true, means: unprivileged, ..usual(dark) })).is_empty());
+    let kept_in = run(Setting { deep: true, kernel_out: false, ..usual(dark) });
+    assert!(halves(&kept_in).is_empty(), "the SYN never leaves this machine");
+}
+
+#[test]
+fn once_the_vm_gives_up_on_a_half_nothing_more_is_waited_for() {
+    let deep = Setting { deep: true, gives_up_after: Some(31 * SECOND), ..usual(dark) };
+    let trace = run(deep);
+    let first = halves(&trace)[0].0;
+    assert!(trace.ended <= first + 32_100 * MS, "{}", seconds(trace.ended));
+    assert!(trace.resets().iter().all(|port| !halves_ports(&trace).contains(port)), "a half opens nothing");
+}
+
+fn halves_ports(trace: &Trace) -> BTreeSet<u16> {
+    let half = |(_, action): &(i64, Action)| match action {
+        Action::SendHalfSyn(syn) => Some(syn.source.port()),
+        _ => None,
+    };
+    trace.actions.iter().filter_map(half).collect()
 }

@@ -106,6 +106,9 @@ pub struct Start {
     /// `--azure-net`: networks to count as Azure.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub azure_nets: Vec<IpNet>,
+    /// `--deep`: halves of SYNs are sent where the port is silent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deep: bool,
     /// Deadline of the whole trace, in ms.
     pub deadline_ms: u64,
     /// How long a banner is waited for, in ms.

@@ -680,6 +680,7 @@ fn events_are_said_in_one_sentence_each() {
         captured: false,
         edge_nets: vec![],
         azure_nets: vec![],
+        deep: false,
         deadline_ms: 1,
         banner_wait_ms: 1,
         uid: 0,
@@ -722,14 +723,14 @@ fn any_start() -> impl Strategy<Value = Event> {
     let target = (option::of(any::<String>()), vec(any_address(), 0..4), any::<u16>())
         .prop_map(|(name, addresses, port)| Target { name, addresses, port });
     let nets = (vec(any_net(), 0..3), vec(any_net(), 0..3));
-    let rest = (any::<bool>(), any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>());
+    let rest = (any::<bool>(), any::<bool>(), any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>());
     (any::<String>(), any::<u64>(), target, nets, rest).prop_map(
         |(
             version,
             seed,
             target,
             (edge_nets, azure_nets),
-            (captured, deadline_ms, banner_wait_ms, uid, contained),
+            (captured, deep, deadline_ms, banner_wait_ms, uid, contained),
         )| {
             Event::Start(Box::new(Start {
                 version,
@@ -738,6 +739,7 @@ fn any_start() -> impl Strategy<Value = Event> {
                 captured,
                 edge_nets,
                 azure_nets,
+                deep,
                 deadline_ms,
                 banner_wait_ms,
                 uid,

@@ -10,7 +10,7 @@ use super::layout::milliseconds;
 use crate::attempt::Outcome;
 use crate::diagnose::Findings;
 use crate::evidence::Evidence;
-use crate::path::{Hop, Segment};
+use crate::path::{Change, Hop, Segment};
 use crate::verdict::{Cleared, NextStep, Standing, Verdict};
 
 /// `findings` as one JSON object, indented by two spaces and ended by a newline. The same findings always
@@ -161,6 +161,23 @@ struct HopView<'a> {
     others: &'a [IpAddr],
     #[serde(flatten)]
     doubt: Option<Doubt>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changed: Vec<ChangeView<'a>>,
+}
+
+/// What of the SYNs had changed when they got to a hop.
+#[derive(Serialize)]
+struct ChangeView<'a> {
+    field: &'static str,
+    sent: &'a str,
+    quoted: &'a str,
+    after: u8,
+}
+
+impl<'a> ChangeView<'a> {
+    fn of(change: &'a Change) -> Self {
+        Self { field: change.field.name(), sent: &change.sent, quoted: &change.quoted, after: change.after }
+    }
 }
 
 /// Said of a hop where `segment` is only the likeliest.
@@ -179,6 +196,7 @@ impl<'a> HopView<'a> {
             rtt_ms: hop.rtt.map(|ns| number(shortest(&milliseconds(ns)))),
             answered: &hop.answered,
             others: &hop.others,
+            changed: hop.changes.iter().map(ChangeView::of).collect(),
             doubt: match hop.segments.known() {
                 Some(_) => None,
                 None => {

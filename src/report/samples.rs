@@ -72,11 +72,20 @@ fn hop(number: u8, address: &str, segments: Segments, rtt_us: i64, answered: &[&
         segments,
         rtt: Some(rtt_us * 1000),
         answered: answered.iter().map(|&a| a.to_owned()).collect(),
+        changes: Vec::new(),
     }
 }
 
 fn silent_hop(number: u8, segments: Segments) -> Hop {
-    Hop { number, address: None, others: Vec::new(), segments, rtt: None, answered: Vec::new() }
+    Hop {
+        number,
+        address: None,
+        others: Vec::new(),
+        segments,
+        rtt: None,
+        answered: Vec::new(),
+        changes: Vec::new(),
+    }
 }
 
 fn standing(

@@ -208,6 +208,10 @@ fn hop_row(hop: &Hop) -> Row {
         let others: Vec<_> = hop.others.iter().map(ToString::to_string).collect();
         notes.push(format!("also {}", others.join(", ")));
     }
+    if !hop.changes.is_empty() {
+        let fields: Vec<String> = hop.changes.iter().map(|c| c.field.to_string()).collect();
+        notes.push(format!("gets SYNs with another {}", list(&fields, "and")));
+    }
     Row {
         mark: None,
         hop: hop.number.to_string(),

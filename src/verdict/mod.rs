@@ -58,6 +58,7 @@ pub struct Cleared {
 
 /// What a verdict is about.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Case<'a> {
     /// The outcome of the attempt.
     pub outcome: Outcome,
@@ -73,6 +74,10 @@ pub struct Case<'a> {
     pub contained: bool,
     /// Somebody intercepts the connection, and yet an SSH server answers through it.
     pub works: bool,
+    /// The target is this machine itself: nothing lies between.
+    pub local: bool,
+    /// Whether halves of SYNs were tried already (`--deep`).
+    pub deep: bool,
 }
 
 /// A suspect at a place, and what the evidence says of it there.
@@ -142,6 +147,9 @@ fn suspects(case: &Case<'_>) -> Vec<(Suspect, Place)> {
     }
     // The host's own switch filters without being a hop: Azure's suspects stand at the VM's place too.
     add(Place::END, &|s| {
+        if case.local {
+            return s.segment() == Segment::Vm && s != Suspect::VmDown;
+        }
         matches!(s.segment(), Segment::AzureEdge | Segment::Vm)
             || case.path.beyond.is_some_and(|b| b.contains(s.segment()) && s.segment() != Segment::Client)
     });

@@ -39,6 +39,9 @@ pub(super) fn steps(case: &Case<'_>, standing: &[Standing]) -> Vec<NextStep> {
     let at_vm = segments.contains(&Segment::Vm);
     let before_vm = segments.iter().any(|s| (Segment::Edge..=Segment::AzureEdge).contains(s));
     if at_vm && before_vm {
+        if case.outcome == Outcome::Timeout && !case.deep {
+            steps.push(deep(case));
+        }
         steps.push(capture_at_vm(case));
     }
     if first == Some(Segment::Edge) || segments.contains(&Segment::Edge) && !at_vm {
@@ -56,7 +59,7 @@ pub(super) fn steps(case: &Case<'_>, standing: &[Standing]) -> Vec<NextStep> {
     if suspected.iter().any(|s| matches!(s.suspect, Suspect::VmDown | Suspect::AzurePublicIp)) {
         steps.insert(0, vm_state());
     }
-    steps.truncate(4);
+    steps.truncate(5);
     steps
 }
 
@@ -108,11 +111,26 @@ fn capture_at_vm(case: &Case<'_>) -> NextStep {
 fn from_elsewhere(case: &Case<'_>) -> NextStep {
     NextStep::new(
         "Trace again from a computer that is directly on the Internet (a phone's hotspot will do): if it gets through, the organisation's edge is what stops it.",
-        match case.port {
-            22 => format!("sudo whichhop trace {}", case.target),
-            port => format!("sudo whichhop trace -p {port} {}", case.target),
-        },
+        trace(case, ""),
     )
+}
+
+fn deep(case: &Case<'_>) -> NextStep {
+    let wait = if case.target.is_ipv4() { "half a minute" } else { "a minute" };
+    NextStep {
+        why: format!(
+            "Trace again with --deep, which takes {wait} longer: it tells whether SYNs to port {} get to the VM's address, unless something on the way holds fragments back.",
+            case.port
+        ),
+        command: Some(trace(case, "--deep ")),
+    }
+}
+
+fn trace(case: &Case<'_>, options: &str) -> String {
+    match case.port {
+        22 => format!("sudo whichhop trace {options}{}", case.target),
+        port => format!("sudo whichhop trace {options}-p {port} {}", case.target),
+    }
 }
 
 fn azure_rules(case: &Case<'_>) -> NextStep {
@@ -133,6 +151,11 @@ fn vm_state() -> NextStep {
 }
 
 fn on_the_vm(case: &Case<'_>) -> NextStep {
+    if case.local {
+        let why = "See what listens on this machine and what its firewall does.";
+        let command = format!("sudo ss -ltnp 'sport = :{}'; sudo nft list ruleset", case.port);
+        return NextStep::new(why, command);
+    }
     NextStep::new(
         "See what listens on the VM and what its firewall does.",
         format!(

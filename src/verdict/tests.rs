@@ -20,6 +20,7 @@ fn path() -> Path {
         segments,
         rtt: None,
         answered: vec![],
+        changes: vec![],
     };
     Path {
         hops: (1..).zip(segments).map(hop).collect(),
@@ -36,7 +37,17 @@ fn judged(outcome: Outcome, evidence: &[Evidence]) -> Verdict {
     let path = path();
     let target = address(TARGET);
     eliminate(
-        &Case { outcome, path: &path, target, port: 22, named: false, contained: false, works: false },
+        &Case {
+            outcome,
+            path: &path,
+            target,
+            port: 22,
+            named: false,
+            contained: false,
+            works: false,
+            local: false,
+            deep: false,
+        },
         evidence,
     )
 }
@@ -220,6 +231,8 @@ fn a_name_that_was_given_stands() {
         named: true,
         contained: false,
         works: false,
+        local: false,
+        deep: false,
     };
     assert!(names(&eliminate(&case, &[])).contains(&"client-name"));
 }
@@ -240,7 +253,7 @@ fn commands_hold_the_address_and_the_port_and_never_a_name() {
         ));
         assert_eq!(found.0.target.name.as_deref(), Some(hostile));
         let next = &found.0.verdict.next;
-        assert!((1..=4).contains(&next.len()), "{lines}");
+        assert!((1..=5).contains(&next.len()), "{lines}");
         for step in next {
             let text = format!("{} {}", step.why, step.command.as_deref().unwrap_or(""));
             assert!(!text.contains("reboot"), "{text}");
@@ -259,8 +272,41 @@ fn the_next_step_splits_what_stands() {
     let edge = "0.1 > S\n 0.2 < R. ttl=64\n 0.2 ! connect 0 failed 111
         0.3 > 20000:22 S ttl=1 | 11/0 10.22.1.1\n 0.4 > 20000:22 S ttl=2 | R. ttl=64\n 0.5 > echo 1 ttl=2 | 11/0 198.18.1.1";
     assert_eq!(first(edge), "sudo whichhop trace 198.19.0.4");
+    let silent = "0.1 > S\n 0.2 > echo 1 ttl=5 | echo-reply 1\n 3.4 ! connect 0 abandoned 3400";
+    assert_eq!(first(silent), "sudo whichhop trace --deep 198.19.0.4");
     let input = "0.1 > S\n 0.2 < S.\n 1.1 > S\n 1.2 ! connect 0 abandoned 1200";
     assert!(first(input).contains("nft list ruleset"));
     let vm = "0.1 > S\n 0.2 < S.\n 0.3 > .\n 0.3 ! connect 0 established\n 0.4 ! connect 0 closed";
     assert_eq!(first(vm), "sudo tcpdump -ni any -c 40 'tcp port 22'");
+}
+
+#[test]
+fn what_was_done_is_not_the_next_step() {
+    let text = "0 ! start deep\n 0 ! route gw=10.22.1.1\n 0 ! connect 0 started\n 0.1 > S
+        3.4 ! connect 0 abandoned 3400\n 9 ! capture\n 9 ! end";
+    let next = diagnose(text).0.verdict.next;
+    assert!(!next.is_empty());
+    assert!(next.iter().all(|s| !s.command.as_deref().unwrap_or("").contains("--deep")), "{next:?}");
+}
+
+#[test]
+fn a_trace_to_this_machine_does_not_speak_of_azure() {
+    for (client, target, gateway) in
+        [("127.0.0.1", "127.0.0.1", ""), ("::1", "::1", ""), ("fd22::2", "fd22::2", "on=lo")]
+    {
+        let found = diagnose(&format!(
+            "client {client}\n target {target}
+             0 ! start
+             0 ! route {gateway}
+             0 ! connect 0 started
+             0.1 > S | R. ttl=64
+             0.2 ! connect 0 failed 111
+             9 ! capture
+             9 ! end"
+        ));
+        assert_eq!((found.outcome(), found.segment()), ("reset", Some("vm")), "{:?}", found.standing());
+        assert!(!found.stands("vm-down") && found.stands("vm-sshd-not-running"));
+        let next = format!("{:?}", found.0.verdict.next);
+        assert!(!next.contains("az ") && next.contains("ss -ltnp"), "{next}");
+    }
 }

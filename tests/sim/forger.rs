@@ -105,6 +105,7 @@ fn packet(source: IpAddr, destination: IpAddr, ttl: u8, rng: &mut Rng, body: Bod
         tos: 0,
         identification: rng.next() as u16,
         dont_fragment: true,
+        half: false,
         flow_label: 0,
         body,
     }

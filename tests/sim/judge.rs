@@ -11,7 +11,7 @@ use whichhop::path::Segment;
 use whichhop::recording::{ConnectStage, Event};
 
 use super::scenario::{Culprit, RouterFault, Scenario};
-use super::session::{BEGIN, DEADLINE, EntryBody, Run, most_open_connections, syn_acks};
+use super::session::{BEGIN, EntryBody, Run, deadline, most_open_connections, syn_acks};
 use super::wire::{RST, Tcp};
 
 const SECOND: i64 = 1_000_000_000;
@@ -140,7 +140,7 @@ fn truth_of_path(scenario: &Scenario, findings: &Findings, broken: &mut Vec<Stri
 
 /// Whether the tool behaved on the network.
 fn manners(scenario: &Scenario, run: &Run, broken: &mut Vec<String>) {
-    if run.took > DEADLINE + SLACK {
+    if run.took > deadline(scenario) + SLACK {
         broken.push(format!("took {} ms", run.took / 1_000_000));
     }
     let most = most_open_connections(&run.log);

@@ -612,6 +612,7 @@ impl Kernel {
             tos: 0,
             identification: if v6 { 0 } else { self.rng.next() as u16 },
             dont_fragment: !v6,
+            half: false,
             flow_label: if v6 { 0x1_d00d } else { 0 },
             body,
         }

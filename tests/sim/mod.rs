@@ -11,9 +11,12 @@ pub(crate) mod rng;
 pub(crate) mod scenario;
 pub(crate) mod server;
 pub(crate) mod session;
+pub(crate) mod tricks;
 pub(crate) mod wire;
 
 #[cfg(test)]
 mod physics;
+#[cfg(test)]
+mod techniques;
 #[cfg(test)]
 mod tool;

@@ -29,6 +29,8 @@ pub(crate) enum Later {
     Server { place: usize, flow: FlowKey },
     /// The last router gives up on finding the VM on its link.
     NeighbourFailed,
+    /// The VM gives up waiting for the rest of a fragmented packet.
+    ReassemblyFailed(Packet),
 }
 
 /// The path in motion.
@@ -111,6 +113,9 @@ impl Network {
                 let acts = self.servers.get_mut(&place).map(|s| s.wake(at, flow)).unwrap_or_default();
                 self.serve(place, acts);
             }
+            Later::ReassemblyFailed(packet) => {
+                self.error(at, self.vm_place(), ErrorKind::ReassemblyTimeExceeded, &packet);
+            }
             Later::NeighbourFailed => {
                 for packet in std::mem::take(&mut self.unresolved) {
                     self.error(at, self.vm_place() - 1, ErrorKind::HostUnreachable, &packet);
@@ -123,9 +128,14 @@ impl Network {
         self.scenario.routers.len() + 1
     }
 
-    fn fault_at(&self, place: usize) -> Option<RouterFault> {
+    /// The culprit's doing at a place, if the packet meets it there.
+    fn fault_at(&self, place: usize, packet: &Packet) -> Option<RouterFault> {
         match self.scenario.culprit {
-            Culprit::Router { index, fault } if index + 1 == place => Some(fault),
+            Culprit::Router { index, fault } if index + 1 == place => {
+                let unseen = (packet.half && self.scenario.passes_fragments)
+                    || self.scenario.routers[index].tricks.takes_twin(packet);
+                (!unseen).then_some(fault)
+            }
             _ => None,
         }
     }
@@ -133,7 +143,10 @@ impl Network {
     /// A router takes a packet on its way to the VM.
     fn outward(&mut self, at: i64, place: usize, mut packet: Packet) {
         let router = self.scenario.routers[place - 1].clone();
-        let fault = self.fault_at(place);
+        let fault = self.fault_at(place, &packet);
+        if packet.half && router.tricks.keeps_fragments {
+            return;
+        }
         if self.filter(at, place, fault, Stage::Ingress, &packet) {
             return;
         }
@@ -150,6 +163,7 @@ impl Network {
         if self.scenario.nat.is_some_and(|n| n.router + 1 == place) {
             self.translate_out(&mut packet);
         }
+        router.tricks.outward(&mut packet);
         match self.scenario.culprit {
             Culprit::Vm(VmFault::Off { unreachable: false }) if place + 1 == self.vm_place() => {}
             Culprit::Vm(VmFault::Off { unreachable: true }) if place + 1 == self.vm_place() => {
@@ -268,12 +282,13 @@ impl Network {
             return;
         }
         let router = &self.scenario.routers[place - 1];
+        router.tricks.inward(&mut packet);
         if matches!(packet.body, Body::Error(_)) && router.habits.drops_errors_inward {
             return;
         }
         let (decrements, ttl) = (router.decrements, router.initial_ttl);
         let from_port = packet.tcp().is_some_and(|t| t.source_port == self.scenario.port);
-        match self.fault_at(place) {
+        match self.fault_at(place, &packet) {
             Some(RouterFault::DropBack) if from_port => return,
             Some(RouterFault::Inspect { resets }) if from_port && is_banner(&packet) => {
                 if resets {
@@ -297,7 +312,7 @@ impl Network {
         let place = self.vm_place();
         let vm = self.scenario.vm;
         let fault = if let Culprit::Vm(fault) = self.scenario.culprit { Some(fault) } else { None };
-        if matches!(fault, Some(VmFault::DropIn { scope: VmScope::Everything })) {
+        if matches!(fault, Some(VmFault::DropIn { scope: VmScope::Everything })) && !packet.half {
             return;
         }
         // Every kernel verifies.
@@ -305,6 +320,7 @@ impl Network {
             return;
         }
         match &packet.body {
+            Body::Tcp(tcp) if packet.half => self.take_in_half(at, packet, tcp.destination_port, fault),
             Body::Tcp(tcp) if tcp.destination_port == self.scenario.port => match fault {
                 Some(VmFault::DropIn { .. }) => {}
                 Some(VmFault::Stopped) => self.refuse(at, place, packet, true),
@@ -333,6 +349,21 @@ impl Network {
             }
             _ => {}
         }
+    }
+
+    /// The VM waits for the rest of a fragmented packet. Linux asks its own filter after that; over IPv6 before it.
+    fn take_in_half(&mut self, at: i64, packet: &Packet, port: u16, fault: Option<VmFault>) {
+        let filtered = match fault {
+            _ if port != self.scenario.port => self.scenario.vm.closed_ports != ClosedPorts::Reset,
+            Some(VmFault::DropIn { .. } | VmFault::RejectReset | VmFault::RejectIcmp(_)) => true,
+            _ => false,
+        };
+        if filtered && packet.is_v6() {
+            return;
+        }
+        let wait = if packet.is_v6() { 60 } else { 30 } * SECOND;
+        let late = self.rng.between(0, 2_000_000_000) as i64;
+        self.later.push((at + wait + late, Later::ReassemblyFailed(packet.clone())));
     }
 
     /// The VM says no to a segment; its kernel copies the TOS byte, its firewall does not.
@@ -433,7 +464,10 @@ impl Network {
     fn error(&mut self, at: i64, place: usize, kind: ErrorKind, packet: &Packet) {
         let (from, ttl, limit, short, slow) = match self.scenario.routers.get(place - 1) {
             Some(r) if r.silent => return,
-            Some(r) => (r.address, r.initial_ttl, r.limit, r.short_quotes, r.slow),
+            Some(r) => {
+                let twin = r.tricks.twin.filter(|_| r.tricks.takes_twin(packet));
+                (twin.unwrap_or(r.address), r.initial_ttl, r.limit, r.short_quotes, r.slow)
+            }
             None => (self.scenario.vm.address, self.scenario.vm.initial_ttl, Limit::Linux, false, 0),
         };
         if !self.allowed(at, place, limit) {

@@ -15,6 +15,7 @@ use super::scenario::{
     ClientFault, ClosedPorts, Culprit, Habits, Limit, Link, Machine, Nat, ResetAck, ResetStyle, ResetTtl,
     Router, RouterFault, Scenario, Scope, Service, Stage, Vm, VmFault,
 };
+use super::tricks::Tricks;
 use super::wire::{ACK, Body, ErrorKind, IcmpError, Packet, RST, SYN, Tcp, linux_options};
 
 const MS: i64 = 1_000_000;
@@ -34,6 +35,7 @@ pub(crate) fn plain(culprit: Culprit, v6: bool) -> Scenario {
         short_quotes: false,
         slow: 0,
         habits: Habits::default(),
+        tricks: Tricks::default(),
     };
     let link = Link { delay: MS, jitter: 0, loss: (0, 0), reorders: false };
     Scenario {
@@ -69,6 +71,8 @@ pub(crate) fn plain(culprit: Culprit, v6: bool) -> Scenario {
             raw: true,
         },
         detour: None,
+        deep: false,
+        passes_fragments: false,
     }
 }
 
@@ -104,6 +108,7 @@ fn towards(scenario: &Scenario) -> Packet {
         tos: 0,
         identification: 0,
         dont_fragment: false,
+        half: false,
         flow_label: 0,
         body: Body::Other(0),
     }

@@ -9,6 +9,7 @@ use whichhop::path::Segment;
 
 use super::kernel::{EACCES, ECONNREFUSED, EHOSTUNREACH, EINVAL, ENETUNREACH};
 use super::rng::Rng;
+use super::tricks::Tricks;
 use super::wire::ErrorKind;
 
 /// Everything that is true of one simulated trace.
@@ -32,6 +33,10 @@ pub(crate) struct Scenario {
     pub(crate) machine: Machine,
     /// The way back from this router and beyond is longer than the way out by so many hops.
     pub(crate) detour: Option<(usize, u8)>,
+    /// The tool sends halves of SYNs where the port is silent.
+    pub(crate) deep: bool,
+    /// The culprit looks at whole packets alone.
+    pub(crate) passes_fragments: bool,
 }
 
 /// A router, or a box that passes packets on without counting them.
@@ -50,6 +55,7 @@ pub(crate) struct Router {
     pub(crate) slow: i64,
     /// Innocent habits, which look guilty.
     pub(crate) habits: Habits,
+    pub(crate) tricks: Tricks,
 }
 
 /// What an innocent router may do to packets that are not SSH.
@@ -461,6 +467,8 @@ impl Scenario {
             detour: rng
                 .chance(20)
                 .then(|| (rng.between(0, routers.len() as u64) as usize, rng.between(1, 3) as u8)),
+            deep: false,
+            passes_fragments: false,
             routers,
             links,
             vm: Vm {
@@ -485,7 +493,20 @@ impl Scenario {
             },
         };
         scenario.blame(kind, &mut rng);
+        scenario.play_tricks(&mut Rng::new(seed ^ 0x0007_1c45), plan, v6);
         scenario
+    }
+
+    fn play_tricks(&mut self, rng: &mut Rng, plan: Addressing, v6: bool) {
+        self.deep = rng.chance(15);
+        self.passes_fragments = rng.chance(30);
+        if rng.chance(60) {
+            return;
+        }
+        for (i, router) in (0..).zip(&mut self.routers) {
+            // Numbered apart from all others.
+            router.tricks = Tricks::choose(rng, plan.router(router.segment, i + 100, v6));
+        }
     }
 
     fn blame(&mut self, kind: &str, rng: &mut Rng) {
@@ -683,6 +704,7 @@ impl Router {
                 drops_errors_inward: edge && rng.chance(10),
                 answers_echo: azure && rng.chance(8),
             },
+            tricks: Tricks::default(),
         }
     }
 }
@@ -785,6 +807,9 @@ impl fmt::Display for Scenario {
             _ => writeln!(f, "culprit: nobody")?,
         }
         let m = self.machine;
+        if self.deep {
+            writeln!(f, "--deep; the culprit passes fragments: {}", self.passes_fragments)?;
+        }
         writeln!(
             f,
             "client {} ({}; kernel resets {}; capture lag {} ms{}{}; it loses {} %)",
@@ -816,6 +841,9 @@ impl fmt::Display for Scenario {
                 if is {
                     write!(f, ", {word}")?;
                 }
+            }
+            if router.tricks != Tricks::default() {
+                write!(f, ", {:?}", router.tricks)?;
             }
             writeln!(f)?;
         }

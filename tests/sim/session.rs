@@ -21,7 +21,8 @@ use super::wire::{self, Packet};
 
 /// When every trace begins: ns since the epoch.
 pub(crate) const BEGIN: i64 = 1_760_000_000_000_000_000;
-pub(crate) const DEADLINE: i64 = 10_000_000_000;
+const DEADLINE: i64 = 10_000_000_000;
+const DEEP_DEADLINE: i64 = 80_000_000_000;
 const BANNER_WAIT: i64 = 5_000_000_000;
 const CLIENT_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x0c]);
 const GATEWAY_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 0x01]);
@@ -150,7 +151,8 @@ pub(crate) fn run(scenario: &Scenario) -> Run {
         port: scenario.port,
         sources: vec![routed(scenario).then_some(scenario.client)],
         seed: scenario.seed,
-        deadline: DEADLINE,
+        deadline: deadline(scenario),
+        deep: scenario.deep,
         banner_wait: BANNER_WAIT,
         means: Means { raw: scenario.machine.raw, datagram_icmp: true },
         mss: if scenario.client.is_ipv6() { 1440 } else { 1460 },
@@ -182,6 +184,11 @@ pub(crate) fn run_with(scenario: &Scenario, tool: impl Tool) -> Run {
     session.run()
 }
 
+/// How long a trace may take, ns.
+pub(crate) fn deadline(scenario: &Scenario) -> i64 {
+    if scenario.deep { DEEP_DEADLINE } else { DEADLINE }
+}
+
 fn routed(scenario: &Scenario) -> bool {
     !matches!(scenario.culprit, Culprit::Client(ClientFault::NoRoute { .. }))
 }
@@ -211,7 +218,7 @@ impl<T: Tool> Session<'_, T> {
                 }
                 Step::Finished => return EndReason::Settled,
             }
-            if self.now - BEGIN >= DEADLINE {
+            if self.now - BEGIN >= deadline(self.scenario) {
                 return EndReason::Deadline;
             }
             if at_this_moment > STUCK {
@@ -231,7 +238,8 @@ impl<T: Tool> Session<'_, T> {
             captured: scenario.machine.raw,
             edge_nets: scenario.edge_nets.clone(),
             azure_nets: scenario.azure_nets.clone(),
-            deadline_ms: (DEADLINE / 1_000_000) as u64,
+            deep: scenario.deep,
+            deadline_ms: (deadline(scenario) / 1_000_000) as u64,
             banner_wait_ms: (BANNER_WAIT / 1_000_000) as u64,
             uid: 1000,
             contained: false,
@@ -334,7 +342,7 @@ impl<T: Tool> Session<'_, T> {
     /// Waits until something is recorded or the planner's moment or the next tick comes.
     fn wait(&mut self, until: i64, why: &str) {
         let recorded = self.log.len();
-        let end = until.min(self.now + TICK).min(BEGIN + DEADLINE).max(self.now);
+        let end = until.min(self.now + TICK).min(BEGIN + deadline(self.scenario)).max(self.now);
         while let Some(entry) = self.agenda.first_entry().filter(|e| e.key().0 <= end) {
             let at = entry.key().0;
             let happening = entry.remove();
@@ -389,6 +397,7 @@ impl<T: Tool> Session<'_, T> {
                 self.system_call(acts);
             }
             Action::SendSyn(syn) => self.craft(&build::syn(syn)),
+            Action::SendHalfSyn(syn) => self.craft(&build::half_syn(syn)),
             Action::SendEcho(echo) => self.craft(&build::echo(echo)),
             Action::SendReset(reset) => self.craft(&build::reset(reset)),
             Action::SendData(data) => self.craft(&build::data(data)),
@@ -532,6 +541,7 @@ impl<T: Tool> Session<'_, T> {
                     identification: 0,
                     dont_fragment: true,
                     flow_label: 0,
+                    half: false,
                     body: wire::Body::Tcp(tcp),
                 };
                 packet.to_frame(GATEWAY_MAC, CLIENT_MAC)

@@ -7,8 +7,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{
-    EtherType, Ethernet2Header, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpNumber, Ipv4Header,
-    Ipv6FlowLabel, Ipv6Header, NetSlice, SlicedPacket, TcpHeader, TransportSlice,
+    EtherType, Ethernet2Header, Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpFragOffset, IpNumber,
+    Ipv4Header, Ipv6ExtensionSlice, Ipv6ExtensionsSlice, Ipv6FlowLabel, Ipv6FragmentHeader, Ipv6Header,
+    NetSlice, SlicedPacket, TcpHeader, TcpSlice, TransportSlice, ip_number,
 };
 use whichhop::packet::MacAddr;
 
@@ -25,12 +26,14 @@ pub(crate) struct Packet {
     pub(crate) destination: IpAddr,
     pub(crate) ttl: u8,
     pub(crate) tos: u8,
-    /// IPv4 only.
+    /// That of the fragment over IPv6.
     pub(crate) identification: u16,
     /// IPv4 only.
     pub(crate) dont_fragment: bool,
     /// IPv6 only.
     pub(crate) flow_label: u32,
+    /// Whether it is the first fragment of a packet whose rest is not there; `identification` is the fragment's then.
+    pub(crate) half: bool,
     pub(crate) body: Body,
 }
 
@@ -105,6 +108,7 @@ pub(crate) struct IcmpError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorKind {
     TimeExceeded,
+    ReassemblyTimeExceeded,
     NetUnreachable,
     HostUnreachable,
     PortUnreachable,
@@ -120,6 +124,8 @@ impl ErrorKind {
         match (self, v6) {
             (Self::TimeExceeded, false) => (11, 0),
             (Self::TimeExceeded, true) => (3, 0),
+            (Self::ReassemblyTimeExceeded, false) => (11, 1),
+            (Self::ReassemblyTimeExceeded, true) => (3, 1),
             (Self::NetUnreachable, false) => (3, 0),
             (Self::NetUnreachable, true) => (1, 0),
             (Self::HostUnreachable, false) => (3, 1),
@@ -173,6 +179,7 @@ impl Packet {
             identification: 0,
             dont_fragment: matches!(body, Body::Tcp(_)) && from.is_ipv4(),
             flow_label: 0,
+            half: false,
             body,
         }
     }
@@ -194,6 +201,7 @@ impl Packet {
                     ip.ecn = (self.tos & 3).try_into().expect("two bits");
                     ip.identification = self.identification;
                     ip.dont_fragment = self.dont_fragment;
+                    ip.more_fragments = self.half;
                     ip.header_checksum = ip.calc_header_checksum();
                     ip
                 };
@@ -229,6 +237,13 @@ impl Packet {
                     },
                 );
                 ip.payload_length = payload.len() as u16;
+                if self.half {
+                    let next = std::mem::replace(&mut ip.next_header, ip_number::IPV6_FRAG);
+                    let fragment =
+                        Ipv6FragmentHeader::new(next, IpFragOffset::ZERO, true, self.identification.into());
+                    ip.payload_length += Ipv6FragmentHeader::LEN as u16;
+                    return [&ip.to_bytes()[..], &fragment.to_bytes(), &payload].concat();
+                }
                 let mut bytes = ip.to_bytes().to_vec();
                 bytes.extend(payload);
                 bytes
@@ -283,7 +298,11 @@ impl Packet {
                 let (kind, code) = error.kind.numbers(self.is_v6());
                 let mut quote = error.quote.to_bytes();
                 // RFC 792 at least 8 bytes of the transport, RFC 1812 as much as fits 576, RFC 4443 1280.
-                let header = if self.is_v6() { 40 } else { 20 };
+                let header = match (self.is_v6(), error.quote.half) {
+                    (true, true) => 48,
+                    (true, false) => 40,
+                    (false, _) => 20,
+                };
                 let most = match (error.short, self.is_v6()) {
                     (true, _) => header + 8,
                     (false, false) => 548,
@@ -326,6 +345,7 @@ impl Packet {
                     identification: header.identification,
                     dont_fragment: header.dont_fragment,
                     flow_label: 0,
+                    half: header.more_fragments,
                     body: Body::Other(header.protocol.0),
                 }
             }
@@ -336,27 +356,21 @@ impl Packet {
                     destination: IpAddr::V6(header.destination_addr()),
                     ttl: header.hop_limit,
                     tos: header.traffic_class,
-                    identification: 0,
+                    identification: fragment_identification(ip.extensions()),
                     dont_fragment: false,
                     flow_label: header.flow_label.value(),
+                    half: ip.is_payload_fragmented(),
                     body: Body::Other(header.next_header.0),
                 }
             }
             _ => return Err("not IP".to_owned()),
         };
+        if packet.half {
+            packet.body = first_fragment_body(&sliced)?;
+        }
         match &sliced.transport {
             Some(TransportSlice::Tcp(tcp)) => {
-                packet.body = Body::Tcp(Tcp {
-                    source_port: tcp.source_port(),
-                    destination_port: tcp.destination_port(),
-                    seq: tcp.sequence_number(),
-                    ack: tcp.acknowledgment_number(),
-                    flags: tcp.slice()[13] & 0x3f,
-                    window: tcp.window_size(),
-                    options: tcp.options().to_vec(),
-                    data: tcp.payload().to_vec(),
-                    bad_checksum: false,
-                });
+                packet.body = tcp_body(tcp);
             }
             Some(TransportSlice::Icmpv4(icmp)) => packet.body = echo_body(icmp.slice(), 8, 0)?,
             Some(TransportSlice::Icmpv6(icmp)) => packet.body = echo_body(icmp.slice(), 128, 129)?,
@@ -375,6 +389,35 @@ impl Packet {
         }
         Ok(packet)
     }
+}
+
+fn fragment_identification(extensions: &Ipv6ExtensionsSlice<'_>) -> u16 {
+    let identification = |extension| match extension {
+        Ipv6ExtensionSlice::Fragment(fragment) => Some(fragment.identification() as u16),
+        _ => None,
+    };
+    extensions.clone().into_iter().find_map(identification).unwrap_or(0)
+}
+
+/// The TCP header that a first fragment begins with.
+fn first_fragment_body(sliced: &SlicedPacket<'_>) -> Result<Body, String> {
+    let payload = sliced.net.as_ref().and_then(|net| net.ip_payload_ref()).ok_or("not IP")?;
+    let tcp = TcpSlice::from_slice(payload.payload).map_err(|e| e.to_string())?;
+    Ok(tcp_body(&tcp))
+}
+
+fn tcp_body(tcp: &TcpSlice<'_>) -> Body {
+    Body::Tcp(Tcp {
+        source_port: tcp.source_port(),
+        destination_port: tcp.destination_port(),
+        seq: tcp.sequence_number(),
+        ack: tcp.acknowledgment_number(),
+        flags: tcp.slice()[13] & 0x3f,
+        window: tcp.window_size(),
+        options: tcp.options().to_vec(),
+        data: tcp.payload().to_vec(),
+        bad_checksum: false,
+    })
 }
 
 fn echo_body(icmp: &[u8], request: u8, reply: u8) -> Result<Body, String> {
@@ -431,7 +474,11 @@ impl fmt::Display for Packet {
                 write!(f, "{} > {} protocol {number}", self.source, self.destination)?;
             }
         }
-        write!(f, " ttl {} id {}", self.ttl, self.identification)
+        write!(f, " ttl {} id {}", self.ttl, self.identification)?;
+        if self.tos != 0 {
+            write!(f, " tos {:#x}", self.tos)?;
+        }
+        if self.half { f.write_str(" (first fragment)") } else { Ok(()) }
     }
 }
 
@@ -460,6 +507,7 @@ mod tests {
             identification: if v6 { 0 } else { 0xc0de },
             dont_fragment: !v6,
             flow_label: if v6 { 0x1_2345 } else { 0 },
+            half: false,
             body: Body::Tcp(Tcp {
                 source_port: 40000,
                 destination_port: 22,
@@ -483,6 +531,8 @@ mod tests {
             assert_eq!(Packet::from_frame(&packet.to_frame(MAC, MAC)), Ok(packet.clone()));
             assert_eq!(packet.tcp().and_then(Tcp::tsval), Some(99));
             let echo = Body::Echo { reply: false, identifier: 1, sequence: 2, data: vec![1, 2, 3, 4] };
+            let half = Packet { half: true, dont_fragment: false, identification: 0xc0de, ..packet.clone() };
+            assert_eq!(Packet::from_frame(&half.to_frame(MAC, MAC)), Ok(half));
             let packet = Packet { body: echo, tos: 0, ..packet };
             assert_eq!(Packet::from_frame(&packet.to_frame(MAC, MAC)), Ok(packet));
         }

@@ -461,7 +461,7 @@ impl Census {
                 if slot.client == flow.from
                     && let Some(about) = slot.tracked.quoted(tcp.seq)
                 {
-                    slot.tracked.icmp(&timeline::seen(packet, error, &quoted, about));
+                    slot.tracked.icmp(&timeline::seen(packet, error, &quoted, tcp, about));
                     self.touch(place);
                     return;
                 }

@@ -2,15 +2,18 @@
 
 mod checksum;
 mod confirm;
+mod flows;
+mod half_syn;
 mod held;
 mod late;
+mod mark;
 mod stages;
 mod vary;
 
 use std::fmt::Debug;
 use std::net::SocketAddr;
 
-use super::asked::Flows;
+use super::asked::{Flow, Flows};
 use super::budget::Budget;
 use super::known::Known;
 use super::{Action, Manner, Plan};
@@ -36,14 +39,16 @@ pub(super) fn all() -> Vec<Box<dyn Inquiry>> {
         Box::<confirm::Confirm>::default(),
         Box::<vary::Vary>::default(),
         Box::<checksum::Checksum>::default(),
+        Box::<mark::Mark>::default(),
+        Box::<flows::OtherFlows>::default(),
         Box::<stages::Stages>::default(),
         Box::<late::Late>::default(),
+        Box::<half_syn::HalfSyn>::default(),
     ]
 }
 
 /// What an inquiry may look at.
 #[derive(Clone, Copy, Debug)]
-#[expect(dead_code, reason = "each inquiry looks at what it needs")]
 pub(super) struct View<'a> {
     pub(super) plan: &'a Plan,
     /// The address and port traced.
@@ -75,6 +80,8 @@ pub(super) struct Hand<'a> {
 
 /// Kernel connections at once: sshd's MaxStartups and its penalties count them.
 const CONNECTIONS_AT_ONCE: usize = 2;
+/// What operating systems send with: it gets to the target.
+const FULL: u8 = 64;
 
 impl Hand<'_> {
     /// A kernel connection that is held for crafted data, if sshd can be asked for one more; and its number.
@@ -91,10 +98,7 @@ impl Hand<'_> {
 
     /// A SYN to `port` on a fresh flow, if the hop where it may run out can still afford an error.
     pub(super) fn syn(&mut self, port: u16, hop_limit: u8, now: Timestamp) -> Option<Action> {
-        if !self.budget.may_spend(hop_limit, 1, now) {
-            return None;
-        }
-        self.budget.spend(hop_limit, now);
+        self.afford(hop_limit, now)?;
         let flow = self.flows.fresh(port);
         Some(Action::SendSyn(self.flows.syn(flow, hop_limit)))
     }
@@ -105,5 +109,28 @@ impl Hand<'_> {
             Action::SendSyn(syn) => Some(Action::SendSyn(build::Syn { bad_checksum: true, ..syn })),
             other => Some(other),
         }
+    }
+
+    /// A SYN of `flow`, on the same condition.
+    fn syn_of(&mut self, flow: Flow, hop_limit: u8, now: Timestamp) -> Option<Action> {
+        self.afford(hop_limit, now)?;
+        Some(Action::SendSyn(self.flows.syn(flow, hop_limit)))
+    }
+
+    /// Takes what an error costs the hop where a packet runs out; one that gets to the target costs none.
+    fn afford(&mut self, hop_limit: u8, now: Timestamp) -> Option<()> {
+        if hop_limit < FULL {
+            if !self.budget.may_spend(hop_limit, 1, now) {
+                return None;
+            }
+            self.budget.spend(hop_limit, now);
+        }
+        Some(())
+    }
+
+    /// The first fragment of a SYN to `port`, with a full hop limit.
+    fn half_syn(&mut self, port: u16) -> Action {
+        let flow = self.flows.unopened(port);
+        Action::SendHalfSyn(self.flows.syn(flow, FULL))
     }
 }

@@ -299,12 +299,19 @@ fn narrow_transit() -> Vec<Change> {
 }
 
 /// The edge spreads connections over transit and the detour, by ports as well as addresses.
+/// Source and destination address, protocol, source and destination port (Documentation/networking/ip-sysctl.rst).
+const HASHED: &str = "0x0037";
+
 fn two_ways_through_transit() -> Vec<Change> {
     vec![
         Change::Detour,
         forward(Role::Detour, DROP),
-        Change::Sysctl { at: Role::Edge, key: "net/ipv4/fib_multipath_hash_policy", value: "1" },
-        Change::Sysctl { at: Role::Edge, key: "net/ipv6/fib_multipath_hash_policy", value: "1" },
+        // By the addresses, protocol and ports in the packet: policy 1 goes by what the client's kernel noted beside it,
+        // which changes with each retransmission.
+        Change::Sysctl { at: Role::Edge, key: "net/ipv4/fib_multipath_hash_policy", value: "3" },
+        Change::Sysctl { at: Role::Edge, key: "net/ipv6/fib_multipath_hash_policy", value: "3" },
+        Change::Sysctl { at: Role::Edge, key: "net/ipv4/fib_multipath_hash_fields", value: HASHED },
+        Change::Sysctl { at: Role::Edge, key: "net/ipv6/fib_multipath_hash_fields", value: HASHED },
         Change::Ip {
             at: Role::Edge,
             lines: "route add 198.19.0.0/24 nexthop via 198.18.1.2 nexthop via 198.18.4.2\n\

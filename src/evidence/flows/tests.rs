@@ -1,0 +1,82 @@
+//! Hop 2 is two routers, 198.18.1.1 and 198.18.1.2; the second drops.
+
+use crate::testing::{Found, diagnose};
+
+const BEGIN: &str = "
+    0.000 ! start azure=198.18.3.0/24
+    0.000 ! route gw=10.22.1.1
+    0.000 ! connect 0 started
+    0.001 > S id=1
+    0.02 > 20000:22 S ttl=1    | 11/0 10.22.1.1
+    0.04 > 20000:22 S ttl=2    | 11/0 198.18.1.1
+    0.06 > 20000:22 S ttl=3    | 11/0 198.18.2.1
+    0.08 > 20000:22 S ttl=4    | 11/0 198.18.3.1
+    0.10 > 20000:22 S ttl=5    | S.
+    0.12 > 20001:61999 S ttl=5 | R. ttl=60
+    1.001 > S id=2
+";
+
+const OTHERS: &str = "
+    1.10 > 20002:22 S
+    1.12 > 20003:22 S | S.
+    1.14 > 20004:22 S | S.
+    1.16 > 20005:22 S
+    1.30 > 20002:22 S ttl=1 | 11/0 10.22.1.1
+    1.32 > 20002:22 S ttl=2 | 11/0 198.18.1.2
+    1.34 > 20002:22 S ttl=3
+    1.36 > 20002:22 S ttl=4
+";
+
+const END: &str = "
+    3.4 ! connect 0 abandoned 3400
+    9.0 ! capture
+    9.1 ! end
+";
+
+fn trace(lines: &str) -> Found {
+    let found = diagnose(&format!("{BEGIN}{lines}{END}"));
+    assert_eq!(found.outcome(), "timeout");
+    found
+}
+
+#[test]
+fn one_of_two_branches_drops() {
+    let found = trace(OTHERS);
+    assert_eq!(found.claims("flows-part"), ["likely 2-3 transit-filter transit-route"]);
+    assert!(
+        found.says("flows-part").contains("which get to hop 2 (198.18.1.2)"),
+        "{}",
+        found.says("flows-part")
+    );
+    assert_eq!(found.standing()[0], "transit-route");
+    assert_eq!(found.0.path.hop(2).unwrap().others.len(), 1, "both branches are shown");
+    assert!(found.stands("vm-firewall") && found.stands("edge-firewall"), "nobody is cleared");
+}
+
+#[test]
+fn without_other_flows_nothing_tells() {
+    assert!(!trace("").has("flows-part"));
+}
+
+#[test]
+fn where_all_others_are_answered_or_none_is_they_do_not_part() {
+    let answered =
+        OTHERS.replace("20002:22 S\n", "20002:22 S | S.\n").replace("20005:22 S\n", "20005:22 S | S.\n");
+    assert!(!trace(&answered).has("flows-part"), "the kernel's SYNs alone may have been lost by chance");
+    let silent = format!("{BEGIN}{OTHERS}{END}").replace("| S.\n", "\n");
+    assert!(!diagnose(&silent).has("flows-part"));
+}
+
+#[test]
+fn behind_the_last_router_it_is_a_load_balancers_doing() {
+    let found = trace(
+        "1.10 > 20002:22 S
+         1.12 > 20003:22 S | S.
+         1.30 > 20002:22 S ttl=1 | 11/0 10.22.1.1
+         1.32 > 20002:22 S ttl=2 | 11/0 198.18.1.1
+         1.34 > 20002:22 S ttl=3 | 11/0 198.18.2.1
+         1.36 > 20002:22 S ttl=4 | 11/0 198.18.3.1",
+    );
+    assert_eq!(found.claims("flows-part"), ["likely 4-end azure-load-balancer"]);
+    assert_eq!(found.standing()[0], "azure-load-balancer");
+}
