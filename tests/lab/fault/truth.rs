@@ -68,8 +68,8 @@ impl Fault {
             Self::VmSshdFrozen => (&[NoBanner], Suspect::VmSshdHung, HalfOpen),
             Self::VmSshdCloses | Self::VmSshdBusy => (&[Closed], Suspect::VmSshdRefuses, Answered),
             Self::VmOtherService => (&[NotSsh], Suspect::VmOtherService, Answered),
-            // It speaks only when spoken to.
-            Self::VmWebServer => (&[NotSsh, NoBanner], Suspect::VmOtherService, HalfOpen),
+            // It speaks only when spoken to, and closes behind its error.
+            Self::VmWebServer => (&[Closed, NotSsh, NoBanner], Suspect::VmOtherService, HalfOpen),
             Self::AzureDropBeforeTtl
             | Self::AzureDropAfterTtl
             | Self::AzureDropBack
