@@ -134,13 +134,22 @@ pub(crate) fn attempts(capture: &Path) -> Vec<Known> {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let mut streams: BTreeMap<u64, Vec<Frame>> = BTreeMap::new();
+    let (mut syns, mut same) = (BTreeMap::new(), BTreeMap::new());
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let values =
             line.split('|').map(|all| all.split(',').filter(|v| !v.is_empty()).map(str::to_owned).collect());
         let frame = Frame(FIELDS.into_iter().zip(values).collect());
-        if !frame.first("tcp.stream").is_empty() {
-            streams.entry(frame.number("tcp.stream")).or_default().push(frame);
+        if frame.first("tcp.stream").is_empty() {
+            continue;
         }
+        let mut stream = frame.number("tcp.stream");
+        if !frame.is_error() && frame.has(SYN) && !frame.has(ACK) {
+            // Behind an error whose quote has other sequence numbers, tshark takes the same SYN for another stream's.
+            let syn = (frame.source(), frame.destination(), frame.number("tcp.seq_raw"));
+            same.insert(stream, *syns.entry(syn).or_insert(stream));
+        }
+        stream = same.get(&stream).copied().unwrap_or(stream);
+        streams.entry(stream).or_default().push(frame);
     }
     streams.values().filter_map(|stream| attempt(stream)).collect()
 }
