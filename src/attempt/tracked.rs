@@ -1,5 +1,6 @@
 //! One attempt: what each packet of it means.
 
+use std::mem::offset_of;
 use std::net::SocketAddr;
 
 use super::About;
@@ -26,40 +27,52 @@ const TWICE: i64 = 10_000_000;
 
 /// An attempt, as far as it is needed to go on with it. There may be a million of these: what follows from other fields
 /// is not kept.
+///
+/// In this order, because a packet of a large capture costs about as much as it touches cache lines: first what every
+/// packet is judged by, then what only the first packets are, or the last look is.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Tracked {
     pub(super) isn: SeqNumber,
-    pub(super) first_syn: Timestamp,
     pub(super) syn: u32,
-    syn_ack: u32,
-    pub(super) handshake: Handshake,
-    reset_after_handshake_by: Option<ResetBy>,
     client_bytes: u64,
-    icmp: Option<IcmpAnswer>,
+    server_isn: Option<SeqNumber>,
+    server: Stream,
     /// Bytes of data on the first SYN (RFC 7413).
     syn_data: u32,
-    server_isn: Option<SeqNumber>,
-    /// An acknowledgment that the client sent, and that came before the SYN/ACK in the capture.
-    early_ack: Option<SeqNumber>,
-    /// The SYN or SYN/ACK seen last.
-    sighted: Option<Sighting>,
+    pub(super) handshake: Handshake,
+    reset_after_handshake_by: Option<ResetBy>,
     ended: Option<Ended>,
-    /// SYN/ACKs seen when a reset refused the attempt: only a later one can still be accepted.
-    refused_after: u32,
     fin: Sides,
     client_reset: bool,
     /// A newer attempt took its endpoints.
     superseded: bool,
     keep: Keep,
     probe: bool,
-    server: Stream,
     signature: Classifier,
+
+    pub(super) first_syn: Timestamp,
+    /// An acknowledgment that the client sent, and that came before the SYN/ACK in the capture.
+    early_ack: Option<SeqNumber>,
+    /// The SYN or SYN/ACK seen last.
+    sighted: Option<Sighting>,
+    /// Most attempts meet none.
+    icmp: Option<Box<IcmpAnswer>>,
+    syn_ack: u32,
+    /// SYN/ACKs seen when a reset refused the attempt: only a later one can still be accepted.
+    refused_after: u32,
+}
+
+impl Tracked {
+    /// Bytes of what every packet is judged by.
+    pub(super) const HOT: usize = offset_of!(Self, first_syn);
 }
 
 /// What tells a SYN or a SYN/ACK from another of the same attempt.
 #[derive(Clone, Copy, Debug)]
 struct Sighting {
-    at: Timestamp,
+    /// When, in nanoseconds since the epoch.
+    at: i64,
     syn_ack: bool,
     hop_limit: HopLimit,
     identification: Option<u32>,
@@ -75,7 +88,7 @@ impl Sighting {
         // tracer's SYNs may be alike but for hop limits that rise.
         let as_it_was = !self.syn_ack || last.doubled || self.identification.is_some_and(|id| id != 0);
         self.syn_ack == last.syn_ack
-            && (0..TWICE).contains(&self.at.since(last.at))
+            && (0..TWICE).contains(&self.at.saturating_sub(last.at))
             && self.identification == last.identification
             && self.timestamp == last.timestamp
             && (self.hop_limit < last.hop_limit || as_it_was && self.hop_limit == last.hop_limit)
@@ -147,7 +160,7 @@ impl Tracked {
             client_bytes: self.client_bytes,
             server_bytes: self.server.bytes(),
             server_banner: self.server.ssh_line(),
-            icmp: self.icmp,
+            icmp: self.icmp.as_deref().copied(),
             outcome: self.outcome(asked),
             signature: self.signature.signature(self.handshake),
             timeline: Vec::new(),
@@ -167,7 +180,7 @@ impl Tracked {
         attempt.handshake = self.handshake;
         attempt.reset_after_handshake_by = self.reset_after_handshake_by;
         attempt.client_bytes = self.client_bytes;
-        attempt.icmp = self.icmp;
+        attempt.icmp = self.icmp.as_deref().copied();
     }
 
     /// Takes a SYN of this attempt, the first or another.
@@ -187,7 +200,7 @@ impl Tracked {
             return false;
         }
         let mut sighting = Sighting {
-            at,
+            at: at.nanos(),
             syn_ack: seg.flags.is_syn_ack(),
             hop_limit: seg.hop_limit,
             identification: seg.identification,
@@ -526,11 +539,8 @@ impl Tracked {
         self.signature.icmp();
         if refuses && matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {
             self.handshake = Handshake::Rejected;
-            self.icmp.get_or_insert(IcmpAnswer {
-                icmp_type: seen.icmp_type,
-                code: seen.code,
-                from: seen.from,
-            });
+            let IcmpSeen { icmp_type, code, from, .. } = *seen;
+            self.icmp.get_or_insert_with(|| Box::new(IcmpAnswer { icmp_type, code, from }));
         }
     }
 

@@ -5,7 +5,7 @@ mod meter;
 mod pipeline;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, BufWriter, IsTerminal, Read, Stdout, Write};
+use std::io::{self, IsTerminal, Read, Stdout, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -142,9 +142,7 @@ impl Feed<'_, '_> {
 
 /// Where attempts go.
 struct Output {
-    out: BufWriter<Stdout>,
-    /// Room for one attempt as text.
-    row: String,
+    rows: Rows,
     form: Form,
     /// Somebody watches: nothing is held back.
     watched: bool,
@@ -175,8 +173,7 @@ impl Output {
             (_, true) => Form::Sorted { json: args.json, attempts: Vec::new() },
             _ => Form::Lines { json: args.json },
         };
-        let out = BufWriter::with_capacity(HELD_BACK, stdout);
-        Self { out, row: String::new(), form, watched, count: 0 }
+        Self { rows: Rows { out: stdout, held: Vec::with_capacity(2 * HELD_BACK) }, form, watched, count: 0 }
     }
 
     /// Takes what is decided.
@@ -187,13 +184,13 @@ impl Output {
                 continue;
             }
             match &mut self.form {
-                Form::Lines { json } => write(&mut self.out, &mut self.row, &attempt, *json, self.count)?,
+                Form::Lines { json } => self.rows.push(&attempt, *json, self.count)?,
                 Form::Sorted { attempts, .. } => attempts.push(attempt),
                 Form::Summary { summary, .. } => summary.count(&attempt),
             }
             self.count += 1;
         }
-        if self.watched && self.count > before { self.out.flush() } else { Ok(()) }
+        if self.watched && self.count > before { self.rows.flush() } else { Ok(()) }
     }
 
     /// Takes what is left.
@@ -205,34 +202,45 @@ impl Output {
                 // Stable: attempts of one instant stay in the order in which they were decided.
                 attempts.sort_by_key(|attempt| attempt.first_syn);
                 for (index, attempt) in attempts.iter().enumerate() {
-                    write(&mut self.out, &mut self.row, attempt, *json, index as u64)?;
+                    self.rows.push(attempt, *json, index as u64)?;
                 }
             }
-            Form::Summary { json: true, summary } => self.out.write_all(summary.json().as_bytes())?,
-            Form::Summary { json: false, summary } => self.out.write_all(summary.text().as_bytes())?,
+            Form::Summary { json: true, summary } => {
+                self.rows.held.extend_from_slice(summary.json().as_bytes());
+            }
+            Form::Summary { json: false, summary } => {
+                self.rows.held.extend_from_slice(summary.text().as_bytes());
+            }
         }
-        self.out.flush()
+        self.rows.flush()
     }
 }
 
-/// Writes one attempt, the `index`th.
-fn write(
-    out: &mut impl Write,
-    row: &mut String,
-    attempt: &Attempt,
-    json: bool,
-    index: u64,
-) -> io::Result<()> {
-    row.clear();
-    if json {
-        report::push_attempt_json(row, attempt);
-    } else {
-        if index == 0 {
-            row.push_str(&report::attempts_heading());
+/// Text on its way to standard output, in large pieces.
+struct Rows {
+    out: Stdout,
+    held: Vec<u8>,
+}
+
+impl Rows {
+    /// Adds one attempt, the `index`th.
+    fn push(&mut self, attempt: &Attempt, json: bool, index: u64) -> io::Result<()> {
+        if json {
+            report::push_attempt_json(&mut self.held, attempt);
+        } else {
+            if index == 0 {
+                self.held.extend_from_slice(report::attempts_heading().as_bytes());
+            }
+            self.held.extend_from_slice(report::attempt_row(attempt).as_bytes());
         }
-        row.push_str(&report::attempt_row(attempt));
+        if self.held.len() >= HELD_BACK { self.flush() } else { Ok(()) }
     }
-    out.write_all(row.as_bytes())
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.write_all(&self.held)?;
+        self.held.clear();
+        self.out.flush()
+    }
 }
 
 /// Why reading ended before the captures did.
@@ -392,6 +400,7 @@ impl Source {
         feed: &mut Feed<'_, '_>,
     ) -> Result<(), Stop> {
         loop {
+            self.reader.each_at_hand(until.map(|(at, _)| at), |record| feed.take(record))?;
             // Whoever watches is told all there is to tell before the next record is waited for.
             if feed.watched && !self.reader.is_at_hand() {
                 feed.pass_on()?;

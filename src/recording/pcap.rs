@@ -138,19 +138,23 @@ impl Capture {
         })
     }
 
-    /// The time of the frame that `bytes` begin with, and the frame, if it is whole and nothing about it is unusual.
+    /// The time of the frame that `bytes` begin with, the frame, and what follows; none if it is not whole, or anything
+    /// about it is unusual.
     #[inline]
-    pub(super) fn whole_frame<'a>(&self, bytes: &'a [u8]) -> Option<(Timestamp, Frame<'a>)> {
+    pub(super) fn whole_frame<'a>(&self, bytes: &'a [u8]) -> Option<(Timestamp, Frame<'a>, &'a [u8])> {
         let (header, rest) = bytes.split_first_chunk::<{ MICROS.frame_header }>()?;
         let [s0, s1, s2, s3, t0, t1, t2, t3, l0, l1, l2, l3, o0, o1, o2, o3] = *header;
         let len = self.endian.u32([l0, l1, l2, l3]);
         let usual = self.variant.frame_header == MICROS.frame_header && self.lengths == Lengths::InOrder;
-        let bytes = rest.get(..len as usize).filter(|_| usual && len <= self.longest)?;
+        if !usual || len > self.longest {
+            return None;
+        }
+        let (bytes, rest) = rest.split_at_checked(len as usize)?;
         let at = self.instant(self.endian.u32([s0, s1, s2, s3]), self.endian.u32([t0, t1, t2, t3]));
         let original_len = self.endian.u32([o0, o1, o2, o3]);
         let frame =
             Frame { interface: 0, link: self.link, direction: Direction::Unknown, original_len, bytes };
-        Some((at, frame))
+        Some((at, frame, rest))
     }
 
     #[inline]

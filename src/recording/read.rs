@@ -150,26 +150,7 @@ impl<R: Read> Reader<R> {
     /// After damage nothing more is read, since no later block can be told from noise. It is an error only
     /// where no record came before it.
     #[allow(clippy::should_implement_trait, reason = "a record borrows the reader's buffer")]
-    #[inline]
     pub fn next(&mut self) -> Result<Option<Record<'_>>, ReadError> {
-        // Nearly every record of a large capture is a frame that lies in the buffer and that nobody has peeked at.
-        if let (Format::Pcap(capture), None) = (&self.format, &self.found)
-            && let Some((at, Frame { bytes, .. })) = capture.whole_frame(self.buffer.unread())
-        {
-            let len = capture.frame_header() + bytes.len();
-            let frame = self.buffer.consume(len);
-            self.number += 1;
-            self.last = at;
-            return Ok(capture.whole_frame(self.buffer.slice(frame)).map(|(at, frame)| Record {
-                number: RecordNumber(self.number),
-                at,
-                body: Body::Frame(frame),
-            }));
-        }
-        self.next_of_any()
-    }
-
-    fn next_of_any(&mut self) -> Result<Option<Record<'_>>, ReadError> {
         let Some((found, block_start)) = self.find()? else { return Ok(None) };
         self.number += 1;
         let (at, body) = match found {
@@ -183,6 +164,33 @@ impl<R: Read> Reader<R> {
         };
         self.last = at.unwrap_or(self.last);
         Ok(Some(Record { number: RecordNumber(self.number), at: self.last, body }))
+    }
+
+    /// Hands the next records to `take`, while they are earlier than `before` and can be told without a look at the source
+    /// or at anything unusual; [`Reader::next`] knows what comes then. Nearly every record of a large capture is a frame
+    /// that lies whole in the buffer: it costs a third of what `next` takes.
+    #[inline]
+    pub fn each_at_hand<E>(
+        &mut self,
+        before: Option<Timestamp>,
+        mut take: impl FnMut(&Record<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (Format::Pcap(capture), None) = (&self.format, &self.found) else { return Ok(()) };
+        let unread = self.buffer.unread();
+        let mut rest = unread;
+        let mut taken = Ok(());
+        while taken.is_ok()
+            && let Some((at, frame, after)) = capture.whole_frame(rest)
+            && before.is_none_or(|before| at < before)
+        {
+            rest = after;
+            self.number += 1;
+            self.last = at;
+            taken = take(&Record { number: RecordNumber(self.number), at, body: Body::Frame(frame) });
+        }
+        let len = unread.len() - rest.len();
+        self.buffer.consume(len);
+        taken
     }
 
     /// The time of the next record, which stays the next; `None` at the end.

@@ -1,7 +1,7 @@
 //! Attempts as JSON, one a line: millions of them, so that each number is written by hand. The same as serde writes, byte
 //! for byte, as a test says.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::attempt::disarmed;
@@ -10,108 +10,149 @@ use crate::recording::Timestamp;
 
 /// `attempt` as one JSON object on one line, ended by a newline.
 pub fn attempt_json(attempt: &Attempt) -> String {
-    let mut line = String::new();
+    let mut line = Vec::new();
     push_attempt_json(&mut line, attempt);
-    line
+    String::from_utf8(line).unwrap_or_else(|error| unreachable!("all that is added is text: {error}"))
 }
 
 /// Adds `attempt` to `line`, as one JSON object on one line, ended by a newline.
-pub fn push_attempt_json(line: &mut String, attempt: &Attempt) {
-    line.push_str("{\"client\":");
+pub fn push_attempt_json(line: &mut Vec<u8>, attempt: &Attempt) {
+    line.extend_from_slice(b"{\"client\":");
     address(line, attempt.client.ip());
-    line.push_str(",\"client_port\":");
+    line.extend_from_slice(b",\"client_port\":");
     number(line, attempt.client.port());
-    line.push_str(",\"server\":");
+    line.extend_from_slice(b",\"server\":");
     address(line, attempt.server.ip());
-    line.push_str(",\"server_port\":");
+    line.extend_from_slice(b",\"server_port\":");
     number(line, attempt.server.port());
-    line.push_str(",\"first_syn\":");
+    line.extend_from_slice(b",\"first_syn\":");
     instant(line, attempt.first_syn);
-    line.push_str(",\"isn\":");
+    line.extend_from_slice(b",\"isn\":");
     number(line, attempt.isn.0);
-    line.push_str(",\"syn\":");
-    number(line, attempt.syn);
-    line.push_str(",\"syn_ack\":");
-    number(line, attempt.syn_ack);
-    line.push_str(",\"handshake\":");
-    word(line, Some(attempt.handshake.name()));
-    line.push_str(",\"reset_after_handshake_by\":");
-    word(line, attempt.reset_after_handshake_by.map(ResetBy::name));
-    line.push_str(",\"client_bytes\":");
-    number(line, attempt.client_bytes);
-    line.push_str(",\"server_bytes\":");
-    number(line, attempt.server_bytes);
-    line.push_str(",\"server_banner\":");
-    text(line, attempt.server_banner.as_deref());
-    line.push_str(",\"icmp\":");
-    if let Some(icmp) = attempt.icmp {
-        line.push_str("{\"type\":");
-        number(line, icmp.icmp_type);
-        line.push_str(",\"code\":");
-        number(line, icmp.code);
-        line.push_str(",\"from\":");
-        address(line, icmp.from);
-        line.push('}');
-    } else {
-        line.push_str("null");
+    line.extend_from_slice(b",\"syn\":");
+    count(line, attempt.syn);
+    line.extend_from_slice(b",\"syn_ack\":");
+    count(line, attempt.syn_ack);
+    line.extend_from_slice(b",\"handshake\":\"");
+    line.extend_from_slice(attempt.handshake.name().as_bytes());
+    match attempt.reset_after_handshake_by.map(ResetBy::name) {
+        None => line.extend_from_slice(b"\",\"reset_after_handshake_by\":null,\"client_bytes\":"),
+        Some(by) => {
+            line.extend_from_slice(b"\",\"reset_after_handshake_by\":\"");
+            line.extend_from_slice(by.as_bytes());
+            line.extend_from_slice(b"\",\"client_bytes\":");
+        }
     }
-    line.push_str(",\"outcome\":");
-    word(line, Some(attempt.outcome.name()));
-    line.push_str(",\"signature\":");
-    word(line, attempt.signature.map(Signature::name));
-    line.push_str("}\n");
+    number(line, attempt.client_bytes);
+    line.extend_from_slice(b",\"server_bytes\":");
+    number(line, attempt.server_bytes);
+    match attempt.server_banner.as_deref() {
+        None => line.extend_from_slice(b",\"server_banner\":null"),
+        Some(banner) => {
+            line.extend_from_slice(b",\"server_banner\":");
+            text(line, banner);
+        }
+    }
+    match attempt.icmp {
+        None => line.extend_from_slice(b",\"icmp\":null,\"outcome\":\""),
+        Some(icmp) => {
+            line.extend_from_slice(b",\"icmp\":{\"type\":");
+            count(line, icmp.icmp_type.into());
+            line.extend_from_slice(b",\"code\":");
+            count(line, icmp.code.into());
+            line.extend_from_slice(b",\"from\":");
+            address(line, icmp.from);
+            line.extend_from_slice(b"},\"outcome\":\"");
+        }
+    }
+    line.extend_from_slice(attempt.outcome.name().as_bytes());
+    match attempt.signature.map(Signature::name) {
+        None => line.extend_from_slice(b"\",\"signature\":null}\n"),
+        Some(signature) => {
+            line.extend_from_slice(b"\",\"signature\":\"");
+            line.extend_from_slice(signature.as_bytes());
+            line.extend_from_slice(b"\"}\n");
+        }
+    }
 }
 
-fn number(line: &mut String, number: impl itoa::Integer) {
-    line.push_str(itoa::Buffer::new().format(number));
+fn number(line: &mut Vec<u8>, number: impl itoa::Integer) {
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// A number that nearly always has one digit.
+fn count(line: &mut Vec<u8>, count: u32) {
+    if count < 10 { line.push(b'0' + count as u8) } else { number(line, count) }
 }
 
 /// Seconds since the epoch, as the timestamp's `Display` has them.
-fn instant(line: &mut String, at: Timestamp) {
+fn instant(line: &mut Vec<u8>, at: Timestamp) {
     const SECOND: u64 = 1_000_000_000;
     let nanos = at.nanos().unsigned_abs();
     if at.nanos() < 0 {
-        line.push('-');
+        line.push(b'-');
     }
     number(line, nanos / SECOND);
     if at.digits() > 0 {
-        line.push('.');
-        // A digit before those of the fraction keeps its zeros.
+        // A digit before those of the fraction keeps its zeros; the point takes its place.
         let mut digits = itoa::Buffer::new();
-        line.push_str(&digits.format(SECOND + nanos % SECOND)[1..=usize::from(at.digits())]);
+        let start = line.len();
+        line.extend_from_slice(
+            &digits.format(SECOND + nanos % SECOND).as_bytes()[..=usize::from(at.digits())],
+        );
+        line[start] = b'.';
     }
 }
 
-fn address(line: &mut String, address: IpAddr) {
-    line.push('"');
+fn address(line: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            octet(line, a);
-            for later in [b, c, d] {
-                line.push('.');
-                octet(line, later);
+            let mut text = [b'"'; 1 + 4 * OCTET];
+            let mut end = 1;
+            for octet in address.octets() {
+                let (digits, len) = OCTETS[usize::from(octet)];
+                text[end..end + OCTET].copy_from_slice(&digits);
+                end += len;
             }
+            text[end - 1] = b'"';
+            line.extend_from_slice(&text[..end]);
         }
-        IpAddr::V6(address) => v6(line, address),
+        IpAddr::V6(address) => {
+            line.push(b'"');
+            v6(line, address);
+            line.push(b'"');
+        }
     }
-    line.push('"');
 }
 
-/// A number of up to three digits.
-fn octet(line: &mut String, octet: u8) {
-    let digit = |number: u8| char::from(b'0' + number % 10);
-    if octet >= 100 {
-        line.push(digit(octet / 100));
+/// Bytes of an octet's three digits and a point.
+const OCTET: usize = 4;
+
+/// Each octet with a point after it, and the length of both.
+const OCTETS: [([u8; OCTET], usize); 256] = {
+    let mut octets = [([b'.'; OCTET], 0); 256];
+    let mut number = 0;
+    while number < 256 {
+        let (hundreds, tens, ones) = (number / 100, number / 10 % 10, number % 10);
+        let mut text = [b'.'; OCTET];
+        let mut len = 0;
+        if number >= 100 {
+            text[len] = b'0' + hundreds as u8;
+            len += 1;
+        }
+        if number >= 10 {
+            text[len] = b'0' + tens as u8;
+            len += 1;
+        }
+        text[len] = b'0' + ones as u8;
+        octets[number] = (text, len + 2);
+        number += 1;
     }
-    if octet >= 10 {
-        line.push(digit(octet / 10));
-    }
-    line.push(digit(octet));
-}
+    octets
+};
 
 /// An address as RFC 5952 has it: the first of the longest runs of zeros is left out.
-fn v6(line: &mut String, address: Ipv6Addr) {
+fn v6(line: &mut Vec<u8>, address: Ipv6Addr) {
     if address.to_ipv4_mapped().is_some() {
         let _ = write!(line, "{address}");
         return;
@@ -129,14 +170,14 @@ fn v6(line: &mut String, address: Ipv6Addr) {
     let mut colon = false;
     for (i, group) in groups.into_iter().enumerate() {
         if i == from {
-            line.push_str("::");
+            line.extend_from_slice(b"::");
             colon = false;
         }
         if (from..from + length).contains(&i) {
             continue;
         }
         if colon {
-            line.push(':');
+            line.push(b':');
         }
         hexadecimal(line, group);
         colon = true;
@@ -144,31 +185,25 @@ fn v6(line: &mut String, address: Ipv6Addr) {
 }
 
 /// A group of an address, without zeros before it.
-fn hexadecimal(line: &mut String, group: u16) {
+fn hexadecimal(line: &mut Vec<u8>, group: u16) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = (16 - (group | 1).leading_zeros()).div_ceil(4);
     for place in (0..digits).rev() {
-        line.push(DIGITS[usize::from(group >> (4 * place)) % 16].into());
+        line.push(DIGITS[usize::from(group >> (4 * place)) % 16]);
     }
 }
 
-/// One of our own words, in which nothing has to be escaped.
-fn word(line: &mut String, word: Option<&str>) {
-    let Some(word) = word else { return line.push_str("null") };
-    line.push('"');
-    line.push_str(word);
-    line.push('"');
-}
-
 /// What came from the network.
-fn text(line: &mut String, text: Option<&str>) {
+fn text(line: &mut Vec<u8>, text: &str) {
     let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-    match text {
-        Some(odd) if !odd.bytes().all(plain) => {
-            let json = serde_json::to_string(odd);
-            line.push_str(&disarmed(json.unwrap_or_else(|e| unreachable!("strings always serialise: {e}"))));
-        }
-        text => word(line, text),
+    if text.bytes().all(plain) {
+        line.push(b'"');
+        line.extend_from_slice(text.as_bytes());
+        line.push(b'"');
+    } else {
+        let json = serde_json::to_string(text);
+        let json = disarmed(json.unwrap_or_else(|e| unreachable!("strings always serialise: {e}")));
+        line.extend_from_slice(json.as_bytes());
     }
 }
 
@@ -182,8 +217,7 @@ mod tests {
 
     /// The line, once it is seen to be serde's.
     fn line(attempt: &Attempt) -> String {
-        let mut line = String::new();
-        push_attempt_json(&mut line, attempt);
+        let line = attempt_json(attempt);
         assert_eq!(line, by_serde(attempt));
         line
     }

@@ -1,21 +1,22 @@
 //! Every attempt in a capture of any length: each is handed out as soon as it is decided, then forgotten.
 
+mod calendar;
 mod clock;
 mod pair;
-mod queues;
 mod sieve;
 mod slots;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
+use self::calendar::{Calendars, Wait};
 use self::clock::Clock;
 use self::pair::End;
-use self::queues::{Queues, Wait};
 pub use self::sieve::{Batch, Sieve};
 use self::sieve::{Flow, Item};
 use self::slots::{NONE, Slot, Slots};
@@ -98,7 +99,7 @@ pub struct Census {
     slots: Slots,
     /// The newest attempt on each pair of endpoints.
     pairs: HashTable<u32>,
-    queues: Queues,
+    calendars: Calendars,
     next_id: u64,
     decided: VecDeque<Attempt>,
     /// Places of those that are still to be decided at the end of the capture.
@@ -115,7 +116,7 @@ impl Census {
             clock: Clock::default(),
             slots: Slots::default(),
             pairs: HashTable::new(),
-            queues: Queues::new(&limits),
+            calendars: Calendars::new(&limits),
             next_id: 0,
             decided: VecDeque::new(),
             left: VecDeque::new(),
@@ -141,7 +142,6 @@ impl Census {
             // In a loop of its own: the less there is between two fetches, the more of them are under way at once.
             for place in &places[..items.len()] {
                 self.slots.fetch(*place);
-                self.queues.fetch(*place);
             }
             for (place, item) in places.iter().zip(items) {
                 match item {
@@ -179,8 +179,8 @@ impl Census {
     #[inline]
     pub fn pass(&mut self, at: Timestamp) {
         let now = self.clock.advance(at);
-        if self.queues.may_be_due(now) {
-            while let Some(place) = self.queues.due(&self.slots, now) {
+        if self.calendars.may_be_due(now) {
+            while let Some(place) = self.calendars.due(&self.slots, now) {
                 self.decide(place);
             }
         }
@@ -189,7 +189,7 @@ impl Census {
     /// Says that the capture is over: all that is left is decided, and no packet may follow.
     pub fn end(&mut self) {
         // Decided one by one as they are asked for: two tables of them would not be bounded memory.
-        self.left = self.queues.with_syn(&self.slots).collect();
+        self.left = self.slots.with_syn().collect();
     }
 
     /// The next attempt that is decided.
@@ -214,12 +214,9 @@ impl Census {
 
     /// Forgets an attempt, and hands it out, if its SYN was seen.
     fn decide(&mut self, place: u32) {
-        let Some(slot) = self.slots.get(place) else { return };
-        let wait = slot.wait;
-        self.fetch_behind(place);
-        self.queues.remove(place, wait);
         self.unchain(place);
         let Some(slot) = self.slots.remove(place) else { return };
+        self.calendars.leave(place, slot.wait);
         if slot.wait != Wait::ForSyn {
             let attempt = self.attempt(&slot);
             self.decided.push_back(attempt);
@@ -232,20 +229,10 @@ impl Census {
         tracked.attempt(pair.endpoint(*client), pair.endpoint(client.other()), asked)
     }
 
-    /// Has the processor fetch attempts that will be decided soon after the one at `place`: nobody has looked at them for
-    /// long.
-    fn fetch_behind(&self, place: u32) {
-        let next = self.queues.behind(place);
-        self.slots.fetch_banner(next);
-        let next = self.queues.behind(next);
-        self.slots.fetch(next);
-        self.queues.fetch(self.queues.behind(next));
-    }
-
     /// Makes room for one more.
     fn make_room(&mut self) {
         while self.slots.used >= self.capacity {
-            let Some(place) = self.queues.least() else { return };
+            let Some(place) = self.calendars.least(&self.slots) else { return };
             if self.slots.get(place).is_some_and(|slot| slot.wait != Wait::ForSyn) {
                 self.evicted += 1;
             }
@@ -305,9 +292,11 @@ impl Census {
             }
             slot.tracked.by_server(at, seg);
         }
+        slot.heard = now;
         let wait = slot.waits_for();
-        self.queues.put(place, slot.wait, wait, now);
-        slot.wait = wait;
+        if wait != slot.wait {
+            self.wait(place, wait);
+        }
         true
     }
 
@@ -492,12 +481,14 @@ impl Census {
             Entry::Occupied(newest) => *newest.get(),
             Entry::Vacant(_) => NONE,
         };
-        let place = self.slots.insert(Slot { tracked, pair, client, id, older, newest: true, wait });
+        let heard = self.clock.now();
+        let slot = Slot { tracked, pair, client, id, older, newest: true, wait, heard };
+        let place = self.slots.insert(slot);
         entry.insert(place);
         if let Some(older) = self.slots.get_mut(older) {
             older.newest = false;
         }
-        self.queues.push(place, wait, self.clock.now());
+        self.calendars.enter(&self.slots, place);
     }
 
     /// Takes an attempt out of the chain of those on the same endpoints.
@@ -528,14 +519,25 @@ impl Census {
         }
     }
 
-    /// Puts an attempt that a packet was seen of where it has to wait now.
+    /// Takes note that a packet of an attempt was seen.
     fn touch(&mut self, place: u32) {
+        let now = self.clock.now();
         let Some(slot) = self.slots.get_mut(place) else { return };
         let wait = slot.waits_for();
         // Before its SYN is seen it waits for that, whatever else comes.
-        if wait != Wait::ForSyn {
-            self.queues.put(place, slot.wait, wait, self.clock.now());
-            slot.wait = wait;
+        if wait == Wait::ForSyn {
+            return;
         }
+        slot.heard = now;
+        if wait != slot.wait {
+            self.wait(place, wait);
+        }
+    }
+
+    /// Has an attempt wait for something else.
+    fn wait(&mut self, place: u32, wait: Wait) {
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        self.calendars.leave(place, mem::replace(&mut slot.wait, wait));
+        self.calendars.enter(&self.slots, place);
     }
 }

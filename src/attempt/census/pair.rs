@@ -33,11 +33,11 @@ impl Pair {
     #[inline]
     pub(super) fn of(one: (IpAddr, u16), other: (IpAddr, u16)) -> (Self, End) {
         let v6 = one.0.is_ipv6();
-        let (mine, theirs) = (number(one.0), number(other.0));
-        if mine < theirs || mine == theirs && one.1 <= other.1 {
-            (Self { addresses: [halves(mine), halves(theirs)], ports: [one.1, other.1], v6 }, End::Low)
+        let (mine, theirs) = (halves(one.0), halves(other.0));
+        if (mine[0], mine[1], one.1) <= (theirs[0], theirs[1], other.1) {
+            (Self { addresses: [mine, theirs], ports: [one.1, other.1], v6 }, End::Low)
         } else {
-            (Self { addresses: [halves(theirs), halves(mine)], ports: [other.1, one.1], v6 }, End::High)
+            (Self { addresses: [theirs, mine], ports: [other.1, one.1], v6 }, End::High)
         }
     }
 
@@ -79,18 +79,16 @@ impl Hash for Pair {
     }
 }
 
-#[inline]
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => u32::from(address).into(),
-        IpAddr::V6(address) => address.into(),
-    }
-}
-
 /// Two halves are aligned to eight bytes, where a whole would take sixteen.
 #[inline]
-fn halves(number: u128) -> [u64; 2] {
-    [(number >> 64) as u64, number as u64]
+fn halves(address: IpAddr) -> [u64; 2] {
+    match address {
+        IpAddr::V4(address) => [0, u32::from(address).into()],
+        IpAddr::V6(address) => {
+            let number = u128::from(address);
+            [(number >> 64) as u64, number as u64]
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The places of the attempts that are followed.
 
 use std::hint::black_box;
+use std::mem::offset_of;
 
+use super::calendar::Wait;
 use super::pair::{End, Pair};
-use super::queues::Wait;
 use crate::attempt::Handshake;
 use crate::attempt::tracked::Tracked;
 
@@ -13,21 +14,26 @@ const PIECE: usize = 1 << 10;
 /// No place in the table.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// An attempt in the table.
+/// An attempt in the table, laid out so that most packets touch no more than three of its cache lines.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Slot {
-    pub(super) tracked: Tracked,
     pub(super) pair: Pair,
-    /// Which of the two sent the SYN.
-    pub(super) client: End,
-    /// Number in order of first SYN.
-    pub(super) id: u64,
     /// The attempt on the same endpoints before this one.
     pub(super) older: u32,
     /// There is none after it.
     pub(super) newest: bool,
+    /// Which of the two sent the SYN.
+    pub(super) client: End,
     pub(super) wait: Wait,
+    /// When its last packet came, in the time of the capture.
+    pub(super) heard: i64,
+    pub(super) tracked: Tracked,
+    /// Number in order of first SYN.
+    pub(super) id: u64,
 }
+
+const _: () = assert!(offset_of!(Slot, tracked) + Tracked::HOT <= 192 && size_of::<Option<Slot>>() <= 256);
 
 impl Slot {
     /// What it has to wait for now.
@@ -88,16 +94,17 @@ impl Slots {
     #[inline]
     pub(super) fn fetch(&self, place: u32) {
         if let Some(slot) = self.get(place) {
-            // One field of each of its cache lines.
-            black_box((slot.id, slot.older, slot.wait));
+            // One field of each of the three cache lines.
+            black_box((slot.older, slot.tracked.handshake, slot.tracked.first_syn));
         }
     }
 
-    /// Fetches what a slot keeps elsewhere.
-    pub(super) fn fetch_banner(&self, place: u32) {
+    /// Fetches what is needed to decide an attempt too, some of which lies elsewhere.
+    pub(super) fn fetch_all_of(&self, place: u32) {
         if let Some(slot) = self.get(place) {
-            black_box(slot.tracked.banner_begins());
+            black_box((slot.id, slot.tracked.banner_begins()));
         }
+        self.fetch(place);
     }
 
     /// Whether an attempt is the newest between these endpoints.
@@ -108,6 +115,16 @@ impl Slots {
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Slot> {
         self.pieces.iter().flat_map(|piece| piece.iter().flatten())
+    }
+
+    /// The places of all attempts that have a SYN, in order of the first.
+    pub(super) fn with_syn(&self) -> impl Iterator<Item = u32> + use<> {
+        let mut all: Vec<(u64, u32)> = Vec::with_capacity(self.used);
+        for place in 0..self.unused {
+            all.extend(self.get(place).filter(|slot| slot.wait != Wait::ForSyn).map(|slot| (slot.id, place)));
+        }
+        all.sort_unstable();
+        all.into_iter().map(|(_, place)| place)
     }
 
     pub(super) fn remove(&mut self, place: u32) -> Option<Slot> {

@@ -12,23 +12,30 @@ use crate::cli::args::Only;
 const DISORDER: i64 = 10_000_000_000;
 
 /// What the options `--address`, `--client`, `--server`, `--from` and `--until` let through.
-pub(super) struct Filter<'a>(&'a Only);
+pub(super) struct Filter<'a> {
+    only: &'a Only,
+    /// Between whatever addresses.
+    anywhere: bool,
+}
 
 impl<'a> Filter<'a> {
     pub(super) fn new(only: &'a Only) -> Self {
-        Self(only)
+        let Only { address, client, server, .. } = only;
+        Self { only, anywhere: [address, client, server].iter().all(|nets| nets.is_empty()) }
     }
 
     /// Whether a segment between these addresses may belong to an attempt that is wanted: a cheap look, before anything
     /// is looked up. What an ICMP error quotes is for the census to look at: it comes from anywhere.
+    #[inline]
     pub(super) fn may_concern(&self, source: IpAddr, destination: IpAddr) -> bool {
-        let Only { address, client, server, .. } = self.0;
-        [address, client, server].iter().all(|nets| any(nets, source) || any(nets, destination))
+        let Only { address, client, server, .. } = self.only;
+        let concerns = |nets: &Vec<IpNet>| any(nets, source) || any(nets, destination);
+        self.anywhere || [address, client, server].into_iter().all(concerns)
     }
 
     /// Whether an attempt is wanted.
     pub(super) fn wants(&self, attempt: &Attempt) -> bool {
-        let Only { address, client, server, from, until } = self.0;
+        let Only { address, client, server, from, until } = self.only;
         let (theirs, ours) = (attempt.client.ip(), attempt.server.ip());
         (any(address, theirs) || any(address, ours))
             && any(client, theirs)
@@ -39,7 +46,7 @@ impl<'a> Filter<'a> {
 
     /// The time of the capture after which no attempt that is wanted begins, however much its records are in disorder.
     pub(super) fn last_start(&self) -> Option<Timestamp> {
-        self.0.until.map(|until| until.plus(DISORDER))
+        self.only.until.map(|until| until.plus(DISORDER))
     }
 }
 
