@@ -69,6 +69,6 @@ fn of_a_flood_every_syn_is_told() {
     let capture = dir.path().join("flood.pcap");
     traffic::flood(20_000, &mut BufWriter::new(File::create(&capture).unwrap())).unwrap();
     let told = attempts(false, &[], &capture);
-    assert_eq!(told.lines().filter(|line| line.ends_with("\"outcome\":\"timeout\"}")).count(), 20_000);
+    assert_eq!(told.lines().filter(|line| line.contains("\"outcome\":\"timeout\"")).count(), 20_000);
     fs::remove_file(capture).unwrap();
 }

@@ -97,6 +97,7 @@ struct Truth {
     banner: Option<&'static str>,
     icmp: bool,
     outcome: &'static str,
+    signature: Option<&'static str>,
 }
 
 impl Script {
@@ -140,17 +141,22 @@ impl Script {
         self.segment(MS / 10, true, ACK, Data::Nothing);
         self.truth.handshake = "completed";
         match end {
-            28..33 => self.truth.outcome = "no-banner",
+            28..33 => {
+                self.truth.outcome = "no-banner";
+                self.truth.signature = Some("syn-ack-silence");
+            }
             33..37 => {
                 self.segment(2 * MS, false, FIN | ACK, Data::Nothing);
                 self.segment(MS, true, FIN | ACK, Data::Nothing);
                 self.segment(round_trip, false, ACK, Data::Nothing);
                 self.truth.outcome = "closed";
+                self.truth.signature = Some("syn-ack-fin");
             }
             37..41 => {
                 self.segment(2 * MS, false, RST, Data::Nothing);
                 self.truth.reset_by = Some("server");
                 self.truth.outcome = "reset-after-handshake";
+                self.truth.signature = Some("syn-ack-rst");
             }
             41..46 => {
                 self.segment(MS, true, PSH | ACK, Data::Text(CLIENT_BANNER));
@@ -168,6 +174,7 @@ impl Script {
             self.step(if again == 0 { 0 } else { SECOND << (again - 1) }, What::Syn);
         }
         (self.truth.handshake, self.truth.outcome) = ("unanswered", "timeout");
+        self.truth.signature = Some("syn-silence");
     }
 
     fn refused(&mut self, how: What, round_trip: u64, rng: &mut Rng) {
@@ -179,6 +186,7 @@ impl Script {
         let word = if matches!(how, What::Prohibited) { "rejected" } else { "reset" };
         (self.truth.handshake, self.truth.outcome) = (word, word);
         self.truth.icmp = matches!(how, What::Prohibited);
+        self.truth.signature = matches!(how, What::Refusal).then_some("syn-rst-ack");
     }
 
     fn half_open(&mut self, round_trip: u64, rng: &mut Rng) {
@@ -300,7 +308,7 @@ impl Script {
             "{{\"client\":\"{}\",\"client_port\":{},\"server\":\"{}\",\"server_port\":{},\"first_syn\":{}.{:09},\
              \"isn\":{},\"syn\":{syn},\"syn_ack\":{syn_ack},\"handshake\":\"{handshake}\",\
              \"reset_after_handshake_by\":{},\"client_bytes\":{client_bytes},\"server_bytes\":{server_bytes},\
-             \"server_banner\":{},\"icmp\":{icmp},\"outcome\":\"{outcome}\"}}",
+             \"server_banner\":{},\"icmp\":{icmp},\"outcome\":\"{outcome}\",\"signature\":{}}}",
             client.0,
             client.1,
             server.0,
@@ -310,6 +318,7 @@ impl Script {
             self.isn,
             word(self.truth.reset_by),
             word(self.truth.banner),
+            word(self.truth.signature),
         )
     }
 }

@@ -104,7 +104,8 @@ pub(super) struct Classifier {
     answered: bool,
     /// The server's side sent data, or acknowledged some.
     heard: bool,
-    /// The client sent data again that is still not acknowledged.
+    /// Some of the client's data is not acknowledged, and the client sent it again.
+    unacknowledged: bool,
     resent: bool,
     /// The client closed or reset.
     left: bool,
@@ -151,7 +152,8 @@ impl Classifier {
                 (_, Some(true)) => Step::LaterData,
                 (step, _) => step,
             };
-            self.resent |= new == Some(false);
+            self.unacknowledged |= new == Some(true);
+            self.resent |= new == Some(false) && self.unacknowledged;
         }
         self.left |= fin;
     }
@@ -168,6 +170,7 @@ impl Classifier {
     pub(super) fn server_sent(&mut self, heard: bool, all_acknowledged: bool, fin: bool) {
         self.goes_on();
         self.heard |= heard;
+        self.unacknowledged &= !all_acknowledged;
         self.resent &= !all_acknowledged;
         if fin && self.end == End::None {
             self.end = if self.left { End::Other } else { End::Fin };
