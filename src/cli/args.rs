@@ -87,7 +87,7 @@ pub(super) enum Verb {
     ///
     /// An attempt is a SYN and its retransmissions; where a capture lacks the SYN, there is none. It is printed once
     /// it is decided: it ended, or the time of the capture has moved on without it. --settle, --unanswered and --idle
-    /// say how far.
+    /// say how far. Ctrl-C ends the input, and what is known by then is printed; a second one ends at once.
     #[command(after_help = format!("{ATTEMPTS_EXAMPLES}\n\n{ATTEMPTS_STATUS}"))]
     Attempts(Attempts),
 }
