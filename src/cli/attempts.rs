@@ -91,10 +91,15 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     tell(&census, &undecoded);
     if output.count == 0 && !args.json {
         let wanted = wanted(args);
-        complain(&if args.only.is_all() {
-            format!("no attempt to connect to {wanted} in it (no SYN)")
+        let within = if undecoded.keys().any(|why| report::worth_telling(*why)) {
+            "what could be read of it"
         } else {
-            format!("no attempt to connect to {wanted} in it that the filters let through")
+            "it"
+        };
+        complain(&if args.only.is_all() {
+            format!("no attempt to connect to {wanted} in {within} (no SYN)")
+        } else {
+            format!("no attempt to connect to {wanted} in {within} that the filters let through")
         });
     }
     Ok(Status::Reachable)
