@@ -38,6 +38,11 @@ const BATCH: usize = 1 << 16;
 const BATCH_RECORDS: u64 = 1 << 16;
 
 pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
+    if let (Some(from), Some(until)) = (args.only.from, args.only.until)
+        && from >= until
+    {
+        bail!("the range is empty: --from must be before --until");
+    }
     let filter = Filter::new(&args.only);
     let meter = if args.prints_as_it_reads() && io::stdout().is_terminal() {
         Meter::hidden()
