@@ -743,6 +743,18 @@ mod command {
     }
 
     #[test]
+    fn a_packet_that_may_hide_an_attempt_is_told() {
+        let mut wire = Wire::default();
+        wire.frames.push((0, ip(50, C.0, S.0, &[0, 0, 0, 1, 0, 0, 0, 1])));
+        let output = whichhop(&["-"], &wire.pcapng());
+        assert_eq!(
+            said(&output),
+            "whichhop: frames that could not be read: 1: IPsec ESP (not opened) (1)\n\
+             whichhop: no attempt to connect to port 22 in what could be read of it (no SYN)\n"
+        );
+    }
+
+    #[test]
     fn a_capture_cut_off_anywhere_tells_what_comes_before() {
         let mut wire = Wire::default();
         wire.session();
@@ -1108,5 +1120,119 @@ mod command {
         assert!(line.contains("\"outcome\":\"open\""), "{line}");
         drop(stdin);
         assert!(child.wait().unwrap().success());
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod signals {
+    use std::io::{Read, Write};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command, Stdio};
+    use std::thread::sleep;
+
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+
+    use super::*;
+
+    /// Unanswered SYNs, none of them decided.
+    fn pending(count: u16) -> Vec<u8> {
+        let mut wire = Wire::default();
+        for port in 1..=count {
+            wire.tcp(End(C.0, port), S, SYN, 0, 0, b"");
+        }
+        wire.pcapng()
+    }
+
+    /// Starts `command`, feeds it `capture`, and waits until it listens to signals.
+    fn reading(command: &mut Command, capture: &[u8]) -> Child {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(capture).unwrap();
+        let names = format!("/proc/{}/task", child.id());
+        let listens = || {
+            let names = fs::read_dir(&names).unwrap().flatten();
+            names
+                .flat_map(|task| fs::read_to_string(task.path().join("comm")))
+                .any(|name| name == "signals\n")
+        };
+        let listens = (0..4000).any(|_| {
+            sleep(Duration::from_millis(5));
+            listens()
+        });
+        assert!(listens);
+        child
+    }
+
+    fn attempts(args: &[&str]) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("whichhop"));
+        command.arg("attempts").args(args).arg("-");
+        command
+    }
+
+    fn send(child: &Child, signal: Signal) {
+        kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+    }
+
+    /// What it prints and says in the end, with its input as it is.
+    fn end(mut child: Child) -> (String, String) {
+        let (mut out, mut said) = (String::new(), String::new());
+        child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
+        (out, said)
+    }
+
+    #[test]
+    fn the_first_ends_the_input() {
+        for (signal, args, expected) in [
+            (Signal::SIGINT, &[][..], "timeout"),
+            (Signal::SIGTERM, &["--sort", "--json"], "\"outcome\":\"timeout\""),
+            (Signal::SIGHUP, &["--summary"], "Attempts: 1"),
+        ] {
+            let child = reading(&mut attempts(args), &pending(1));
+            send(&child, signal);
+            let (out, said) = end(child);
+            assert!(out.contains(expected), "{signal}: {out}");
+            assert!(said.contains("interrupted: what comes after is not known"), "{signal}: {said}");
+        }
+    }
+
+    /// As tcpdump does, which Ctrl-C reaches too.
+    #[test]
+    fn what_the_writer_still_holds_is_read() {
+        let capture = pending(9);
+        let (head, tail) = capture.split_at(capture.len() - 300);
+        let mut child = reading(&mut attempts(&["--json"]), head);
+        send(&child, Signal::SIGINT);
+        sleep(Duration::from_millis(50));
+        child.stdin.take().unwrap().write_all(tail).unwrap();
+        let (out, said) = end(child);
+        assert_eq!((out.lines().count(), said.as_str()), (9, ""));
+    }
+
+    #[test]
+    fn the_second_kills() {
+        // More output than a pipe holds that nobody reads from.
+        let mut child = reading(&mut attempts(&["--json"]), &pending(3000));
+        for _ in 0..2 {
+            send(&child, Signal::SIGINT);
+            sleep(Duration::from_millis(100));
+        }
+        assert_eq!(child.wait().unwrap().signal(), Some(Signal::SIGINT as i32));
+    }
+
+    #[test]
+    fn what_nohup_wants_ignored_is_ignored() {
+        let program = assert_cmd::cargo::cargo_bin("whichhop");
+        let line = format!("trap '' HUP; exec '{}' attempts --json -", program.display());
+        let capture = pending(9);
+        let (head, tail) = capture.split_at(capture.len() - 300);
+        let mut child = reading(Command::new("sh").args(["-c", &line]), head);
+        send(&child, Signal::SIGHUP);
+        sleep(Duration::from_millis(700));
+        child.stdin.take().unwrap().write_all(tail).unwrap();
+        let (out, said) = end(child);
+        assert_eq!((out.lines().count(), said.as_str()), (9, ""));
     }
 }

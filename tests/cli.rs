@@ -124,6 +124,22 @@ mod bad_arguments {
     }
 
     #[test]
+    fn negative_times() {
+        for args in [["attempts", "--settle", "-1", "x"], ["trace", "--deadline", "-0.5", "vm1"]] {
+            let said = refused(&args);
+            assert!(said.contains("a number of seconds from 0.001"), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_range_without_any_time() {
+        for from in ["2026-11-22 18:00", "2026-11-22 19:00"] {
+            let said = refused(&["attempts", "--from", from, "--until", "2026-11-22 18:00", "x"]);
+            assert!(said.contains("the range is empty"), "{said}");
+        }
+    }
+
+    #[test]
     fn hosts_that_are_none() {
         assert!(refused(&["trace"]).contains("<HOST>"));
         assert!(refused(&["trace", "user@"]).contains("no host"));

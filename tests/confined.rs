@@ -52,7 +52,8 @@ fn is_confined(mut child: Child, caller: Option<(u32, u32)>) {
     wait_until("it gives up its privileges", || threads(process).iter().all(|(_, t)| t["NoNewPrivs"] == "1"));
     // It gives up files last.
     wait_until("it reads", || {
-        fs::read_to_string(format!("/proc/{process}/wchan")).is_ok_and(|w| w.contains("pipe"))
+        fs::read_to_string(format!("/proc/{process}/wchan"))
+            .is_ok_and(|w| w.contains("pipe") || w.contains("poll"))
     });
     for (thread, status) in threads(process) {
         let broken = privileges(&status, uid, gid);

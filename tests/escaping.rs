@@ -237,3 +237,37 @@ fn what_is_typed() {
         }
     }
 }
+
+/// clap takes colours out only where it does not write to a terminal.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_typed_on_a_terminal() {
+    let program = env!("CARGO_BIN_EXE_whichhop");
+    for arguments in [
+        "trace $'x\\e[31m.invalid'",
+        "trace -p 1 $'x\\e[31m:22'",
+        "attempts -p $'\\e[31mfoo' x",
+        "attempts $'--\\e[31mfoo' x",
+        "$'\\e[31mfoo'",
+    ] {
+        let line = format!("{program} {arguments}");
+        let mut command = Command::new("script");
+        let output = command.env("SHELL", "/bin/bash").args(["-qec", &line, "/dev/null"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments}");
+        let text = String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n");
+        assert!(text.contains("\\u{1b}[31m") && !text.contains('\u{1b}'), "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_typed_at_length() {
+    let long = "x".repeat(70_000);
+    for arguments in [vec!["trace", &long], vec![&long], vec!["attempts", "-p", &long, "x"]] {
+        let output = run(&words(&arguments));
+        assert_eq!(output.status.code(), Some(2));
+        let text = is_harmless(&output);
+        assert!(text.len() < 1000 && text.contains("… (70000 bytes)"), "{text}");
+    }
+    let output = run(&words(&["replay", &format!("--{long}")]));
+    assert!(is_harmless(&output).len() < 1000);
+}

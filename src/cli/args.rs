@@ -1,7 +1,7 @@
 //! What may be typed. Parsing checks form only: it resolves no names and opens no files.
 
 use std::ffi::{OsStr, OsString};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ pub(super) enum Verb {
     ///
     /// An attempt is a SYN and its retransmissions; where a capture lacks the SYN, there is none. It is printed once
     /// it is decided: it ended, or the time of the capture has moved on without it. --settle, --unanswered and --idle
-    /// say how far.
+    /// say how far. Ctrl-C ends the input, and what is known by then is printed; a second one ends at once.
     #[command(after_help = format!("{ATTEMPTS_EXAMPLES}\n\n{ATTEMPTS_STATUS}"))]
     Attempts(Attempts),
 }
@@ -121,11 +121,11 @@ pub(super) struct Trace {
     pub(super) deep: bool,
 
     /// Longest time the whole trace may take [default: 10, with --deep 80]
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) deadline: Option<Duration>,
 
     /// How long to wait for sshd's banner
-    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, allow_negative_numbers = true)]
     pub(super) banner_wait: Duration,
 
     /// Keep a recording of the trace, for `whichhop replay` and Wireshark
@@ -186,15 +186,15 @@ pub(super) struct Attempts {
     pub(super) summary: bool,
 
     /// Decide an attempt that was reset, refused or closed by both sides after this long without a packet of it
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = limit, help_heading = LIMITS)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = limit, allow_negative_numbers = true, help_heading = LIMITS)]
     pub(super) settle: Duration,
 
     /// Decide an attempt whose handshake is not done after this long
-    #[arg(long, value_name = "SECONDS", default_value = "130", value_parser = limit, help_heading = LIMITS)]
+    #[arg(long, value_name = "SECONDS", default_value = "130", value_parser = limit, allow_negative_numbers = true, help_heading = LIMITS)]
     pub(super) unanswered: Duration,
 
     /// Decide an established connection after this long
-    #[arg(long, value_name = "SECONDS", default_value = "7500", value_parser = limit, help_heading = LIMITS)]
+    #[arg(long, value_name = "SECONDS", default_value = "7500", value_parser = limit, allow_negative_numbers = true, help_heading = LIMITS)]
     pub(super) idle: Duration,
 
     /// Captures, read as one in order of time; gzip and zstd are undone; `-` reads standard input
@@ -223,11 +223,11 @@ pub(super) struct Only {
 
     /// Only attempts whose first SYN was captured at this time or later: 2026-11-22T18:00:00+01:00, without an offset
     /// in UTC, as the table has it; or seconds since 1970
-    #[arg(long, value_name = "TIME", value_parser = instant, help_heading = FILTERS)]
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_negative_numbers = true, help_heading = FILTERS)]
     pub(super) from: Option<Timestamp>,
 
     /// Only attempts whose first SYN was captured before this time; reading ends once all of them are decided
-    #[arg(long, value_name = "TIME", value_parser = instant, help_heading = FILTERS)]
+    #[arg(long, value_name = "TIME", value_parser = instant, allow_negative_numbers = true, help_heading = FILTERS)]
     pub(super) until: Option<Timestamp>,
 }
 
@@ -369,10 +369,11 @@ fn host(text: &str) -> Result<Host, String> {
     }
     if name.parse::<IpAddr>().is_err() {
         if let Some((before, after)) = name.rsplit_once(':')
-            && !before.contains(':')
-            && after.parse::<u16>().is_ok()
+            && let Ok(port) = after.parse::<u16>()
+            && is_host_alone(before)
         {
-            return Err(format!("give the port with -p: `-p {after} {before}`"));
+            let before = before.strip_prefix('[').and_then(|b| b.strip_suffix(']')).unwrap_or(before);
+            return Err(format!("give the port with -p: `-p {port} {before}`"));
         }
         // What ssh refuses too: a name may come to stand on a command line.
         let refused = |c: &char| c.is_whitespace() || is_hostile(*c) || "/@[]\\'\"`$;&<>|(){}".contains(*c);
@@ -384,6 +385,13 @@ fn host(text: &str) -> Result<Host, String> {
         }
     }
     Ok(Host { name: name.to_owned(), port })
+}
+
+/// Whether this is a name, or an IPv6 address in brackets.
+fn is_host_alone(text: &str) -> bool {
+    let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
+        || text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
 }
 
 /// `[user@]host` and the port of what follows `ssh://`.
@@ -469,6 +477,8 @@ mod tests {
         assert!(host("ssh://vm1:0").unwrap_err().contains("port 0"));
         assert!(host("ssh://vm1:ssh").is_err());
         assert!(host("vm1:2222").unwrap_err().contains("-p 2222 vm1"));
+        assert!(host("u@[fd22:77::2]:2302").unwrap_err().ends_with("`-p 2302 fd22:77::2`"));
+        assert!(host("\u{1b}[31mvm1:22").unwrap_err().contains("cannot contain"));
         assert!(host(&"x".repeat(254)).is_err());
     }
 

@@ -1,6 +1,11 @@
 //! `whichhop attempts`: captures in, every TCP connection attempt in them out.
 
 mod filter;
+#[cfg(target_os = "linux")]
+mod interrupt;
+#[cfg(not(target_os = "linux"))]
+#[path = "attempts/no_interrupt.rs"]
+mod interrupt;
 mod meter;
 mod pipeline;
 
@@ -16,6 +21,7 @@ use whichhop::recording::{Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
 
 use filter::Filter;
+use interrupt::Interrupt;
 use meter::Meter;
 use pipeline::Outlet;
 
@@ -32,14 +38,21 @@ const BATCH: usize = 1 << 16;
 const BATCH_RECORDS: u64 = 1 << 16;
 
 pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
+    if let (Some(from), Some(until)) = (args.only.from, args.only.until)
+        && from >= until
+    {
+        bail!("the range is empty: --from must be before --until");
+    }
     let filter = Filter::new(&args.only);
     let meter = if args.prints_as_it_reads() && io::stdout().is_terminal() {
         Meter::hidden()
     } else {
         Meter::over(&args.files)
     };
-    let mut files = Files::open(&args.files, &meter)?;
+    let interrupt = Interrupt::new()?;
+    let mut files = Files::open(&args.files, &meter, &interrupt)?;
     confine_reader(files.yet_to_open())?;
+    interrupt.listen();
     let limits =
         Limits { settle: args.settle, unanswered: args.unanswered, idle: args.idle, ..Limits::default() };
     let mut census = Census::new(ports(&args.ports), limits);
@@ -64,6 +77,10 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     census.end();
     let (written, unread) = match read {
         Err(Stop::Write(error)) => (Err(error), Ok(())),
+        Err(Stop::Read(_)) if interrupt.has_cut() => {
+            files.remarks.push("interrupted: what comes after is not known".to_owned());
+            (output.rest(&mut census, &filter), Ok(()))
+        }
         Err(Stop::Read(error)) => (output.rest(&mut census, &filter), Err(error)),
         Ok(()) | Err(Stop::Enough) => (output.rest(&mut census, &filter), Ok(())),
     };
@@ -79,10 +96,15 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     tell(&census, &undecoded);
     if output.count == 0 && !args.json {
         let wanted = wanted(args);
-        complain(&if args.only.is_all() {
-            format!("no attempt to connect to {wanted} in it (no SYN)")
+        let within = if undecoded.keys().any(|why| report::worth_telling(*why)) {
+            "what could be read of it"
         } else {
-            format!("no attempt to connect to {wanted} in it that the filters let through")
+            "it"
+        };
+        complain(&if args.only.is_all() {
+            format!("no attempt to connect to {wanted} in {within} (no SYN)")
+        } else {
+            format!("no attempt to connect to {wanted} in {within} that the filters let through")
         });
     }
     Ok(Status::Reachable)
@@ -280,6 +302,7 @@ impl Patience {
 /// Captures as one, in order of time.
 struct Files<'a> {
     meter: &'a Meter,
+    interrupt: &'a Interrupt,
     /// What those that are read through lack, in words.
     remarks: Vec<String>,
     /// Those being read.
@@ -304,18 +327,19 @@ struct Waiting {
 
 impl<'a> Files<'a> {
     /// Looks into each capture; fails if one is none.
-    fn open(inputs: &[Input], meter: &'a Meter) -> anyhow::Result<Self> {
-        let mut files = Self { meter, remarks: Vec::new(), open: Vec::new(), waiting: VecDeque::new() };
+    fn open(inputs: &[Input], meter: &'a Meter, interrupt: &'a Interrupt) -> anyhow::Result<Self> {
+        let (remarks, open, waiting) = (Vec::new(), Vec::new(), VecDeque::new());
+        let mut files = Self { meter, interrupt, remarks, open, waiting };
         if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
             bail!("standard input can be read only once");
         }
         let alone = inputs.len() == 1;
         for (index, input) in inputs.iter().enumerate() {
             if alone || !input::is_regular(input) {
-                files.open.push(Source::open(input, index, meter)?);
+                files.open.push(Source::open(input, index, meter, interrupt)?);
                 continue;
             }
-            let mut source = Source::open(input, index, &Meter::hidden())?;
+            let mut source = Source::open(input, index, &Meter::hidden(), interrupt)?;
             match source.peek()? {
                 Some(first) => files.waiting.push_back(Waiting { first, index, file: input.clone() }),
                 None => files.remarks.extend(source.remarks()),
@@ -334,8 +358,16 @@ impl<'a> Files<'a> {
         self.waiting.iter().filter_map(path).collect()
     }
 
-    /// Feeds every record to `feed`.
+    /// Feeds every record to `feed`; those before an error too.
     fn each(&mut self, feed: &mut Feed<'_, '_>) -> Result<(), Stop> {
+        let read = self.each_in_order(feed);
+        if matches!(read, Err(Stop::Read(_))) {
+            feed.pass_on()?;
+        }
+        read
+    }
+
+    fn each_in_order(&mut self, feed: &mut Feed<'_, '_>) -> Result<(), Stop> {
         loop {
             self.open_those_due().map_err(Stop::Read)?;
             let mut nexts = Vec::with_capacity(self.open.len());
@@ -371,7 +403,7 @@ impl<'a> Files<'a> {
             if !due {
                 break;
             }
-            self.open.push(Source::open(&waiting.file, waiting.index, self.meter)?);
+            self.open.push(Source::open(&waiting.file, waiting.index, self.meter, self.interrupt)?);
             self.waiting.pop_front();
         }
         Ok(())
@@ -379,12 +411,13 @@ impl<'a> Files<'a> {
 }
 
 impl Source {
-    /// Starts to read a capture, compressed or not; `meter` counts what is read.
-    fn open(input: &Input, index: usize, meter: &Meter) -> anyhow::Result<Self> {
-        let (name, bytes) = match input {
-            Input::Stdin => (input::STDIN.to_owned(), input::plain(meter.count(input::stdin()?))),
-            Input::File(path) => (path.display().to_string(), input::plain(meter.count(input::open(path)?))),
+    /// Starts to read a capture, compressed or not; `meter` counts what is read, and `interrupt` ends it.
+    fn open(input: &Input, index: usize, meter: &Meter, interrupt: &Interrupt) -> anyhow::Result<Self> {
+        let (name, file) = match input {
+            Input::Stdin => (input::STDIN.to_owned(), input::stdin()?),
+            Input::File(path) => (path.display().to_string(), input::open(path)?),
         };
+        let bytes = input::plain(meter.count(interrupt.ends(file)));
         let reader = bytes.map_err(Into::into).and_then(Reader::new).with_context(|| name.clone())?;
         Ok(Self { reader, name, index })
     }
@@ -413,10 +446,7 @@ impl Source {
             match self.reader.next() {
                 Ok(Some(record)) => feed.take(&record)?,
                 Ok(None) => return Ok(()),
-                Err(error) => {
-                    feed.pass_on()?;
-                    return Err(Stop::Read(anyhow::Error::new(error).context(self.name.clone())));
-                }
+                Err(error) => return Err(Stop::Read(anyhow::Error::new(error).context(self.name.clone()))),
             }
         }
     }

@@ -3,7 +3,11 @@
 mod compressed;
 
 use std::fs::File;
-use std::io::{self, IsTerminal, StdinLock};
+use std::io::{self, IsTerminal};
+#[cfg(unix)]
+use std::os::fd::AsFd;
+#[cfg(windows)]
+use std::os::windows::io::AsHandle;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -17,13 +21,17 @@ use super::args::{Input, Nets};
 /// What standard input is called in messages.
 pub(super) const STDIN: &str = "standard input";
 
-/// Standard input, unless that is a terminal: nobody types a capture.
-pub(super) fn stdin() -> anyhow::Result<StdinLock<'static>> {
-    let stdin = io::stdin().lock();
+/// Standard input, without std's buffer; unless that is a terminal: nobody types a capture.
+pub(super) fn stdin() -> anyhow::Result<File> {
+    let stdin = io::stdin();
     if stdin.is_terminal() {
         bail!("{STDIN}: standard input is a terminal: pipe a capture into it, or name a file");
     }
-    Ok(stdin)
+    #[cfg(unix)]
+    let stdin = stdin.as_fd().try_clone_to_owned();
+    #[cfg(windows)]
+    let stdin = stdin.as_handle().try_clone_to_owned();
+    Ok(stdin.context(STDIN)?.into())
 }
 
 /// Every network to count as Azure that was named, be it in a ServiceTags document.

@@ -13,15 +13,18 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use whichhop::recording::is_hostile;
+use clap::error::{ContextKind, ContextValue};
 
 use args::{Args, Verb};
+
+/// Characters of what was typed that are repeated, at most: no host name is longer.
+const MOST_REPEATED: usize = 253;
 
 /// Parses the command line, runs its verb and reports an error in one line.
 pub(crate) fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(error),
     };
     let result = match &args.verb {
         Verb::Trace(args) => trace::run(args),
@@ -39,16 +42,40 @@ pub(crate) fn main() -> ExitCode {
 
 /// Says what is wrong with the command line, or what it asks for: help or the version.
 ///
-/// The command line may hold what the network said: clap repeats it as it is.
-fn usage(error: &clap::Error) -> ExitCode {
-    let text = error.to_string();
-    if !text.contains(|c| c != '\n' && is_hostile(c)) {
+/// The command line may hold what the network said, of any length: clap repeats it as it is, and its plain text lacks the
+/// very sequences that a terminal obeys.
+fn usage(mut error: clap::Error) -> ExitCode {
+    let typed = std::env::args_os().skip(1);
+    let fit = typed.map(|text| text.to_string_lossy().into_owned()).all(|text| fit(&text) == text);
+    if fit || !error.use_stderr() {
         error.exit();
     }
-    for line in text.lines() {
+    let said: Vec<_> = error.context().map(|(kind, value)| (kind, value.clone())).collect();
+    for (kind, value) in said {
+        let value = match value {
+            ContextValue::String(text) => ContextValue::String(self::fit(&text)),
+            ContextValue::Strings(texts) => {
+                ContextValue::Strings(texts.iter().map(|text| self::fit(text)).collect())
+            }
+            // It repeats what was typed, in colours.
+            _ if kind == ContextKind::Suggested => ContextValue::None,
+            other => other,
+        };
+        error.insert(kind, value);
+    }
+    for line in error.to_string().lines() {
         let _ = writeln!(io::stderr(), "{}", whichhop::report::printable(line));
     }
     Status::Error.into()
+}
+
+/// What was typed, fit to be repeated.
+fn fit(text: &str) -> String {
+    let shown = whichhop::report::printable(text);
+    match shown.char_indices().nth(MOST_REPEATED) {
+        Some((end, _)) => format!("{}… ({} bytes)", &shown[..end], text.len()),
+        None => shown.into_owned(),
+    }
 }
 
 /// An error and its causes in one line, a cause that the text already ends with said once.

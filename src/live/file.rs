@@ -18,6 +18,8 @@ use super::privilege::Caller;
 /// Symbolic links followed on the way to a file, at most (as Linux does).
 const MOST_LINKS: usize = 40;
 
+const PIPE: &str = "it is a pipe or a socket, and a recording needs a regular file";
+
 /// Opens `path` for a recording: private to the caller, never through a symbolic link that a stranger can have put
 /// there, never into a file of someone else's. An old recording there is overwritten.
 pub(super) fn create(path: &Path, caller: Caller) -> io::Result<File> {
@@ -43,9 +45,14 @@ pub(super) fn create(path: &Path, caller: Caller) -> io::Result<File> {
                 "it is a symbolic link, which is not followed; name the file itself",
             ));
         }
+        // What has no file behind it, and nobody who reads from it.
+        Err(Errno::ENXIO) => return Err(io::Error::other(PIPE)),
         Err(error) => return Err(error.into()),
     };
     let what = file.metadata()?;
+    if what.file_type().is_fifo() {
+        return Err(io::Error::other(PIPE));
+    }
     if what.file_type().is_char_device() {
         return Ok(file);
     }
@@ -201,7 +208,10 @@ mod tests {
         assert_eq!(fs::read(&precious).unwrap(), b"data");
         let pipe = dir.path().join("pipe");
         nix::unistd::mkfifo(&pipe, Mode::S_IRWXU).unwrap();
-        assert!(create(&pipe, caller).is_err(), "and nobody waits for a reader");
+        let refused = || create(&pipe, caller).unwrap_err().to_string();
+        assert!(refused().contains("needs a regular file"), "and nobody waits for a reader");
+        let _reader = File::options().read(true).write(true).open(&pipe).unwrap();
+        assert!(refused().contains("needs a regular file"));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub enum Undecoded {
     PppProtocol(u16),
     /// GRE of a version, or with a header, that cannot be read.
     Gre,
+    /// Packets within packets of a kind that is not opened.
+    Unopened(Unopened),
     /// An 802.11 frame that carries no data.
     WifiWithoutData,
     /// An encrypted 802.11 frame.
@@ -45,6 +47,33 @@ pub enum Undecoded {
     Truncated,
     /// A header contradicts itself.
     Malformed,
+}
+
+/// An encapsulation that is told from other packets, but not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unopened {
+    /// GTP-U (3GPP TS 29.281).
+    GtpU,
+    /// L2TP (RFC 2661) or L2TPv3 (RFC 3931).
+    L2tp,
+    /// Teredo (RFC 4380).
+    Teredo,
+    /// IPsec's ESP (RFC 4303), in UDP (RFC 3948) or not.
+    Esp,
+    /// IP payload compression (RFC 3173).
+    IpComp,
+}
+
+impl fmt::Display for Unopened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::GtpU => "GTP-U",
+            Self::L2tp => "L2TP",
+            Self::Teredo => "Teredo",
+            Self::Esp => "IPsec ESP",
+            Self::IpComp => "IPComp",
+        })
+    }
 }
 
 impl Undecoded {
@@ -85,6 +114,7 @@ impl fmt::Display for Undecoded {
                 None => write!(f, "PPP protocol {protocol:#06x} (not IP)"),
             },
             Self::Gre => f.write_str("GRE (of a version or kind that is not known)"),
+            Self::Unopened(kind) => write!(f, "{kind} (not opened)"),
             Self::WifiWithoutData => f.write_str("802.11 management and control"),
             Self::WifiEncrypted => f.write_str("802.11, encrypted"),
             Self::WifiPart => f.write_str("802.11 fragment or aggregate"),
@@ -195,6 +225,7 @@ mod tests {
             (Undecoded::CookedHardware(770), "Linux cooked capture of hardware type 770 (not known)"),
             (Undecoded::AddressFamily(16), "address family 16 (not IP)"),
             (Undecoded::IpVersion(5), "IP version 5 (neither 4 nor 6)"),
+            (Undecoded::Unopened(Unopened::Esp), "IPsec ESP (not opened)"),
             (Undecoded::Truncated, "cut short within the headers"),
             (Undecoded::Malformed, "malformed header"),
         ] {

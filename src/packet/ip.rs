@@ -381,7 +381,7 @@ mod tests {
         let overlong = v6(60, &[6, 9, 1, 4, 0, 0, 0, 0]);
         assert_eq!(undecoded(&overlong), Undecoded::Malformed);
         let encrypted = v6(50, &[1; 40]);
-        assert!(matches!(raw(&encrypted).transport, Transport::Other));
+        assert_eq!(undecoded(&encrypted), Undecoded::Unopened(crate::packet::Unopened::Esp));
     }
 
     #[test]

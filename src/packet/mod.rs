@@ -21,7 +21,7 @@ mod tunnel;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-pub use decode::{Undecoded, decode};
+pub use decode::{Undecoded, Unopened, decode};
 pub use glance::{Glance, glance};
 pub use icmp::{
     EchoToken, Icmp, IcmpError, IcmpErrorKind, Quoted, QuotedTcp, QuotedTcpRest, QuotedTransport,

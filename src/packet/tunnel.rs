@@ -3,9 +3,10 @@
 use etherparse::{IpNumber, ip_number};
 
 use super::link::{self, Layer, LinkType, take};
-use super::{Fragment, Ip, Undecoded};
+use super::{Fragment, Ip, Undecoded, Unopened};
 
 const MPLS_IN_IP: IpNumber = IpNumber(137);
+const L2TP_IN_IP: IpNumber = IpNumber(115);
 
 /// VXLAN's port (RFC 7348), the one that Linux used before it had one, and those of Azure's gateway load balancer.
 const VXLAN_PORTS: [u16; 4] = [4789, 8472, 10800, 10801];
@@ -13,10 +14,14 @@ const VXLAN_GPE_PORT: u16 = 4790;
 const GENEVE_PORT: u16 = 6081;
 const GRE_PORT: u16 = 4754;
 const MPLS_PORT: u16 = 6635;
+const GTP_U_PORT: u16 = 2152;
+const L2TP_PORT: u16 = 1701;
+const TEREDO_PORT: u16 = 3544;
+const ESP_PORT: u16 = 4500;
 
 /// What stands within the packet, if it is a tunnel's: IP in IP (RFC 2003, 4213, 2473), GRE (RFC 2784, 2890, 2637)
 /// with whatever it carries, ERSPAN among it, MPLS (RFC 4023, 7510), EtherIP (RFC 3378), VXLAN (RFC 7348) and Geneve
-/// (RFC 8926). Of a packet in fragments, the first is looked into.
+/// (RFC 8926). Of a packet in fragments, the first is looked into. What is a tunnel's, but not opened, is an error.
 pub(super) fn enter<'a>(ip: &Ip, payload: &'a [u8]) -> Result<Option<Layer<'a>>, Undecoded> {
     if ip.fragment == Fragment::Later {
         return Ok(None);
@@ -27,6 +32,10 @@ pub(super) fn enter<'a>(ip: &Ip, payload: &'a [u8]) -> Result<Option<Layer<'a>>,
         ip_number::IPV4 | ip_number::IPV6 => Ok(Some(Layer::Ip(payload))),
         MPLS_IN_IP => link::mpls(payload).map(Some),
         ip_number::ETHER_IP => ether_ip(payload),
+        ip_number::ENCAP_SEC => Err(Undecoded::Unopened(Unopened::Esp)),
+        ip_number::IP_COMP => Err(Undecoded::Unopened(Unopened::IpComp)),
+        // Session 0 is for messages between the tunnel's ends.
+        L2TP_IN_IP if !payload.starts_with(&[0; 4]) => Err(Undecoded::Unopened(Unopened::L2tp)),
         _ => Ok(None),
     }
 }
@@ -34,13 +43,30 @@ pub(super) fn enter<'a>(ip: &Ip, payload: &'a [u8]) -> Result<Option<Layer<'a>>,
 /// A datagram to the port of a tunnel; any other is no tunnel's.
 fn udp(datagram: &[u8]) -> Result<Option<Layer<'_>>, Undecoded> {
     let ([_, _, d0, d1, ..], data) = take::<8>(datagram)?;
-    match u16::from_be_bytes([*d0, *d1]) {
+    let port = u16::from_be_bytes([*d0, *d1]);
+    match port {
         port if VXLAN_PORTS.contains(&port) => vxlan(data),
         VXLAN_GPE_PORT => vxlan_gpe(data),
         GENEVE_PORT => geneve(data),
         GRE_PORT => gre(data),
         MPLS_PORT => link::mpls(data).map(Some),
-        _ => Ok(None),
+        _ => unopened(port, data).map_or(Ok(None), |kind| Err(Undecoded::Unopened(kind))),
+    }
+}
+
+/// What a datagram to `port` carries that is not opened. Of what goes there, messages between the tunnel's ends carry
+/// nothing.
+fn unopened(port: u16, data: &[u8]) -> Option<Unopened> {
+    match (port, data) {
+        // Version 1, and a message that carries a packet.
+        (GTP_U_PORT, [0x30..=0x3f, 255, ..]) => Some(Unopened::GtpU),
+        // No control message, of version 2 or 3.
+        (L2TP_PORT, [0x00..=0x7f, version, ..]) if matches!(version & 0x0f, 2 | 3) => Some(Unopened::L2tp),
+        // An IP header, or an authentication or an origin before it.
+        (TEREDO_PORT, [0x40..=0x4f | 0x60..=0x6f, ..] | [0, 0 | 1, ..]) => Some(Unopened::Teredo),
+        // A security parameter index; IKE has 0 there, and a keepalive is one byte.
+        (ESP_PORT, [i0, i1, i2, i3, ..]) if [*i0, *i1, *i2, *i3] != [0; 4] => Some(Unopened::Esp),
+        _ => None,
     }
 }
 
@@ -130,7 +156,7 @@ fn ether_ip(packet: &[u8]) -> Result<Option<Layer<'_>>, Undecoded> {
 #[cfg(test)]
 mod tests {
     use crate::packet::samples::{SYN_V4, v4, v6};
-    use crate::packet::{Icmp, LinkType, QuotedTransport, Transport, Undecoded, decode};
+    use crate::packet::{Icmp, LinkType, QuotedTransport, Transport, Undecoded, Unopened, decode};
 
     const UDP_TO_VXLAN: [u8; 8] = [0xc3, 0x50, 0x12, 0xb5, 0, 0, 0, 0];
     const VXLAN: [u8; 8] = [8, 0, 0, 0, 0, 0, 7, 0];
@@ -189,6 +215,56 @@ mod tests {
         assert_eq!(said(&gre(&[0, 0, 0x88, 0x3e])), Some(Undecoded::NotIp(0x883e)), "WCCP");
         assert_eq!(said(&v4(137, &[0, 7, 0x41, 0x3f, 0x50])), Some(Undecoded::Mpls));
         assert_eq!(said(&v4(47, &[0, 0, 0x08])), Some(Undecoded::Truncated));
+    }
+
+    #[test]
+    fn what_is_not_opened_is_told_from_what_carries_nothing() {
+        let udp = |port: u16, data: &[u8]| {
+            let [d0, d1] = port.to_be_bytes();
+            let datagram = [&[0xc3, 0x50, d0, d1, 0, 0, 0, 0], data].concat();
+            match decode(LinkType::RAW, &v4(17, &datagram)) {
+                Ok(packet) => assert!(matches!(packet.transport, Transport::Other)),
+                Err(Undecoded::Unopened(kind)) => return Some(kind),
+                Err(other) => panic!("{other}"),
+            }
+            None
+        };
+        for (port, packet, other, kind) in [
+            (2152, [0x30, 255, 0, 40], [0x32, 1, 0, 4], Unopened::GtpU),
+            (1701, [0, 2, 0, 1], [0xc8, 2, 0, 12], Unopened::L2tp),
+            (1701, [0, 3, 0, 0], [0xc8, 3, 0, 12], Unopened::L2tp),
+            (3544, [0x60, 0, 0, 0], [9; 4], Unopened::Teredo),
+            (3544, [0, 1, 0, 0], [0, 2, 0, 0], Unopened::Teredo),
+            (4500, [1, 2, 3, 4], [0; 4], Unopened::Esp),
+        ] {
+            assert_eq!(udp(port, &packet), Some(kind));
+            assert_eq!(udp(port, &other), None, "{kind}");
+            assert_eq!(udp(port, &[]), None, "{kind}");
+            assert_eq!(udp(53, &packet), None, "{kind}");
+        }
+        for (protocol, kind) in [(50, Unopened::Esp), (108, Unopened::IpComp), (115, Unopened::L2tp)] {
+            let undecoded = said(&v4(protocol, &[0, 0, 0, 1, 0, 0, 0, 1])).unwrap();
+            assert_eq!(undecoded, Undecoded::Unopened(kind));
+            assert!(undecoded.may_hide_ip());
+        }
+        let control = decode(LinkType::RAW, &v4(115, &[0; 8])).map(drop);
+        assert_eq!(control, Ok(()));
+    }
+
+    #[test]
+    fn a_pseudowire_need_not_have_a_control_word() {
+        let label = [0, 6, 0x41, 0x40];
+        for word in [&[][..], &[0; 4]] {
+            for mac in [0x00, 0x02, 0x0e] {
+                let macs = [mac, 0x1b, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4];
+                for tag in [&[][..], &[0x81, 0, 0, 7]] {
+                    let frame = [&label[..], word, &macs, tag, &[0x08, 0x00], &SYN_V4].concat();
+                    assert_eq!(said(&v4(137, &frame)), None, "{frame:02x?}");
+                }
+            }
+            let arp = [&label[..], word, &[2; 12], &[0x08, 0x06], &[0; 28]].concat();
+            assert_eq!(said(&v4(137, &arp)), Some(Undecoded::NotIp(0x0806)));
+        }
     }
 
     #[test]

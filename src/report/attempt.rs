@@ -23,7 +23,7 @@ pub(super) fn by_serde(attempt: &Attempt) -> String {
 
 /// The heading of a table of attempts, ended by a newline.
 pub fn attempts_heading() -> String {
-    row(["FIRST SYN (UTC)", "CLIENT", "SERVER", "OUTCOME", "SYN", "SYN/ACK", "SENT", "RECEIVED", ""])
+    row(["FIRST SYN (UTC)", "CLIENT", "SERVER", "OUTCOME", "SYN", "SYN/ACK", "SENT", "RECEIVED", "REMARK"])
 }
 
 /// `attempt` as a row of that table, ended by a newline.
@@ -175,7 +175,7 @@ mod tests {
         attempt.server_banner = Some("SSH-2.0-\x1b[2J".to_owned());
         table += &attempt_row(&attempt);
         assert_snapshot!(table, @r"
-        FIRST SYN (UTC)             CLIENT                 SERVER                 OUTCOME                SYN  SYN/ACK      SENT  RECEIVED
+        FIRST SYN (UTC)             CLIENT                 SERVER                 OUTCOME                SYN  SYN/ACK      SENT  RECEIVED  REMARK
         2017-11-27 12:00:00.123456  10.22.1.2:50022        198.19.0.4:22          reset                    3        0         0         0
         2017-11-27 12:00:00.123456  [2001:db8::1:2:3:4]:50022  198.19.0.4:22          reset                    3        0         0         0  reset by both; no SYN/ACK captured; SSH-2.0-\u{1b}[2J
         ");

@@ -1,9 +1,9 @@
 //! Compressed captures, read as what they were before: gzip and zstd, found by their magic numbers.
 
 use std::fmt;
-use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 /// Compressed bytes read at a time, and plain ones decoded at a time: what a damaged piece may cost.
 const PIECE: usize = 1 << 16;
@@ -70,7 +70,7 @@ struct Plain<R: Read> {
 }
 
 enum Decoder<R: Read> {
-    Gzip(Box<MultiGzDecoder<BufReader<Tally<R>>>>),
+    Gzip(Members<BufReader<Tally<R>>>),
     Zstd(zstd::Decoder<'static, BufReader<Tally<R>>>),
 }
 
@@ -78,7 +78,7 @@ impl<R: Read> Plain<Chain<Cursor<Vec<u8>>, R>> {
     fn new(source: Chain<Cursor<Vec<u8>>, R>, compression: Compression) -> io::Result<Self> {
         let source = BufReader::with_capacity(PIECE, Tally { source, read: 0, failed: false });
         let decoder = match compression {
-            Compression::Gzip => Decoder::Gzip(Box::new(MultiGzDecoder::new(source))),
+            Compression::Gzip => Decoder::Gzip(Members(Some(Box::new(GzDecoder::new(source))))),
             Compression::Zstd => Decoder::Zstd(zstd::Decoder::with_buffer(source)?),
         };
         Ok(Self { decoder, compression })
@@ -89,9 +89,10 @@ impl<R: Read> Plain<R> {
     /// What is wrong with the data, if it is them that the decoder complains of.
     fn explain(&self, error: io::Error) -> io::Error {
         let source = match &self.decoder {
-            Decoder::Gzip(decoder) => decoder.get_ref(),
-            Decoder::Zstd(decoder) => decoder.get_ref(),
+            Decoder::Gzip(Members(member)) => member.as_ref().map(|member| member.get_ref()),
+            Decoder::Zstd(decoder) => Some(decoder.get_ref()),
         };
+        let Some(source) = source else { return error };
         let (tally, ahead) = (source.get_ref(), source.buffer());
         if tally.failed {
             return error;
@@ -118,6 +119,39 @@ impl<R: Read> Read for Plain<R> {
             Decoder::Zstd(decoder) => decoder.read(into),
         };
         result.map_err(|error| self.explain(error))
+    }
+}
+
+/// The members of a gzip file; zeros after one are padding (of tapes and blocks), as gzip(1) has it.
+struct Members<R>(Option<Box<GzDecoder<R>>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let len = member.read(into)?;
+            if len > 0 || into.is_empty() || is_at_end(member.get_mut())? {
+                return Ok(len);
+            }
+            self.0 = self.0.take().map(|member| Box::new(GzDecoder::new(member.into_inner())));
+        }
+        Ok(0)
+    }
+}
+
+/// Passes over zeros; true where nothing follows.
+fn is_at_end(source: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let bytes = match source.fill_buf() {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+        let (len, ends) = (bytes.len(), zeros < bytes.len());
+        source.consume(zeros);
+        if ends || len == 0 {
+            return Ok(!ends);
+        }
     }
 }
 
@@ -190,6 +224,17 @@ mod tests {
         }
         let skipped = [&b"\x50\x2a\x4d\x18\x04\0\0\0abcd"[..], &zstd(head)].concat();
         assert!(read(skipped).0 == head);
+    }
+
+    #[test]
+    fn zeros_after_gzip_are_padding() {
+        for zeros in [1, 10, 100_000] {
+            let padded = [gzip(&text()), vec![0; zeros]].concat();
+            let (out, error) = read(padded.clone());
+            assert!(out == text() && error.is_none(), "{zeros}: {error:?}");
+            let (out, error) = read([&padded[..], b"x"].concat());
+            assert!(out == text() && error.is_some(), "{zeros}");
+        }
     }
 
     #[test]

@@ -62,10 +62,25 @@ pub(in crate::packet) fn mpls(mut bytes: &[u8]) -> Result<Layer<'_>, Undecoded> 
     }
     match bytes.first().ok_or(Undecoded::Truncated)? >> 4 {
         4 | 6 => Ok(Layer::Ip(bytes)),
-        // A pseudowire's control word (RFC 4385), then an Ethernet frame (RFC 4448).
-        0 => take::<4>(bytes).map(|(_, frame)| Layer::Link(LinkType::ETHERNET, frame)),
+        // A pseudowire's control word (RFC 4385), then an Ethernet frame (RFC 4448); or the frame alone, whose address
+        // may begin so.
+        0 => {
+            let (_, frame) = take::<4>(bytes)?;
+            let frame = if is_likely(bytes) && !is_likely(frame) { bytes } else { frame };
+            Ok(Layer::Link(LinkType::ETHERNET, frame))
+        }
+        _ if is_likely(bytes) => Ok(Layer::Link(LinkType::ETHERNET, bytes)),
         _ => Err(Undecoded::Mpls),
     }
+}
+
+/// Whether an Ethernet frame begins here: its EtherType is a usual one.
+fn is_likely(frame: &[u8]) -> bool {
+    let (Some([t0, t1]), Some(first)) = (frame.get(12..14), frame.get(14)) else { return false };
+    matches!(
+        (t0, t1, first >> 4),
+        (0x08, 0x00, 4) | (0x86, 0xdd, 6) | (0x08, 0x06, _) | (0x81, 0x00, _) | (0x88, 0xa8, _)
+    )
 }
 
 /// IEEE 802.2 LLC: IP by its own number, or behind SNAP with an EtherType (RFC 1042).
