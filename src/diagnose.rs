@@ -281,6 +281,7 @@ impl Diagnosis {
             data: &data,
             path: &path,
             capture,
+            until: self.now,
         };
         if is_intercepted(&scene) {
             scene.outcome = Outcome::Intercepted;

@@ -351,6 +351,73 @@ mod one_attempt {
     }
 
     #[test]
+    fn a_handshake_of_which_the_capture_lacks_the_clients_ack() {
+        let begun = |wire: &mut Wire, data: &[u8]| {
+            wire.tcp(C, S, SYN, 1000, 0, data).tcp(S, C, SYN | ACK, 5000, 1001 + data.len() as u32, b"");
+        };
+        let mut wire = Wire::default();
+        begun(&mut wire, b"");
+        wire.tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
+        assert_eq!(wire.says(), "1/1 completed 0/11 open", "who speaks knows of an ACK");
+        wire.tcp(C, S, RST, 1001, 0, b"");
+        assert_eq!(wire.only().reset_after_handshake_by.unwrap().name(), "client");
+        let mut acknowledged = Wire::default();
+        begun(&mut acknowledged, b"");
+        acknowledged.tcp(S, C, ACK, 5001, 1002, b"");
+        assert_eq!(acknowledged.says(), "1/1 completed 0/0 no-banner", "data or a FIN that was not captured");
+        let mut closed = Wire::default();
+        begun(&mut closed, b"");
+        closed.tcp(S, C, FIN | ACK, 5001, 1001, b"");
+        assert_eq!(closed.says(), "1/1 completed 0/0 closed");
+        let mut no_syn_ack = Wire::default();
+        no_syn_ack.tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
+        assert_eq!(no_syn_ack.says(), "1/0 completed 0/11 open");
+        let mut ack_first = Wire::default();
+        ack_first.handshake().frames.rotate_right(1);
+        ack_first.tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
+        assert_eq!(ack_first.says(), "1/1 completed 0/11 open", "stored before its SYN");
+        let mut fast_open = Wire::default();
+        begun(&mut fast_open, b"SSH-2.0-y\r\n");
+        fast_open.tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\n");
+        assert_eq!(fast_open.says(), "1/1 half-open 11/11 half-open", "it may speak before the ACK comes");
+        fast_open.tcp(S, C, ACK, 5012, 1020, b"");
+        assert_eq!(fast_open.says(), "1/1 completed 11/11 open");
+    }
+
+    #[test]
+    fn the_clients_ack_chooses_among_syn_acks() {
+        for (first, second) in [(5000, 99_999), (99_999, 5000), (5000, 3_000_000_000), (5000, 5001)] {
+            for taken in [first, second] {
+                let mut wire = Wire::default();
+                wire.tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, SYN | ACK, first, 1001, b"").tcp(
+                    S,
+                    C,
+                    SYN | ACK,
+                    second,
+                    1001,
+                    b"",
+                );
+                assert_eq!(wire.says(), "1/2 half-open 0/0 half-open");
+                wire.tcp(C, S, ACK, 1001, taken + 1, b"").tcp(S, C, ACK, taken + 1, 1001, b"SSH-2.0-x\r\n");
+                assert_eq!(wire.says(), "1/2 completed 0/11 open", "{first} {second} {taken}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_reset_that_the_server_knows_nothing_of() {
+        for seq in [0, 5001, 0x7000_0000] {
+            let mut wire = Wire::default();
+            wire.tcp(C, S, SYN, 1000, 0, b"")
+                .tcp(S, C, SYN | ACK, 5000, 1001, b"")
+                .tcp(S, C, RST | ACK, seq, 1001, b"")
+                .tcp(C, S, ACK, 1001, 5001, b"")
+                .tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
+            assert_eq!(wire.says(), "1/1 completed 0/11 open", "{seq}");
+        }
+    }
+
+    #[test]
     fn a_capture_of_the_clients_direction_alone() {
         let mut wire = Wire::default();
         wire.session();

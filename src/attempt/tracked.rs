@@ -52,6 +52,8 @@ pub(super) struct Tracked {
     signature: Classifier,
 
     pub(super) first_syn: Timestamp,
+    /// The initial sequence number of a later SYN/ACK, where it is another.
+    other_isn: Option<SeqNumber>,
     /// An acknowledgment that the client sent, and that came before the SYN/ACK in the capture.
     early_ack: Option<SeqNumber>,
     /// The SYN or SYN/ACK seen last.
@@ -132,6 +134,7 @@ impl Tracked {
             icmp: None,
             syn_data: 0,
             server_isn: None,
+            other_isn: None,
             early_ack: None,
             sighted: None,
             ended: None,
@@ -255,12 +258,27 @@ impl Tracked {
         }
     }
 
+    /// Whether the client, which acknowledges `ack`, took a later SYN/ACK than the first: that may have been lost, or
+    /// not be the server's.
+    fn chooses_other(&self, ack: SeqNumber) -> bool {
+        let (Some(first), Some(other)) = (self.server_isn, self.other_isn) else { return false };
+        let (behind_first, behind_other) = (ack.distance_from(first), ack.distance_from(other));
+        self.handshake == Handshake::HalfOpen
+            && self.server.bytes() == 0
+            && (1..=FIRST_FLIGHT).contains(&behind_other)
+            && !(1..=behind_other).contains(&behind_first)
+    }
+
     /// An acknowledgment by the client completes the handshake.
     fn acknowledged_by_client(&mut self, seg: &Seg<'_>) {
         // With crossed SYNs (RFC 9293 section 3.5) it is a SYN/ACK that acknowledges.
         let crossed = self.keep == Keep::Result && seg.flags.is_syn_ack() && seg.seq == self.isn;
         if seg.seq.distance_from(self.isn) <= 0 && !crossed {
             return;
+        }
+        if let Some(isn) = self.other_isn.filter(|_| self.chooses_other(seg.ack)) {
+            self.server_isn = Some(isn);
+            self.server.starts_at(isn.plus(1));
         }
         match self.server_isn {
             Some(isn) if seg.ack.distance_from(isn) > 0 => {
@@ -349,6 +367,8 @@ impl Tracked {
         if first || self.server_isn.is_none() {
             self.server_isn = Some(seg.seq);
             self.server.starts_at(seg.seq.plus(1));
+        } else if self.server_isn != Some(seg.seq) {
+            self.other_isn = Some(seg.seq);
         }
         if !matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {
             return;
@@ -368,11 +388,12 @@ impl Tracked {
             self.server.starts_at(seg.seq);
         }
         if self.handshake != Handshake::Completed {
-            self.handshake = Handshake::HalfOpen;
             let isn = self.server_isn.unwrap_or(seg.seq);
-            if self.early_ack.is_some_and(|ack| (1..=FIRST_FLIGHT).contains(&ack.distance_from(isn))) {
-                self.handshake = Handshake::Completed;
-            }
+            // To a SYN with data a server may speak before the client's ACK comes (RFC 7413 section 4.2.2).
+            let early = self.syn_data > 0
+                && seg.ack.distance_from(self.isn.plus(1).plus(self.syn_data)) <= 0
+                && self.early_ack.is_none_or(|ack| !(1..=FIRST_FLIGHT).contains(&ack.distance_from(isn)));
+            self.handshake = if early { Handshake::HalfOpen } else { Handshake::Completed };
         }
     }
 
@@ -391,6 +412,7 @@ impl Tracked {
         let ack = match self.server_isn {
             Some(_) if seg.flags.has(TcpFlags::ACK) && !seg.flags.has(TcpFlags::RST) => {
                 within(seg.ack, self.server.next(), self.server.bytes(), window)
+                    || self.chooses_other(seg.ack)
             }
             _ => true,
         };

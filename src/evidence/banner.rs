@@ -86,11 +86,16 @@ fn is_handed_on(scene: &Scene<'_>) -> bool {
     matches!((syn_ack, data), (Some(syn_ack), Some(data)) if syn_ack != data)
 }
 
+/// A silence that tells something, in nanoseconds: a server says who it is within milliseconds, after a slow look-up of the
+/// client's name within seconds.
+const TELLING_SILENCE: i64 = 3_000_000_000;
+
 /// `after-the-handshake`
 ///
-/// - **Says.** How the established connection ended, or that it stayed silent.
+/// - **Says.** How the established connection ended, or that it stayed silent, and for how long.
 /// - **Needs.** A completed handshake.
-/// - **Effect.** Implicates what on the VM does that; clears nobody: a box on the way may do the same.
+/// - **Effect.** Implicates what on the VM does that, less surely where another program's capture shows less than 3 s of
+///   silence; clears nobody: a box on the way may do the same.
 /// - **Misleads when.** A proxy answers for the VM.
 /// - **Rests on.** RFC 4253 section 4.2: the server sends its identification line without being asked.
 pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
@@ -132,18 +137,39 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
         ),
         _ => return None,
     };
-    // Where data was sent to find the place, what it shows says more.
-    let strength = if scene.data.is_empty() { Strength::Likely } else { Strength::Possible };
+    let silence = silence(scene).filter(|_| scene.outcome == Outcome::NoBanner);
+    // Where data was sent to find the place, what it shows says more; and a server may take its time.
+    let sure = scene.data.is_empty() && silence.is_none_or(|nanos| nanos >= TELLING_SILENCE);
+    let strength = if sure { Strength::Likely } else { Strength::Possible };
+    let seconds = |nanos: i64| nanos as f64 / 1e9;
     Some(Evidence {
         rule: "after-the-handshake",
-        says: match scene.connection.and_then(|c| c.abandoned).filter(|_| scene.outcome == Outcome::NoBanner)
-        {
-            Some(ms) => format!("{says} within the {:.1} s waited for it", ms as f64 / 1000.0),
-            None => says.to_owned(),
+        says: match (scene.connection.and_then(|c| c.abandoned), silence) {
+            (Some(ms), _) if scene.outcome == Outcome::NoBanner => {
+                format!("{says} within the {:.1} s waited for it", ms as f64 / 1000.0)
+            }
+            (_, Some(nanos)) if scene.left_by_client() => {
+                format!("{says} in the {:.1} s until this machine reset it", seconds(nanos))
+            }
+            (_, Some(nanos)) => format!("{says} in the {:.1} s that were captured of it", seconds(nanos)),
+            _ => says.to_owned(),
         },
         packets: telling(scene),
         claims: vec![Claim::implicates(Place(1), Place::END, Suspects::of(suspects), strength)],
     })
+}
+
+/// How long, in nanoseconds, a capture by another program shows an established connection that the client did not leave.
+fn silence(scene: &Scene<'_>) -> Option<i64> {
+    let attempt = scene.attempt.filter(|_| scene.connection.is_none())?;
+    let begun = attempt.timeline.iter().find(|e| matches!(e.what, What::SynAck(_)))?.at;
+    let left = attempt.timeline.iter().find(|e| {
+        let left = |what: &What| {
+            matches!(what, What::Rst { from_client: true, .. } | What::Fin { from_client: true, .. })
+        };
+        e.at >= begun && left(&e.what)
+    });
+    Some(left.map(|e| e.at).or(scene.until)?.since(begun).max(0))
 }
 
 /// Whether what the server's side said before it closed is not sshd's own refusal.

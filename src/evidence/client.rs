@@ -241,13 +241,15 @@ pub(super) fn syn_ack_ignored(scene: &Scene<'_>) -> Option<Evidence> {
 /// `syn-on-wire`
 ///
 /// - **Says.** The SYN left this machine, and what came back (or did not) was seen before any local firewall.
-/// - **Needs.** The SYN in the capture; without a capture, a router's answer to a SYN on the port.
+/// - **Needs.** The SYN in the capture; without a capture, a router's answer to a SYN on the port. Not a connection that
+///   this machine itself reset before anything came.
 /// - **Effect.** Clears the client, but not a host it may be contained in, nor the name it resolved.
 /// - **Misleads when.** An XDP program drops what comes in before the capture sees it.
 /// - **Rests on.** As for [`no_syn_on_wire`].
 pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
     let passes = matches!(scene.outcome, Outcome::LocalFailure | Outcome::HalfOpen | Outcome::Open)
-        || (scene.outcome == Outcome::Intercepted && scene.attempt.is_none());
+        || (scene.outcome == Outcome::Intercepted && scene.attempt.is_none())
+        || scene.left_by_client();
     if passes {
         return None;
     }

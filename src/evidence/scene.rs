@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use crate::attempt::{Attempt, Connection, Outcome, What};
+use crate::attempt::{Attempt, Connection, Outcome, ResetBy, What};
 use crate::path::{DataProbe, Path, Place, Probe, Reply, ReplyKind, SWEPT, Segment, Via};
-use crate::recording::{RecordNumber, Route};
+use crate::recording::{RecordNumber, Route, Timestamp};
 
 /// Everything a rule may look at.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +33,8 @@ pub struct Scene<'a> {
     pub path: &'a Path,
     /// How far the capture can be trusted.
     pub capture: Capture,
+    /// The latest time that is recorded.
+    pub until: Option<Timestamp>,
 }
 
 /// How far the absence of a packet from the capture can be trusted.
@@ -73,6 +75,13 @@ impl<'a> Scene<'a> {
     /// The farthest router whose time-exceeded answered a SYN to the failing port, and the records: 0 if none.
     pub fn reached(&self) -> (u8, Vec<RecordNumber>) {
         farthest(self.port_probes().filter_map(|p| Some((p, p.time_exceeded()?))))
+    }
+
+    /// Whether, in a capture by another program, the client reset the connection before anything came.
+    pub fn left_by_client(&self) -> bool {
+        let by_client =
+            |a: &Attempt| matches!(a.reset_after_handshake_by, Some(ResetBy::Client | ResetBy::Both));
+        self.outcome == Outcome::NoBanner && self.connection.is_none() && self.attempt.is_some_and(by_client)
     }
 
     /// The answers to the failing port that `wanted` picks, with the least hop limit that drew one.

@@ -148,3 +148,28 @@ fn sorted(claim: &str) -> String {
     let known = crate::evidence::Suspect::ALL.iter().map(|s| s.name()).filter(|n| whom.contains(n));
     format!("{strength} {places} {}", known.collect::<Vec<_>>().join(" "))
 }
+
+#[test]
+fn a_silence_counts_for_as_long_as_it_was_captured() {
+    let begin = "0.000 > S\n 0.010 < S.\n 0.020 > .\n";
+    let other = |at: &str| format!("{begin} {at} > 20000:23 S\n");
+    for (capture, claim, says) in [
+        (begin.to_owned(), "possible", "in the 0.0 s that were captured of it"),
+        (other("2.0"), "possible", "in the 2.0 s that were captured of it"),
+        (other("5.0"), "likely", "in the 5.0 s that were captured of it"),
+        (
+            format!("{begin} 0.5 > R.\n 9.0 > 20000:23 S"),
+            "possible",
+            "in the 0.5 s until this machine reset it",
+        ),
+        (format!("{begin} 4.0 > R."), "likely", "in the 4.0 s until this machine reset it"),
+    ] {
+        let found = diagnose(&capture);
+        assert_eq!(found.outcome(), "no-banner", "{capture}");
+        assert_eq!(found.claims("after-the-handshake"), [format!("{claim} 1-end vm-sshd-hung")], "{capture}");
+        let said = found.says("after-the-handshake");
+        assert!(said.ends_with(says), "{said}");
+        let by_client = capture.contains("> R");
+        assert_eq!(found.stands("client-security-software"), by_client, "{capture}");
+    }
+}
