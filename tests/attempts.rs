@@ -1147,7 +1147,7 @@ mod command {
         };
         let program = assert_cmd::cargo::cargo_bin("whichhop");
         let terminal = |args: &str| {
-            let line = format!("{} attempts --json {args}", program.display());
+            let line = format!("'{}' attempts --json {args}", program.display());
             let output = Command::new("script").args(["-qec", &line, "/dev/null"]).output().unwrap();
             assert!(output.status.success(), "{output:?}");
             String::from_utf8(output.stdout).unwrap()
@@ -1232,7 +1232,9 @@ mod signals {
     }
 
     fn attempts(args: &[&str]) -> Command {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin("whichhop"));
+        // The tests may themselves run where signals are ignored, as behind a shell's `&`.
+        let mut command = Command::new("env");
+        command.arg("--default-signal=INT,TERM,HUP").arg(assert_cmd::cargo::cargo_bin("whichhop"));
         command.arg("attempts").args(args).arg("-");
         command
     }

@@ -250,7 +250,7 @@ fn what_is_typed_on_a_terminal() {
         "attempts $'--\\e[31mfoo' x",
         "$'\\e[31mfoo'",
     ] {
-        let line = format!("{program} {arguments}");
+        let line = format!("'{program}' {arguments}");
         let mut command = Command::new("script");
         let output = command.env("SHELL", "/bin/bash").args(["-qec", &line, "/dev/null"]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments}");
