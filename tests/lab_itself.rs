@@ -270,8 +270,9 @@ fn check(test: &str, faults: &[(Fault, Seen)]) {
         let [v4, v6] = both(|address| see(lab.client(), ssh(address)));
         assert_eq!([v4, v6], [wanted, wanted], "{}", fault.name());
         lab.clear_fault().expect("the fault can be taken back");
-        let [v4, v6] = both(|address| see(lab.client(), ssh(address)));
-        assert_eq!([v4, v6], [Banner, Banner], "after {}: healthy again", fault.name());
+        // A link from which a box was taken needs a moment: neighbours are asked for anew.
+        let healthy = (0..3).any(|_| both(|address| see(lab.client(), ssh(address))) == [Banner, Banner]);
+        assert!(healthy, "after {}: healthy again", fault.name());
     }
 }
 
