@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::suspect::INSPECTORS;
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, Segment, SynReset, What};
 use crate::path::{Place, ReplyKind, SWEPT, Via};
@@ -25,16 +26,6 @@ const REPEATED: usize = 2;
 
 /// Fewest SYNs with a wrong checksum that another port must leave unanswered.
 const UNVERIFIED: usize = 2;
-
-/// Who answers with a wrong reset: whatever inspects or filters, on the way or on the VM.
-const FORGERS: Suspects = Suspects::of(&[
-    Suspect::EdgeIds,
-    Suspect::EdgeFirewall,
-    Suspect::TransitFilter,
-    Suspect::AzureIds,
-    Suspect::AzureFirewall,
-    Suspect::VmIds,
-]);
 
 /// Who works on a copy of what passes.
 const LISTENERS: Suspects =
@@ -60,7 +51,7 @@ fn cite<'a>(some: impl IntoIterator<Item = &'a SynReset<'a>>) -> Vec<RecordNumbe
 
 /// Forgers up to the farthest place that the answers leave.
 fn forgers(scene: &Scene<'_>, strength: Strength) -> Claim {
-    Claim::implicates(Place(1), farthest(scene), FORGERS, strength)
+    Claim::implicates(Place(1), farthest(scene), INSPECTORS, strength)
 }
 
 /// The same, and if the resets can't be a kernel's, nor hide one that is, no closed port.
@@ -109,7 +100,7 @@ pub(super) fn copies_hop_limit(scene: &Scene<'_>) -> Option<Evidence> {
     let hop = lost / 2 + 1;
     let place = scene.place(hop);
     let segment = scene.segment_of(place);
-    let there = FORGERS.iter().filter(|s| s.segment() == segment).collect();
+    let there = INSPECTORS.iter().filter(|s| s.segment() == segment).collect();
     Some(Evidence {
         rule: "reset-copies-hop-limit",
         says: format!(
@@ -284,7 +275,7 @@ pub(super) fn without_ack(scene: &Scene<'_>) -> Option<Evidence> {
             }
         ),
         packets: cite(&bare),
-        claims: vec![Claim::implicates(Place(1), to, FORGERS, Strength::Possible)],
+        claims: vec![Claim::implicates(Place(1), to, INSPECTORS, Strength::Possible)],
     })
 }
 

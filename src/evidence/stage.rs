@@ -3,6 +3,7 @@
 //! Both are sent again on connections of their own, with a hop limit that cannot reach the VM, beside harmless bytes.
 
 use super::silence::most_usual_dropper;
+use super::suspect::INSPECTORS;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, What};
 use crate::path::{DataProbe, Place, Reply, Segment, hops_back};
@@ -21,16 +22,6 @@ const BESIDE_HARMLESS: usize = 2;
 
 /// How soon harmless bytes must follow to speak for the same moment, in ns.
 const RIGHT_BEHIND: i64 = 80_000_000;
-
-/// Who looks into connections.
-const INSPECTORS: Suspects = Suspects::of(&[
-    Suspect::EdgeIds,
-    Suspect::EdgeFirewall,
-    Suspect::TransitFilter,
-    Suspect::AzureIds,
-    Suspect::AzureFirewall,
-    Suspect::VmIds,
-]);
 
 /// `identification-reset-before-path-end`
 ///

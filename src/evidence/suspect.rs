@@ -102,6 +102,16 @@ impl fmt::Display for Suspect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Suspects(u64);
 
+/// Who looks into connections, and may answer or end them in another's name: on the way, or on the VM.
+pub(super) const INSPECTORS: Suspects = Suspects::of(&[
+    Suspect::EdgeIds,
+    Suspect::EdgeFirewall,
+    Suspect::TransitFilter,
+    Suspect::AzureIds,
+    Suspect::AzureFirewall,
+    Suspect::VmIds,
+]);
+
 impl Suspects {
     /// Nobody.
     pub const NONE: Self = Self(0);

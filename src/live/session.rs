@@ -22,7 +22,7 @@ use super::send::{self, Sender};
 use super::tee::{Sink, Tee};
 use super::{LiveError, Progress, Request, Traced, clock, errno, kernel_probe};
 use crate::packet::{build, decode};
-use crate::probe::{Action, Manner, Means, Plan, Planner, Step};
+use crate::probe::{Action, CONNECTIONS, Manner, Means, Plan, Planner, Step};
 use crate::recording::{
     ConnectStage, Direction, EndReason, Event, KernelAnswer, KernelProbe, Route, Start, Target, Timestamp,
 };
@@ -35,9 +35,6 @@ const SILENCE: i64 = 250_000_000;
 
 /// Rounds of emptying the rings before the planner is asked again, should a flood never end.
 const ROUNDS: usize = 16;
-
-/// Kernel connections that a trace may make to one address, at most.
-const CONNECTIONS: usize = 12;
 
 /// Resets that may still be owed when a trace ends.
 const MOST_RESETS: usize = 64;
@@ -113,7 +110,7 @@ pub(super) async fn run(
     if sees {
         sender.open();
     }
-    let first = if caller.has_to_open_first() { CONNECTIONS } else { 0 };
+    let first = if caller.has_to_open_first() { CONNECTIONS as usize } else { 0 };
     let open = |target: &IpAddr| connect::open(SocketAddr::new(*target, request.port), request.bind);
     let sockets = routes.iter().map(|(t, _)| (*t, (0..first).map(|_| open(t)).collect())).collect();
     caller.give_up_the_rest(request.port, sees)?;

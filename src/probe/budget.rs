@@ -12,7 +12,10 @@ const ERRORS_EARNED_EVERY: i64 = 1_000 * MS;
 
 /// Connections that may reach sshd in one trace: fewer than draw a penalty where each costs one second of it and 15 are
 /// needed (OpenSSH's PerSourcePenalties), and not enough for a scan detector.
-const CONNECTIONS: u32 = 12;
+pub const CONNECTIONS: u32 = 12;
+
+/// Kernel connections at once: sshd's MaxStartups and its penalties count them.
+pub(super) const CONNECTIONS_AT_ONCE: usize = 2;
 
 /// What was spent so far.
 #[derive(Clone, Debug, Default)]

@@ -12,5 +12,6 @@ mod planner;
 #[cfg(test)]
 mod tests;
 
+pub use budget::CONNECTIONS;
 pub use plan::{Action, Manner, Means, Plan, Step};
 pub use planner::Planner;

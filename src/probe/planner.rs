@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use super::asked::{Flow, Flows, Random};
-use super::budget::Budget;
+use super::budget::{Budget, CONNECTIONS_AT_ONCE};
 use super::inquiry::{self, Hand, Inquiry, View};
 use super::known::Known;
 use super::plan::{MAX_HOPS, MS};
@@ -39,9 +39,6 @@ const STEP_WAIT: i64 = 2_000 * MS;
 
 /// How long the banner is waited for where something on this machine took the connection.
 const LOCAL_BANNER_WAIT: i64 = 2_000 * MS;
-
-/// Kernel connections at once: sshd's MaxStartups and its penalties count them.
-const CONNECTIONS_AT_ONCE: usize = 2;
 
 /// Decides what to send next.
 #[derive(Debug)]

@@ -56,6 +56,26 @@ pub(crate) fn has_landlock() -> bool {
     fs::read_to_string("/proc/kallsyms").is_ok_and(|symbols| symbols.contains("landlock_restrict_self"))
 }
 
+/// Where the code of another process makes a system call, so that a thread stopped anywhere can be made to.
+#[cfg(target_arch = "x86_64")]
+fn syscall_instruction(thread: i32) -> u64 {
+    use std::os::unix::fs::FileExt;
+
+    const SYSCALL: &[u8] = &[0x0f, 0x05];
+
+    let maps = fs::read_to_string(format!("/proc/{thread}/maps")).expect("the thread runs");
+    let memory = fs::File::open(format!("/proc/{thread}/mem")).expect("the thread can be traced");
+    let mut code = maps.lines().filter(|line| line.contains(" r-xp "));
+    let find = |line: &str| {
+        let (from, to) = line.split_once(' ')?.0.split_once('-')?;
+        let (from, to) = (u64::from_str_radix(from, 16).ok()?, u64::from_str_radix(to, 16).ok()?);
+        let mut bytes = vec![0; (to - from) as usize];
+        memory.read_exact_at(&mut bytes, from).ok()?;
+        bytes.windows(2).position(|pair| pair == SYSCALL).map(|at| from + at as u64)
+    };
+    code.find_map(find).expect("a process makes system calls")
+}
+
 /// Makes a thread of another process call open(2) for reading; what came of it: a descriptor, or an error number.
 ///
 /// The thread is stopped with ptrace(2), made to run one system call, and goes on as if nothing had happened.
@@ -89,17 +109,14 @@ pub(crate) fn open_within(thread: i32, path: &str) -> Result<i64, nix::errno::Er
     for (at, word) in words {
         ptrace::write(pid, at as ptrace::AddressType, word).unwrap();
     }
-    // It was stopped in a system call: the instruction that made it lies right behind.
     let mut call = before;
-    call.rip -= 2;
+    call.rip = syscall_instruction(thread);
     call.rax = OPENAT;
     call.rdi = AT_FDCWD;
     call.rsi = at;
     call.rdx = 0;
     // No system call to start over.
     call.orig_rax = u64::MAX;
-    let instruction = ptrace::read(pid, call.rip as ptrace::AddressType).unwrap();
-    assert_eq!(instruction & 0xffff, 0x050f, "a syscall instruction");
     ptrace::setregs(pid, call).unwrap();
     ptrace::step(pid, None).unwrap();
     assert_eq!(wait(), WaitStatus::Stopped(pid, Signal::SIGTRAP));

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 
 use super::asked::{Flow, Flows};
-use super::budget::Budget;
+use super::budget::{Budget, CONNECTIONS_AT_ONCE};
 use super::known::Known;
 use super::{Action, Manner, Plan};
 use crate::attempt::{Attempt, Connection, Connections, Tracker};
@@ -78,8 +78,6 @@ pub(super) struct Hand<'a> {
     pub(super) first_id: u32,
 }
 
-/// Kernel connections at once: sshd's MaxStartups and its penalties count them.
-const CONNECTIONS_AT_ONCE: usize = 2;
 /// What operating systems send with: it gets to the target.
 const FULL: u8 = 64;
 
