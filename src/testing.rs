@@ -18,7 +18,7 @@
 //! - **TCP**: `[CLIENT:SERVER] FLAGS` with the ports in that order whichever way it goes (50022:22 unless given)
 //!   and flags as tcpdump writes them (`S`, `S.`, `.`, `P.`, `F.`, `R`, `R.`). The client's initial sequence
 //!   number is 1000 and the server's 9000; `seq=` and `ack=` say otherwise. Further: `ttl=`, `id=`, `tos=`,
-//!   `win=` (window, 64240), `ts=VALUE/ECHO`, `data="…"`, `len=N` (bytes of data), `server=ADDRESS`, `cut=N` (bytes captured of the frame),
+//!   `win=` (window, 64240; a reset's 0), `ts=VALUE/ECHO`, `data="…"`, `len=N` (bytes of data), `server=ADDRESS`, `cut=N` (bytes captured of the frame),
 //!   `stray` (addressed to another machine's link-layer address), `badsum` (wrong checksum), `half` (a first fragment),
 //!   `mss=N`.
 //! - **ICMP errors**: `TYPE/CODE FROM`, about the packet last sent or `about=RECORD`; `left=` is the hop limit in
@@ -42,12 +42,12 @@ use crate::attempt::{Attempt, Tracker};
 use crate::diagnose::{Diagnosis, Findings, Question};
 use crate::evidence::{Claim, Effect, Evidence, Suspect, Suspects};
 use crate::packet::{LinkType, MacAddr, build, decode};
-use crate::path::{Networks, Path, Place, Probe, Survey};
+use crate::path::{Networks, Path, Place, Probe, Segment, Survey};
 use crate::recording::{
     Body, CaptureCounters, ConnectStage, Direction, EndReason, Event, Frame, KernelAnswer, KernelProbe,
     Record, RecordNumber, Route, Said, Start, Target, Timestamp,
 };
-use crate::verdict::{Case, eliminate};
+use crate::verdict::{Assumed, Case, eliminate};
 
 /// The client, unless a script says otherwise.
 pub(crate) const CLIENT: &str = "10.22.0.2";
@@ -249,7 +249,7 @@ impl Script {
             rst: has('R'),
             psh: has('P'),
             ack: has('.'),
-            window_size: words.value("win").unwrap_or(64240),
+            window_size: words.value("win").unwrap_or(if has('R') { 0 } else { 64240 }),
             options: TcpOptions::try_from_slice(&options).unwrap(),
             ..TcpHeader::default()
         };
@@ -650,6 +650,13 @@ impl Found {
         self.0.verdict.standing.iter().map(|s| s.suspect.name()).collect()
     }
 
+    /// Whether this suspect is spared under this assumption.
+    pub(crate) fn is_spared(&self, name: &str, assumption: &str) -> bool {
+        let spares = |a: &&Assumed| a.assumption.name() == assumption;
+        let found = self.0.verdict.assuming.iter().find(spares);
+        found.is_some_and(|a| a.suspects.iter().any(|s| s.name() == name))
+    }
+
     /// Whether this suspect stands.
     pub(crate) fn stands(&self, name: &str) -> bool {
         self.standing().contains(&name)
@@ -668,7 +675,7 @@ impl Found {
 
     /// The name of the segment that all stand in.
     pub(crate) fn segment(&self) -> Option<&'static str> {
-        self.0.verdict.segment.map(crate::path::Segment::name)
+        self.0.verdict.segment.map(Segment::name)
     }
 }
 
@@ -681,13 +688,17 @@ fn claim_in_words(claim: &Claim) -> String {
     let effect = match claim.effect {
         Effect::Clears => "clears",
         Effect::Implicates(strength) => strength.name(),
+        Effect::Spares(_) => "spares",
     };
     let places = match (place(claim.from), place(claim.to)) {
         (from, to) if from == to => from,
         (from, to) => format!("{from}-{to}"),
     };
+    let strangers = Suspects::all().without(Suspects::in_segment(Segment::Vm));
     let whom: Vec<&str> = if claim.suspects == Suspects::all() {
         vec!["everyone"]
+    } else if claim.suspects == strangers {
+        vec!["strangers"]
     } else {
         claim.suspects.iter().map(Suspect::name).collect()
     };

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use whichhop::attempt::{Handshake, Outcome};
-use whichhop::evidence::Suspect;
+use whichhop::evidence::{Assumption, Suspect};
 use whichhop::path::Segment;
 
 /// The rooms, and the rooms each may use.
@@ -254,7 +254,8 @@ fn rules_page() -> String {
          # The rules\n\n\
          Each piece of evidence in a report bears the name of the rule that found it. Hop numbers count from the\n\
          client; *clears* means that a suspect could not have produced the packets seen, *implicates* only that it\n\
-         could have, and that this speaks for it.\n",
+         could have, and that this speaks for it, and *spares* that it could have only if the [assumption](report.md#assumptions)\n\
+         that the report names is false.\n",
     );
     for family in &families {
         let (title, about) = family.about.split_once(": ").unwrap();
@@ -300,7 +301,8 @@ fn the_page_of_the_report_names_every_word_of_it() {
     let words = (Suspect::ALL.iter().map(|s| s.name()))
         .chain(Outcome::ALL.iter().map(|o| o.name()))
         .chain(Handshake::ALL.iter().map(|h| h.name()))
-        .chain(Segment::ALL.iter().map(|s| s.name()));
+        .chain(Segment::ALL.iter().map(|s| s.name()))
+        .chain(Assumption::ALL.iter().map(|a| a.name()));
     let missing: Vec<&str> = words.filter(|w| !page.contains(&format!("`{w}`"))).collect();
     assert!(missing.is_empty(), "docs/report.md does not name {missing:?}");
 }

@@ -3,11 +3,12 @@
 //! The answer bears the VM's address whoever forged it. What gives the sender away is the least hop limit that
 //! draws the answer: a packet that runs out before the VM cannot have been answered by it.
 
-use super::forged::hop_limit_is_forged;
-use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
+use super::distance::{agreeing, is_from_beyond, own_answer, spares_elsewhere, spares_strangers};
+use super::forged::{hop_limit_is_forged, hop_limit_varies, is_a_closed_ports};
+use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
-use crate::packet::{HopLimit, IcmpErrorKind};
-use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, SWEPT, Via, hops_back};
+use crate::packet::IcmpErrorKind;
+use crate::path::{AT_ONCE, Place, Reply, ReplyKind, SWEPT, hops_back};
 use crate::recording::RecordNumber;
 
 /// Fewest answers with one and the same hop limit left that rule out a sender who copies or draws it at random.
@@ -33,20 +34,27 @@ fn word(outcome: Outcome) -> &'static str {
 ///
 /// - **Says.** A SYN that runs out at hop h drew the answer, and routers at h or beyond still answer.
 /// - **Needs.** A time-exceeded from hop h or beyond on the same way: the routers before h that answered the
-///   control answered the failing port too. The answer came back over fewer than h routers. The capture lost no packet:
-///   a SYN that got farther and is missing from it may have drawn the answer.
-/// - **Effect.** Clears everything beyond hop h, the VM first of all.
+///   control answered the failing port too. The answer came back over fewer than h routers, or its hop limit was made
+///   up. The capture lost no packet: a SYN that got farther and is missing from it may have drawn the answer.
+/// - **Effect.** Clears everything beyond hop h, the VM first of all; spares it alone where the hop limits of the answers
+///   were made up and say nothing of how far they came.
 /// - **Misleads when.** The port takes another, shorter way from a router on that shows no difference before it.
 /// - **Rests on.** RFC 9293 section 3.10.7.3; RFC 791 and RFC 8200 (a router does not forward a packet whose hop
 ///   limit has run out).
 pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
     let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
     let hop = trigger.at_most;
-    if came_from_beyond(&trigger) || scene.capture == Capture::Lossy {
+    let unclear = came_from_beyond(&trigger);
+    if scene.capture == Capture::Lossy || (unclear && !hop_limit_is_forged(scene)) {
         return None;
     }
     let router = scene.router_at_or_beyond(hop)?;
-    let beyond = Place(hop + 1);
+    let (beyond, all) = (Place(hop + 1), Suspects::all());
+    let claim = if unclear {
+        Claim::spares(beyond, Place::END, all, Assumption::PlainWay)
+    } else {
+        Claim::clears(beyond, Place::END, all)
+    };
     let mut packets = trigger.records;
     packets.extend(router);
     let (rule, what) = match scene.outcome {
@@ -59,7 +67,7 @@ pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
             "a SYN that cannot get past hop {hop} drew {what}, and the path goes on beyond hop {hop}: its sender is no farther"
         ),
         packets,
-        claims: vec![Claim::clears(beyond, Place::END, Suspects::all())],
+        claims: vec![claim],
     })
 }
 
@@ -103,16 +111,17 @@ pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
 ///
 /// - **Says.** Every hop before h let SYNs to the port pass, and none of them drew the answer.
 /// - **Needs.** Time exceeded for SYNs to the port from hop h, more than once, without the answer; at least three
-///   answers that came with one and the same hop limit left though drawn by different ones (no copied, no random
-///   hop limit), from farther away than those hops' own answers; no sign of packet loss, on the way or in the
+///   answers that came with one and the same hop limit left though drawn by different ones (no copied hop limit), or made
+///   up ones, from farther away than those hops' own answers; no sign of packet loss, on the way or in the
 ///   capture; no genuine answer behind the forged one.
-/// - **Effect.** Clears the hops before h.
+/// - **Effect.** Clears the hops before h; spares them alone where hop limits were made up, for a small one does not get back.
 /// - **Misleads when.** A box answers a copy of the SYN, and its answers to those SYNs were all lost without any
 ///   other loss. A box turns the target's answer into a reset, with a hop limit that hides how near it is.
 /// - **Rests on.** RFC 791; injectors that answer copies send an answer for every SYN that passes them.
 pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
     let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
-    if scene.outcome == Outcome::Reset && !steady(&trigger.replies) {
+    let steady = scene.outcome != Outcome::Reset || steady(&trigger.replies);
+    if !steady && hop_limit_varies(scene).is_none() {
         return None;
     }
     if !scene.is_lossless() || genuine(scene).is_some() {
@@ -141,7 +150,11 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
             trigger.at_most,
         ),
         packets: passed(cleared_to + 1),
-        claims: vec![Claim::clears(Place(1), Place(cleared_to), Suspects::all())],
+        claims: vec![if steady {
+            Claim::clears(Place(1), Place(cleared_to), Suspects::all())
+        } else {
+            Claim::spares(Place(1), Place(cleared_to), Suspects::all(), Assumption::PlainWay)
+        }],
     })
 }
 
@@ -166,38 +179,43 @@ fn steady(replies: &[(u8, Reply)]) -> bool {
 
 /// `return-distance`
 ///
-/// - **Says.** The answer came from as far away as one of the places that stand, and not the others.
+/// - **Says.** The answer came from as far away as one of the places that stand, and not the others; or from farther than
+///   every hop, where the target answers nothing else.
 /// - **Needs.** The hop limit left of the answer, and of answers that each place certainly sent; resets whose hop limit
 ///   shows no sign of having been copied or made up.
-/// - **Effect.** Implicates that place; clears nobody.
+/// - **Effect.** Implicates that place, and where three answers agree spares the others; where the VM agrees, only if the
+///   resets are what a closed port sends. Clears nobody.
 /// - **Misleads when.** The forger copies, randomises or imitates hop limits, or the way back is another one.
 /// - **Rests on.** Operating systems start with 64, 128 or 255.
 pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
     let trigger = refusals(scene).filter(|t| t.at_most < SWEPT && !hop_limit_is_forged(scene))?;
     let (_, answer) = trigger.replies.iter().find(|(_, r)| r.hop_limit.is_some())?;
     let back = hops_back(answer.hop_limit?);
-    let (near, _) = scene.reached();
-    let near = near.min(trigger.at_most);
-    let mut agreeing: Vec<(Place, RecordNumber)> = Vec::new();
-    for hop in near.max(1)..=trigger.at_most {
-        let place = scene.place(hop);
-        if let Some((left, record)) = own_answer(scene, place)
-            && hops_back(left) == back
-        {
-            agreeing.push((place, record));
-        }
+    let near = scene.reached().0.min(trigger.at_most).max(1);
+    let agreed = agreeing(scene, back, (near..=trigger.at_most).map(|hop| scene.place(hop)));
+    let (place, record) = match agreed {
+        Some((place, record)) => (place, Some(record)),
+        None if is_from_beyond(scene, back, trigger.at_most) => (Place::END, None),
+        None => return None,
+    };
+    let mut claims = vec![Claim::implicates(place, place, usual_refusers_at(scene, place), Strength::Likely)];
+    // What imitates the VM is to be feared where something else is odd already.
+    if steady(&trigger.replies) && (place != Place::END || is_a_closed_ports(scene)) {
+        claims.extend(spares_elsewhere(scene, place, back));
     }
-    let &[(place, record)] = agreeing.as_slice() else { return None };
     Some(Evidence {
         rule: "return-distance",
         says: format!(
-            "the {} came back over {back} {}, as do the answers of {}",
+            "the {} came back over {back} {}, {}",
             word(scene.outcome),
             if back == 1 { "router" } else { "routers" },
-            scene.between(place, place),
+            match record {
+                Some(_) => format!("as do the answers of {}", scene.between(place, place)),
+                None => "more than the answers of any hop that was seen".to_owned(),
+            },
         ),
-        packets: vec![answer.record, record],
-        claims: vec![Claim::implicates(place, place, usual_refusers_at(scene, place), Strength::Likely)],
+        packets: [answer.record].into_iter().chain(record).collect(),
+        claims,
     })
 }
 
@@ -216,27 +234,12 @@ fn usual_refusers(scene: &Scene<'_>) -> Suspects {
     if scene.outcome == Outcome::Reset { all.chain(closed).collect() } else { all.collect() }
 }
 
-/// What is left of the hop limit of an answer that this place certainly sent.
-fn own_answer(scene: &Scene<'_>, place: Place) -> Option<(HopLimit, RecordNumber)> {
-    let own = |p: &Probe, r: &Reply| match place {
-        Place::END => p.via != Via::Tcp(scene.port) && r.from == scene.target && r.kind.is_terminal(),
-        Place(hop) => p.hop_limit == hop && r.kind == ReplyKind::TimeExceeded,
-    };
-    // A reset of another port says more of a reset than an echo reply does.
-    let rank = |r: &Reply| (r.kind != ReplyKind::Rst, r.record);
-    scene
-        .probes
-        .iter()
-        .flat_map(|p| p.replies.iter().filter(move |r| own(p, r)))
-        .min_by_key(|r| rank(r))
-        .and_then(|r| Some((r.hop_limit?, r.record)))
-}
-
 /// `icmp-sender`
 ///
 /// - **Says.** The ICMP error bears the address of a hop on the path (or of the target).
 /// - **Needs.** That address among the hops; for the target, a trigger at the end of the path.
-/// - **Effect.** Implicates that hop; clears nobody.
+/// - **Effect.** Implicates that hop (and what lies behind it, where it cannot reach that), and spares the others; clears
+///   nobody.
 /// - **Misleads when.** The sender borrows the address (NAT64, DNAT, a forger).
 /// - **Rests on.** RFC 792, RFC 4443 section 2.2.
 pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
@@ -263,12 +266,39 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
         _ => ("unreachable", usual_refusers_at(scene, place)),
     };
     let next = if suspects.contains(Suspect::VmDown) { Place::END } else { place };
+    let mut claims = vec![Claim::implicates(place, next, suspects, Strength::Likely)];
+    if suspects.contains(Suspect::AzureRoute) {
+        // Azure has no route to an address that nobody has any more.
+        let stale = Suspects::of(&[Suspect::AzurePublicIp]);
+        claims.push(Claim::implicates(Place::END, Place::END, stale, Strength::Likely));
+    }
+    if reply.from != scene.target || place == Place::END {
+        claims.extend(spares_but(place, next));
+    }
     Some(Evidence {
         rule: "icmp-sender",
         says: format!("{who} sent ICMP type {icmp_type} code {code} ({meaning})"),
         packets: trigger.replies.iter().map(|(_, r)| r.record).take(6).collect(),
-        claims: vec![Claim::implicates(place, next, suspects, Strength::Likely)],
+        claims,
     })
+}
+
+/// Spares whoever would have to send an ICMP error in the name of `place`: it tells of what `next` did, itself or the end of
+/// the path.
+fn spares_but(place: Place, next: Place) -> Vec<Claim> {
+    let spares = |from, to| Claim::spares(from, to, Suspects::all(), Assumption::NoForgery);
+    let mut claims = Vec::new();
+    if place > Place(1) {
+        claims.push(spares(Place(1), Place(place.0 - 1)));
+    }
+    if place < next {
+        claims.push(spares(place, place));
+    }
+    claims.push(match next {
+        Place::END => spares_strangers(),
+        Place(hop) => spares(Place(hop + 1), Place::END),
+    });
+    claims
 }
 
 /// Whether the errors came only after a while: address resolution fails after about 3 s (RFC 1122 section 2.3.2.2).
@@ -287,7 +317,7 @@ fn routing_at(scene: &Scene<'_>, place: Place) -> Suspects {
 }
 
 /// A SYN/ACK that came behind a reset of the same SYN.
-fn genuine(scene: &Scene<'_>) -> Option<[RecordNumber; 2]> {
+pub(super) fn genuine(scene: &Scene<'_>) -> Option<[RecordNumber; 2]> {
     scene.attempts.iter().filter(|a| a.server.port() == scene.port).find_map(|attempt| {
         let reset = attempt
             .timeline

@@ -1,6 +1,8 @@
 //! After the handshake: who answered it, and what became of the connection.
 
-use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::distance::{agreeing, is_from_beyond, own_answer, places, spares_elsewhere};
+use super::stage::{inspectors_at, is_cut_off, passes_every_hop};
+use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Outcome, What};
 use crate::packet::HopLimit;
 use crate::path::{Place, ReplyKind, SWEPT, Segment, hops_back};
@@ -11,8 +13,9 @@ use crate::recording::{RecordNumber, Said};
 /// - **Says.** A SYN that runs out at hop h drew a SYN/ACK, and routers at h or beyond still answer: a box no
 ///   farther than h answers for the VM.
 /// - **Needs.** As for `reset-before-path-end`.
-/// - **Effect.** Implicates a proxy or firewall up to hop h, first of all the one as far away as the SYN/ACK came from;
-///   clears nobody: the box may hand the connection on (SYNPROXY) to a VM that is at fault.
+/// - **Effect.** Implicates a proxy or firewall up to hop h, first of all the one as far away as the SYN/ACK came from, and
+///   spares what lies behind it and elsewhere; clears nobody. Where the box only waits for the server, it is implicated
+///   weakly and nobody is spared.
 /// - **Misleads when.** As for `reset-before-path-end`.
 /// - **Rests on.** As for `reset-before-path-end`.
 pub(super) fn handshake_from_before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
@@ -21,18 +24,63 @@ pub(super) fn handshake_from_before_path_end(scene: &Scene<'_>) -> Option<Eviden
     }
     let (hop, packets) = early_handshake(scene)?;
     let left = scene.trigger(|r| r.kind == ReplyKind::SynAck)?.replies.iter().find_map(|(_, r)| r.hop_limit);
-    let at = left.map(hops_back).filter(|back| *back < hop).map_or(Place(hop), |back| Place(back + 1));
+    let back = left.map(hops_back).filter(|back| *back < hop);
+    let at = back.map_or(Place(hop), |back| Place(back + 1));
+    let there = answerers(Some(scene.segment_of(at)));
+    let mut claims = Vec::new();
+    if waiting(scene).is_none() {
+        claims.push(Claim::implicates(at, at, there, Strength::Likely));
+        claims.push(Claim::spares(Place(hop + 1), Place::END, Suspects::all(), Assumption::RestInOrder));
+        claims.extend(back.into_iter().flat_map(|back| spares_elsewhere(scene, at, back)));
+    }
+    claims.push(Claim::implicates(Place(1), Place(hop), answerers(None), Strength::Possible));
     Some(Evidence {
         rule: "handshake-from-before-path-end",
         says: format!(
             "a SYN that cannot get past hop {hop} drew a SYN/ACK, and the path goes on beyond hop {hop}: a box up to there answers for the VM"
         ),
         packets,
-        claims: vec![
-            Claim::implicates(at, at, answerers(Some(scene.segment_of(at))), Strength::Likely),
-            Claim::implicates(Place(1), Place(hop), answerers(None), Strength::Possible),
-        ],
+        claims,
     })
+}
+
+/// `waits-for-the-server`
+///
+/// - **Says.** The SYN/ACK offered no window, and nothing opened it: a box that answers SYNs itself (a SYN proxy) asked the
+///   server afterwards, and has had no answer.
+/// - **Needs.** A SYN/ACK with window 0, and nothing with another window behind it.
+/// - **Effect.** Implicates who drops without a word from that box to the VM; clears nobody.
+/// - **Misleads when.** A server offers no window of its own accord.
+/// - **Rests on.** Linux: synproxy_send_client_synack (net/netfilter/nf_synproxy_core.c) offers none until the server's
+///   SYN/ACK has come.
+pub(super) fn waits_for_the_server(scene: &Scene<'_>) -> Option<Evidence> {
+    let record = waiting(scene)?;
+    let from = early_handshake(scene).map_or(Place(1), |(hop, _)| Place(hop));
+    let answers_elsewhere = own_answer(scene, Place::END).is_some();
+    let droppers = Suspects::of(&[Suspect::AzureNsg, Suspect::VmFirewall]);
+    let dead = Suspects::of(&[Suspect::VmDown, Suspect::AzurePublicIp]);
+    let who = if answers_elsewhere { droppers } else { droppers.or(dead) };
+    Some(Evidence {
+        rule: "waits-for-the-server",
+        says: "the SYN/ACK offered no window and nothing opened it: a box answers SYNs for the server, and the server has not answered the box"
+            .to_owned(),
+        packets: vec![record],
+        claims: vec![Claim::implicates(from, Place::END, who, Strength::Likely)],
+    })
+}
+
+/// The SYN/ACK of a box that has not had the server's yet.
+fn waiting(scene: &Scene<'_>) -> Option<RecordNumber> {
+    let fits = matches!(scene.outcome, Outcome::Intercepted | Outcome::NoBanner);
+    let timeline = &scene.attempt.filter(|_| fits)?.timeline;
+    let window = |what: &What| match what {
+        What::SynAck(s) | What::Acked(s) | What::Data { from_client: false, segment: s, .. } => {
+            Some(s.window)
+        }
+        _ => None,
+    };
+    let syn_ack = timeline.iter().find(|e| matches!(e.what, What::SynAck(_)))?;
+    timeline.iter().filter_map(|e| window(&e.what)).all(|w| w == 0).then_some(syn_ack.record)
 }
 
 /// Who answers for others, in one segment or in all.
@@ -139,7 +187,10 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
     };
     let silence = silence(scene).filter(|_| scene.outcome == Outcome::NoBanner);
     // Where data was sent to find the place, what it shows says more; and a server may take its time.
-    let sure = scene.data.is_empty() && silence.is_none_or(|nanos| nanos >= TELLING_SILENCE);
+    let sure = scene.data.is_empty()
+        && waiting(scene).is_none()
+        && !is_cut_off(scene)
+        && silence.is_none_or(|nanos| nanos >= TELLING_SILENCE);
     let strength = if sure { Strength::Likely } else { Strength::Possible };
     let seconds = |nanos: i64| nanos as f64 / 1e9;
     Some(Evidence {
@@ -157,6 +208,73 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
         packets: telling(scene),
         claims: vec![Claim::implicates(Place(1), Place::END, Suspects::of(suspects), strength)],
     })
+}
+
+/// `end-return-distance`
+///
+/// - **Says.** What ended the connection, or what came instead of SSH, came from as far away as one of the places.
+/// - **Needs.** The hop limit left of it and of the SYN/ACK; answers that the places certainly sent.
+/// - **Effect.** Where it came from nearer than the SYN/ACK, implicates whoever inspects at the hop that agrees. Spares those
+///   from which it would have come over another number of routers; where it came from as far as the SYN/ACK and our
+///   identification ended the connection, only if that was seen to pass every hop. Clears nobody.
+/// - **Misleads when.** The sender copies or imitates the hop limit of the VM's packets.
+/// - **Rests on.** As for `return-distance`.
+pub(super) fn end_return_distance(scene: &Scene<'_>) -> Option<Evidence> {
+    let (record, left, what) = ending(scene)?;
+    let syn_ack = scene.attempt?.timeline.iter().find_map(|e| match &e.what {
+        What::SynAck(s) => Some(s.hop_limit),
+        _ => None,
+    })?;
+    let back = hops_back(left);
+    let at_most = scene.trigger(|r| r.kind == ReplyKind::SynAck).map_or(SWEPT, |t| t.at_most);
+    let (place, own) = match agreeing(scene, back, places(scene)) {
+        Some((place, record)) => (place, Some(record)),
+        None if is_from_beyond(scene, back, at_most) => (Place::END, None),
+        None => return None,
+    };
+    let (whence, mut claims) = if place != Place::END && left != syn_ack {
+        let inspectors = inspectors_at(scene, place);
+        let whence = format!("as do the answers of {}, and the SYN/ACK did not", scene.between(place, place));
+        (whence, vec![Claim::implicates(place, place, inspectors, Strength::Likely)])
+    } else if place == Place::END && left == syn_ack && !may_have_been_drawn(scene) {
+        ("as the SYN/ACK did".to_owned(), vec![])
+    } else {
+        return None;
+    };
+    claims.extend(spares_elsewhere(scene, place, back));
+    (!claims.is_empty()).then(|| Evidence {
+        rule: "end-return-distance",
+        says: format!("{what} came over {back} {}, {whence}", if back == 1 { "router" } else { "routers" }),
+        packets: [record].into_iter().chain(own).collect(),
+        claims,
+    })
+}
+
+/// What ended the connection, or came instead of SSH.
+fn ending(scene: &Scene<'_>) -> Option<(RecordNumber, HopLimit, &'static str)> {
+    let timeline = &scene.attempt?.timeline;
+    let mut of_the_server = timeline.iter().filter_map(|e| {
+        let (segment, what) = match &e.what {
+            What::Rst { from_client: false, segment, acceptable: true } => (segment, "the reset"),
+            What::Fin { from_client: false, segment } => (segment, "the FIN"),
+            What::Data { from_client: false, segment, .. } => (segment, "what is not SSH"),
+            _ => return None,
+        };
+        Some((e.record, segment.hop_limit, what))
+    });
+    let wanted = match scene.outcome {
+        Outcome::ResetAfterHandshake => "the reset",
+        Outcome::Closed => "the FIN",
+        Outcome::NotSsh => "what is not SSH",
+        _ => return None,
+    };
+    of_the_server.find(|(.., what)| *what == wanted)
+}
+
+/// Whether our identification may have made a box end the connection in the VM's name.
+fn may_have_been_drawn(scene: &Scene<'_>) -> bool {
+    let drawn = scene.outcome == Outcome::ResetAfterHandshake && said(scene, Said::Identification);
+    drawn && passes_every_hop(scene).is_none()
 }
 
 /// How long, in nanoseconds, a capture by another program shows an established connection that the client did not leave.

@@ -2,6 +2,8 @@
 //!
 //! A kernel without a listener copies the DSCP of the SYN into its reset; a firewall that rejects does not.
 
+use super::distance::spares_strangers;
+use super::forged::is_a_closed_ports;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::Outcome;
 use crate::path::{Marks, Place, Probe, Reply, Via};
@@ -9,6 +11,9 @@ use crate::recording::RecordNumber;
 
 /// Fewest resets of marked SYNs that must agree.
 const AGREEING: usize = 2;
+
+/// What leaves a port closed.
+const CLOSED: Suspects = Suspects::of(&[Suspect::VmSshdNotRunning, Suspect::VmSshdPort]);
 
 /// The resets that marked SYNs drew, and those that unmarked ones did.
 #[derive(Default)]
@@ -68,14 +73,18 @@ fn on_port<'a>(scene: &Scene<'a>) -> Option<Resets<'a>> {
 /// - **Says.** SYNs marked with a DSCP drew resets with the same DSCP, and unmarked ones drew unmarked resets: a kernel
 ///   that has no listener on the port sent them.
 /// - **Needs.** Two such resets at least and none that disagrees, beside a reset of an unmarked SYN.
-/// - **Effect.** Implicates what leaves the port closed on the VM; clears nobody.
+/// - **Effect.** Implicates what leaves the port closed on the VM, and spares whoever might stand right before it; clears
+///   nobody.
 /// - **Misleads when.** Another box owns the VM's address (DNAT, a load balancer, a proxy that redirects to a closed
 ///   port of its own), or a forger copies the header of the SYN.
 /// - **Rests on.** Linux: tcp_v4_send_reset (net/ipv4/tcp_ipv4.c, `arg.tos`) and tcp_v6_send_reset
 ///   (net/ipv6/tcp_ipv6.c) copy the DSCP; netfilter's REJECT (nf_reject_ipv4.c, nf_reject_ipv6.c) sends 0.
 pub(super) fn reset_bears_mark(scene: &Scene<'_>) -> Option<Evidence> {
     let resets = on_port(scene).filter(Resets::bear_the_mark)?;
-    let closed = Suspects::of(&[Suspect::VmSshdNotRunning, Suspect::VmSshdPort]);
+    let mut claims = vec![Claim::implicates(Place::END, Place::END, CLOSED, Strength::Likely)];
+    if is_a_closed_ports(scene) {
+        claims.push(spares_strangers());
+    }
     Some(Evidence {
         rule: "reset-bears-mark",
         says: format!(
@@ -83,7 +92,7 @@ pub(super) fn reset_bears_mark(scene: &Scene<'_>) -> Option<Evidence> {
             scene.port
         ),
         packets: resets.records().collect(),
-        claims: vec![Claim::implicates(Place::END, Place::END, closed, Strength::Likely)],
+        claims,
     })
 }
 
@@ -96,7 +105,8 @@ pub(super) fn reset_bears_mark(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Misleads when.** The two ports are not one machine's, or the way of one of them alone bleaches marks.
 /// - **Rests on.** As for [`reset_bears_mark`]. Without the other port's marks nothing is said: many networks bleach.
 pub(super) fn reset_lost_mark(scene: &Scene<'_>) -> Option<Evidence> {
-    let resets = on_port(scene).filter(Resets::bear_none)?;
+    // Whoever forges needs no mark to copy.
+    let resets = on_port(scene).filter(Resets::bear_none).filter(|_| is_a_closed_ports(scene))?;
     let ports = scene.controls().filter_map(|p| if let Via::Tcp(port) = p.via { Some(port) } else { None });
     let (port, control) = ports
         .map(|port| (port, Resets::of(scene.controls().filter(move |p| p.via == Via::Tcp(port)))))

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeSet;
 
+use super::answer::genuine;
+use super::distance::ways_are_plain;
 use super::suspect::INSPECTORS;
-use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, Segment, SynReset, What};
 use crate::path::{Place, ReplyKind, SWEPT, Via};
 use crate::recording::RecordNumber;
@@ -89,7 +91,8 @@ fn copied<'a>(scene: &Scene<'a>) -> Option<(u8, Vec<SynReset<'a>>)> {
 ///   back is as long as the way there.
 /// - **Needs.** Resets of SYNs with at least three different hop limits, each SYN alone on its port; all lost the same
 ///   number of hops.
-/// - **Effect.** Implicates what filters or inspects at that hop, and clears no hop: the way back may be another one.
+/// - **Effect.** Implicates what filters or inspects at that hop, and clears no hop: the way back may be another one. Where
+///   every other way back that was seen is as long as the way there, spares the other hops.
 ///   Clears what the VM's kernel answers for a closed port, unless the capture lost packets: a kernel has a hop limit of its own. Such a reset dies on its way back unless the SYN had about twice the hop limit that reaches the sender, so the least
 ///   hop limit that draws one says little.
 /// - **Misleads when.** The way back is longer or shorter than the way there.
@@ -101,16 +104,20 @@ pub(super) fn copies_hop_limit(scene: &Scene<'_>) -> Option<Evidence> {
     let place = scene.place(hop);
     let segment = scene.segment_of(place);
     let there = INSPECTORS.iter().filter(|s| s.segment() == segment).collect();
+    let mut claims = vec![Claim::implicates(place, place, there, Strength::Likely)];
+    claims.extend(no_closed_port(scene));
+    if ways_are_plain(scene) && scene.capture != Capture::Lossy {
+        let elsewhere = [(Place(1), Place(hop.saturating_sub(1))), (Place(hop + 1), Place::END)];
+        let spare = |(from, to)| Claim::spares(from, to, Suspects::all(), Assumption::PlainWay);
+        claims.extend(elsewhere.map(spare).into_iter().filter(|_| place != Place::END));
+    }
     Some(Evidence {
         rule: "reset-copies-hop-limit",
         says: format!(
             "the reset's hop limit is the SYN's, less {lost}, whatever the SYN's is: it was copied, at hop {hop} if the way back is as long"
         ),
         packets: cite(&resets),
-        claims: [Some(Claim::implicates(place, place, there, Strength::Likely)), no_closed_port(scene)]
-            .into_iter()
-            .flatten()
-            .collect(),
+        claims,
     })
 }
 
@@ -120,6 +127,18 @@ pub(super) fn hop_limit_is_forged(scene: &Scene<'_>) -> bool {
     let left = || resets(scene).map(|(_, r)| r.segment.hop_limit.0);
     let apart = left().max().unwrap_or(0) - left().min().unwrap_or(0);
     copied(scene).is_some() || apart > WAYS_BACK
+}
+
+/// Whether the resets are what a kernel sends for a closed port: with nothing but the acknowledgment of the SYN, one for
+/// each, and nothing of the SYN's own in them.
+pub(super) fn is_a_closed_ports(scene: &Scene<'_>) -> bool {
+    let bare = |r: &SynReset<'_>| r.segment.seq.0 == 0 && r.segment.window == 0 && r.segment.mss.is_none();
+    let odd = [echoes_probe, several_resets, acknowledges_isn, beside_time_exceeded, without_checking];
+    scene.outcome != Outcome::Reset
+        || resets(scene).all(|(_, r)| bare(&r))
+            && !hop_limit_is_forged(scene)
+            && genuine(scene).is_none()
+            && odd.iter().all(|rule| rule(scene).is_none())
 }
 
 /// `reset-hop-limit-varies`

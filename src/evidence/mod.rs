@@ -6,7 +6,9 @@
 
 mod answer;
 mod banner;
+mod border;
 mod client;
+mod distance;
 mod dscp;
 mod flows;
 mod forged;
@@ -60,6 +62,52 @@ pub enum Effect {
     Clears,
     /// They could, and this speaks for them.
     Implicates(Strength),
+    /// They could only if this does not hold.
+    Spares(Assumption),
+}
+
+/// What has to be false for a suspect that is spared to be guilty.
+///
+/// Packets alone never show it; a person would take it for granted until something speaks against it, and a verdict that
+/// rests on it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Assumption {
+    /// Nobody makes his packets look as if they came from elsewhere.
+    NoForgery,
+    /// The address is the VM's own: not stale, and nobody before the VM answers on it.
+    OwnAddress,
+    /// No box stands between two hops that is none itself.
+    EveryBoxAHop,
+    /// Whose a hop is, its address says.
+    KnownBorder,
+    /// The way back is as long as the way there, nothing on it raises hop limits, and no answer died on it.
+    PlainWay,
+    /// What lies behind the box that keeps the connection is in order.
+    RestInOrder,
+}
+
+impl Assumption {
+    /// All of them.
+    pub const ALL: &[Self] = &[
+        Self::NoForgery,
+        Self::OwnAddress,
+        Self::EveryBoxAHop,
+        Self::KnownBorder,
+        Self::PlainWay,
+        Self::RestInOrder,
+    ];
+
+    /// The word used in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoForgery => "no-forgery",
+            Self::OwnAddress => "own-address",
+            Self::EveryBoxAHop => "every-box-a-hop",
+            Self::KnownBorder => "known-border",
+            Self::PlainWay => "plain-way",
+            Self::RestInOrder => "rest-in-order",
+        }
+    }
 }
 
 /// How strongly a suspect stands.
@@ -121,9 +169,12 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         banner::handshake_from_before_path_end,
         intercept::closed_port_opens,
         intercept::answers_unlike_other_ports,
+        banner::waits_for_the_server,
         banner::after_the_handshake,
+        banner::end_return_distance,
         intercept::speaks_http,
         stage::acknowledged,
+        stage::sent_and_lost,
         stage::packet_too_big,
         stage::identification_reset_before_path_end,
         stage::identification_stops,
@@ -131,6 +182,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         stage::passes_every_hop,
         banner::banner_read,
         quote::changed_on_the_way,
+        border::begins_behind,
     ];
     let mut found: Vec<Evidence> = rules.iter().filter_map(|rule| rule(scene)).collect();
     for evidence in &mut found {
@@ -147,6 +199,10 @@ impl Claim {
 
     pub(crate) const fn implicates(from: Place, to: Place, suspects: Suspects, strength: Strength) -> Self {
         Self { from, to, suspects, effect: Effect::Implicates(strength) }
+    }
+
+    pub(crate) const fn spares(from: Place, to: Place, suspects: Suspects, unless: Assumption) -> Self {
+        Self { from, to, suspects, effect: Effect::Spares(unless) }
     }
 
     /// Clears everybody beyond the client.

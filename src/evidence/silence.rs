@@ -190,7 +190,7 @@ pub(super) fn every_hop_passes_it(scene: &Scene<'_>) -> Option<Evidence> {
             "though the target answers something else: an edge that hides what lies beyond it usually filters too",
         ),
         (true, _) => (
-            Suspects::of(&[Suspect::VmFirewall]),
+            Suspects::of(&[Suspect::AzureNsg, Suspect::VmFirewall]),
             "and the target answers another port: what drops the SYN stands at the very end, or on the way back",
         ),
         (false, true) => (

@@ -35,9 +35,11 @@ impl Path {
                 let seen = seen.remove(&number).unwrap_or_default();
                 let mut via: Vec<Via> = seen.via;
                 via.sort_by_key(|v| (*v != Via::Tcp(port), *v));
+                let address = seen.addresses.first().copied();
                 Hop {
                     number,
-                    address: seen.addresses.first().copied(),
+                    address,
+                    outside_azure: address.is_some_and(|a| networks.is_outside_azure(a, target)),
                     others: seen.addresses.into_iter().skip(1).collect(),
                     segments,
                     rtt: seen.rtt,

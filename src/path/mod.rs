@@ -44,6 +44,8 @@ pub struct Hop {
     pub address: Option<IpAddr>,
     /// Others that answered from the same distance (load-balanced branches).
     pub others: Vec<IpAddr>,
+    /// Whether its address is known to be none of Azure's.
+    pub outside_azure: bool,
     /// Which segments it may lie in.
     pub segments: Segments,
     /// Least round-trip time seen, in ns.

@@ -33,6 +33,16 @@ enum Owner {
 }
 
 impl Networks {
+    /// Whether Azure's networks on the way to `target` are known.
+    fn tell_azure(&self, target: IpAddr) -> bool {
+        !self.azure.is_empty() || is_microsoft(target)
+    }
+
+    /// Whether an address on the way to `target` is known to be none of Azure's.
+    pub(super) fn is_outside_azure(&self, address: IpAddr, target: IpAddr) -> bool {
+        self.tell_azure(target) && !is_private(target) && self.owner(address) != Owner::Azure
+    }
+
     fn owner(&self, address: IpAddr) -> Owner {
         let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&address));
         if within(&self.edge) {
@@ -113,7 +123,7 @@ pub(super) fn segments(
     let first_azure = owners.iter().position(|o| *o == Some(Owner::Azure));
     let first_public = owners.iter().position(|o| matches!(o, Some(Owner::Public)));
     let target_private = is_private(target) && networks.owner(target) != Owner::Azure;
-    let azure_known = !networks.azure.is_empty() || is_microsoft(target);
+    let azure_known = networks.tell_azure(target);
     let before_target = |index: usize| end.is_some_and(|end| index + 2 == usize::from(end));
 
     let mut segments: Vec<Option<Segments>> = owners

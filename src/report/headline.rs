@@ -32,7 +32,10 @@ pub(super) fn headline(findings: &Findings) -> String {
                 "SSH to {target} works, but {who} most likely relays it: compare the host key before you trust it."
             ))
         }
-        outcome => sentence(&accusation(&groups(&findings.verdict.standing), outcome, &target)),
+        outcome => {
+            let sure = findings.verdict.assuming.is_empty();
+            sentence(&accusation(&groups(&findings.verdict.standing), sure, outcome, &target))
+        }
     }
 }
 
@@ -137,7 +140,8 @@ impl Group<'_> {
     }
 }
 
-fn accusation(groups: &[Group<'_>], outcome: Outcome, target: &str) -> String {
+/// Who does it; `sure` where nothing is taken for granted.
+fn accusation(groups: &[Group<'_>], sure: bool, outcome: Outcome, target: &str) -> String {
     match groups {
         [] => {
             format!(
@@ -147,8 +151,11 @@ fn accusation(groups: &[Group<'_>], outcome: Outcome, target: &str) -> String {
         }
         [only] => {
             let deed = words::deed(outcome, target);
-            let what = only.what().map_or_else(String::new, |what| format!(": {what}"));
-            format!("{} {deed}{what}.", only.who(true))
+            let adverb = if sure { "" } else { words::adverb(only.strength) };
+            // Once is enough.
+            let what = only.what().map(|what| if sure { what } else { what.replace(adverb, "") });
+            let what = what.map_or_else(String::new, |what| format!(": {what}"));
+            format!("{} {adverb}{deed}{what}.", only.who(true))
         }
         [first, second, ..] if first.strength > second.strength => {
             let deed = words::deed(outcome, target);
@@ -194,7 +201,7 @@ mod tests {
     }
 
     fn said(list: &[(Suspect, Strength, &[u8])]) -> String {
-        sentence(&accusation(&groups(&standing(list)), Outcome::Timeout, "vm1"))
+        sentence(&accusation(&groups(&standing(list)), true, Outcome::Timeout, "vm1"))
     }
 
     #[test]

@@ -7,11 +7,12 @@ use serde_json::value::RawValue;
 
 use super::attempt::{AttemptView, disarmed, number};
 use super::layout::milliseconds;
+use super::words;
 use crate::attempt::Outcome;
 use crate::diagnose::Findings;
 use crate::evidence::Evidence;
 use crate::path::{Change, Hop, Segment};
-use crate::verdict::{Cleared, NextStep, Standing, Verdict};
+use crate::verdict::{Assumed, Cleared, NextStep, Standing, Verdict};
 
 /// `findings` as one JSON object, indented by two spaces and ended by a newline. The same findings always
 /// give the same bytes.
@@ -77,6 +78,8 @@ struct TargetView<'a> {
 struct VerdictView {
     segment: Option<&'static str>,
     standing: Vec<StandingView>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    assuming: Vec<AssumedView>,
     cleared: Vec<ClearedView>,
     next: Vec<String>,
 }
@@ -86,6 +89,7 @@ impl VerdictView {
         Self {
             segment: verdict.segment.map(Segment::name),
             standing: verdict.standing.iter().map(StandingView::of).collect(),
+            assuming: verdict.assuming.iter().map(AssumedView::of).collect(),
             cleared: verdict.cleared.iter().map(ClearedView::of).collect(),
             next: verdict.next.iter().map(next).collect(),
         }
@@ -113,6 +117,25 @@ impl StandingView {
             strength: standing.strength.name(),
             because: ids(&standing.because),
             hops: standing.hops.clone(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AssumedView {
+    assumption: &'static str,
+    says: &'static str,
+    suspects: Vec<&'static str>,
+    because: Vec<String>,
+}
+
+impl AssumedView {
+    fn of(assumed: &Assumed) -> Self {
+        Self {
+            assumption: assumed.assumption.name(),
+            says: words::assumption(assumed.assumption),
+            suspects: assumed.suspects.iter().map(|s| s.name()).collect(),
+            because: ids(&assumed.because),
         }
     }
 }

@@ -69,6 +69,7 @@ fn hop(number: u8, address: &str, segments: Segments, rtt_us: i64, answered: &[&
         number,
         address: Some(ip(address)),
         others: Vec::new(),
+        outside_azure: false,
         segments,
         rtt: Some(rtt_us * 1000),
         answered: answered.iter().map(|&a| a.to_owned()).collect(),
@@ -81,6 +82,7 @@ fn silent_hop(number: u8, segments: Segments) -> Hop {
         number,
         address: None,
         others: Vec::new(),
+        outside_azure: false,
         segments,
         rtt: None,
         answered: Vec::new(),
@@ -174,6 +176,7 @@ pub(super) fn edge_reset() -> Findings {
             standing(Suspect::EdgeFirewall, Strength::Likely, &[1], Some("10.22.1.1"), &[2, 3]),
             standing(Suspect::TransitFilter, Strength::Possible, &[2], Some("198.18.1.2"), &[2]),
         ],
+        assuming: vec![],
         cleared: [
             cleared(segment(Segment::Client), &[0]),
             cleared([Suspect::EdgeRoute], &[2]),
@@ -221,6 +224,7 @@ pub(super) fn silent() -> Findings {
     findings.verdict = Verdict {
         segment: None,
         standing: hold,
+        assuming: vec![],
         cleared: [
             cleared(segment(Segment::Client), &[0]),
             cleared([Suspect::VmSshdNotRunning, Suspect::VmSshdPort, Suspect::VmOtherService], &[1]),
@@ -259,6 +263,7 @@ pub(super) fn sshd_stopped() -> Findings {
             standing(Suspect::VmSshdPort, Strength::Possible, &[5], Some(VM), &[0]),
             standing(Suspect::VmFirewall, Strength::Possible, &[5], Some(VM), &[0]),
         ],
+        assuming: vec![],
         cleared: cleared([Suspect::VmDown], &[0]),
         next: vec![step("See whether sshd listens, and where.", Some("sudo ss -ltnp | grep sshd"))],
     };
@@ -287,6 +292,7 @@ pub(super) fn local_failure() -> Findings {
     findings.verdict = Verdict {
         segment: Some(Segment::Client),
         standing: vec![standing(Suspect::ClientFirewallOut, Strength::Proven, &[], None, &[0])],
+        assuming: vec![],
         cleared: Vec::new(),
         next: vec![step("Look for the rule.", Some("sudo nft list ruleset"))],
     };
@@ -307,6 +313,7 @@ pub(super) fn half_open() -> Findings {
             standing(Suspect::ClientFirewallIn, Strength::Likely, &[], None, &[0]),
             standing(Suspect::ClientSecuritySoftware, Strength::Likely, &[], None, &[0]),
         ],
+        assuming: vec![],
         cleared: cleared(segment(Segment::Vm), &[0]),
         next: vec![],
     };
@@ -365,6 +372,7 @@ pub(super) fn ipv6() -> Findings {
             ),
             standing(Suspect::VmFirewall, Strength::Possible, &[3], None, &[0]),
         ],
+        assuming: vec![],
         cleared: Vec::new(),
         next: Vec::new(),
     };

@@ -13,7 +13,7 @@ use crate::attempt::Outcome;
 use crate::diagnose::Findings;
 use crate::evidence::{Evidence, Strength, Suspects};
 use crate::path::{Hop, Segment};
-use crate::verdict::{Cleared, Standing};
+use crate::verdict::{Assumed, Cleared, Standing};
 
 const HEADING: Ansi = Ansi::new().bold();
 const GOOD: Ansi = AnsiColor::Green.on_default().bold();
@@ -37,6 +37,7 @@ pub fn text(findings: &Findings, style: Style) -> String {
     page.prose(tone, "", &headline(findings));
     path(&mut page, findings);
     suspects(&mut page, &findings.verdict.standing);
+    taken_for_granted(&mut page, &findings.verdict.assuming);
     why(&mut page, findings);
     ruled_out(&mut page, &findings.verdict.cleared);
     next(&mut page, findings);
@@ -259,6 +260,26 @@ fn suspects(page: &mut Page, standing: &[Standing]) {
         let place = hops(&at).map_or_else(String::new, |hops| format!(", {hops}"));
         let text = format!("{}{place}: {}", words::segment(segment), list(&suspects, "or"));
         page.prose(tone(Some(strength)), &first, &text);
+    }
+}
+
+/// What the verdict rests on beside the packets, and who stands if it is not so.
+fn taken_for_granted(page: &mut Page, assuming: &[Assumed]) {
+    if assuming.is_empty() {
+        return;
+    }
+    page.heading("Taken for granted");
+    for assumed in assuming {
+        let segments: BTreeSet<Segment> = assumed.suspects.iter().map(|s| s.segment()).collect();
+        let segments: Vec<_> = segments.into_iter().map(|s| words::segment(s).to_owned()).collect();
+        let because: Vec<_> = assumed.because.iter().copied().map(id).collect();
+        let text = format!(
+            "{} ({}). If not, {} could do it too.",
+            sentence(words::assumption(assumed.assumption)).trim_end_matches('.'),
+            because.join(", "),
+            list(&segments, "or"),
+        );
+        page.prose(DIM, "  - ", &text);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Plain words for what the types name: segments, suspects, strengths, outcomes.
 
 use crate::attempt::Outcome;
-use crate::evidence::{Strength, Suspect};
+use crate::evidence::{Assumption, Strength, Suspect};
 use crate::packet::Undecoded;
 use crate::path::Segment;
 
@@ -48,6 +48,22 @@ pub(super) const fn suspect(suspect: Suspect) -> &'static str {
         Suspect::VmSshdHung => "sshd hangs",
         Suspect::VmOtherService => "something other than sshd answers on the port",
         Suspect::VmRoute => "the VM's routing",
+    }
+}
+
+/// What a verdict takes for granted.
+pub(super) const fn assumption(assumption: Assumption) -> &'static str {
+    match assumption {
+        Assumption::NoForgery => "nobody makes packets look as if they came from elsewhere",
+        Assumption::OwnAddress => {
+            "the address is the VM's own: not stale, and not that of a load balancer, an endpoint or a firewall"
+        }
+        Assumption::EveryBoxAHop => "every box on the way is a hop of the path",
+        Assumption::KnownBorder => "whose a hop is, its address says",
+        Assumption::PlainWay => {
+            "the way back is as long as the way there, no box raises hop limits, and no answer died on its way"
+        }
+        Assumption::RestInOrder => "what lies behind the box that keeps the connection is in order",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Elimination: who still stands, who is cleared, and the step that would split the rest.
 //!
-//! Plain set logic over cited evidence: a suspect at a place stands unless a piece of evidence clears it there.
-//! No weights, no scores.
+//! Plain set logic over cited evidence: a suspect at a place stands unless a piece of evidence clears it there, or spares
+//! it under an assumption that the verdict then names. No weights, no scores.
 
 mod next;
 #[cfg(test)]
@@ -14,7 +14,7 @@ use std::net::IpAddr;
 pub use next::NextStep;
 
 use crate::attempt::Outcome;
-use crate::evidence::{Claim, Effect, Evidence, Strength, Suspect};
+use crate::evidence::{Assumption, Claim, Effect, Evidence, Strength, Suspect};
 use crate::path::{Path, Place, Segment};
 
 /// The verdict.
@@ -24,6 +24,8 @@ pub struct Verdict {
     pub segment: Option<Segment>,
     /// The most suspected first; never empty unless SSH is open.
     pub standing: Vec<Standing>,
+    /// Those who could have done it only if an assumption is false.
+    pub assuming: Vec<Assumed>,
     /// Those who could not have done it.
     pub cleared: Vec<Cleared>,
     /// What to do next: the step that splits best comes first.
@@ -43,6 +45,17 @@ pub struct Standing {
     pub address: Option<IpAddr>,
     /// How strongly.
     pub strength: Strength,
+    /// Indices into the evidence.
+    pub because: Vec<usize>,
+}
+
+/// An assumption, and whom it spares.
+#[derive(Clone, Debug)]
+pub struct Assumed {
+    /// What is assumed.
+    pub assumption: Assumption,
+    /// Who stands if it is false.
+    pub suspects: Vec<Suspect>,
     /// Indices into the evidence.
     pub because: Vec<usize>,
 }
@@ -89,6 +102,14 @@ struct Candidate {
     /// How much of it points to this place.
     pointed_at: usize,
     cleared_by: Option<usize>,
+    spared_by: Option<(Assumption, usize)>,
+}
+
+impl Candidate {
+    /// Whether nothing but an assumption speaks for it; what points to the place itself is more than that.
+    fn is_spared(&self) -> bool {
+        self.cleared_by.is_none() && self.spared_by.is_some() && self.pointed_at == 0
+    }
 }
 
 /// Eliminates suspects by the evidence.
@@ -96,16 +117,28 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
     if matches!(case.outcome, Outcome::Open | Outcome::Completed) {
         return Verdict::default();
     }
-    let candidates: Vec<Candidate> =
+    let mut candidates: Vec<Candidate> =
         suspects(case).into_iter().map(|(suspect, place)| judge(suspect, place, evidence)).collect();
+    // An assumption helps to tell apart those whom the evidence points to; it never accuses by itself.
+    let points_to =
+        |c: &Candidate| c.cleared_by.is_none() && c.strength > Strength::Possible && !c.is_spared();
+    if !candidates.iter().any(points_to) {
+        for candidate in &mut candidates {
+            candidate.spared_by = None;
+        }
+    }
     let mut verdict = Verdict::default();
+    let mut not_needed = Vec::new();
     for &suspect in Suspect::ALL {
         let places: Vec<&Candidate> = candidates.iter().filter(|c| c.suspect == suspect).collect();
-        let standing: Vec<&Candidate> = places.iter().copied().filter(|c| c.cleared_by.is_none()).collect();
+        let (spared, standing): (Vec<&Candidate>, Vec<&Candidate>) =
+            places.iter().copied().filter(|c| c.cleared_by.is_none()).partition(|c| c.is_spared());
         if let Some(best) =
             standing.iter().min_by_key(|c| (Reverse(c.strength), Reverse(c.pointed_at), nearness(case, c)))
         {
             verdict.standing.push(stands(case, best, &standing, evidence));
+        } else if !spared.is_empty() {
+            not_needed.extend(spared);
         } else if !places.is_empty() {
             let mut because: Vec<usize> = places.iter().filter_map(|c| c.cleared_by).collect();
             because.sort_unstable();
@@ -113,6 +146,7 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
             verdict.cleared.push(Cleared { suspect, because });
         }
     }
+    verdict.assuming = assumed(&not_needed);
     verdict.standing.sort_by_key(|s| {
         let support = s.because.iter().filter(|e| speaks_for(&evidence[**e], s.suspect)).count();
         (Reverse(s.strength), Reverse(support), usual::rank(case.outcome, s.suspect))
@@ -123,6 +157,22 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
     }
     verdict.next = next::steps(case, &verdict.standing);
     verdict
+}
+
+/// Every assumption that spares somebody, with all whom it spares at some place, and the evidence for that.
+fn assumed(spared: &[&Candidate]) -> Vec<Assumed> {
+    let by = |assumption: Assumption| {
+        let of_it =
+            spared.iter().filter_map(|c| Some((c, c.spared_by.filter(|(by, _)| *by == assumption)?.1)));
+        let (mut suspects, mut because): (Vec<Suspect>, Vec<usize>) =
+            of_it.map(|(c, e)| (c.suspect, e)).unzip();
+        suspects.sort_unstable();
+        suspects.dedup();
+        because.sort_unstable();
+        because.dedup();
+        Assumed { assumption, suspects, because }
+    };
+    Assumption::ALL.iter().copied().map(by).filter(|a| !a.suspects.is_empty()).collect()
 }
 
 /// Every suspect at every place where it might be.
@@ -179,11 +229,15 @@ fn judge(suspect: Suspect, place: Place, evidence: &[Evidence]) -> Candidate {
         implicated_by: vec![],
         pointed_at: 0,
         cleared_by: None,
+        spared_by: None,
     };
     for (index, evidence) in evidence.iter().enumerate() {
         for claim in evidence.claims.iter().filter(|c| c.covers(suspect, place)) {
             match claim.effect {
                 Effect::Clears => candidate.cleared_by = candidate.cleared_by.or(Some(index)),
+                Effect::Spares(unless) => {
+                    candidate.spared_by = candidate.spared_by.or(Some((unless, index)));
+                }
                 Effect::Implicates(strength) => {
                     candidate.strength = candidate.strength.max(strength);
                     candidate.pointed_at +=

@@ -1,8 +1,8 @@
 //! Elimination over evidence made by hand, on a path of four hops: edge, transit, transit or Azure, Azure.
 
-use super::{Case, Standing, Verdict, eliminate};
+use super::{Assumed, Case, Standing, Verdict, eliminate};
 use crate::attempt::Outcome;
-use crate::evidence::{Claim, Evidence, Strength, Suspect, Suspects};
+use crate::evidence::{Assumption, Claim, Evidence, Strength, Suspect, Suspects};
 use crate::path::{Hop, Path, Place, Segment, Segments};
 use crate::testing::{TARGET, address, diagnose};
 
@@ -17,6 +17,7 @@ fn path() -> Path {
         number,
         address: Some(address(&format!("198.18.{number}.1"))),
         others: vec![],
+        outside_azure: false,
         segments,
         rtt: None,
         answered: vec![],
@@ -309,4 +310,47 @@ fn a_trace_to_this_machine_does_not_speak_of_azure() {
         let next = format!("{:?}", found.0.verdict.next);
         assert!(!next.contains("az ") && next.contains("ss -ltnp"), "{next}");
     }
+}
+
+fn spares(from: u8, to: Place, suspects: Suspects, unless: Assumption) -> Claim {
+    Claim::spares(Place(from), to, suspects, unless)
+}
+
+fn spared(verdict: &Verdict) -> Vec<(&'static str, bool)> {
+    let firewall = |a: &Assumed| a.suspects.contains(&Suspect::TransitFilter);
+    verdict.assuming.iter().map(|a| (a.assumption.name(), firewall(a))).collect()
+}
+
+#[test]
+fn who_is_spared_neither_stands_nor_is_cleared() {
+    let edge = Suspects::of(&[Suspect::EdgeFirewall]);
+    let points = Claim::implicates(Place(1), Place(1), edge, Strength::Likely);
+    let rest = spares(2, Place::END, Suspects::all(), Assumption::NoForgery);
+    let client = clears(0, Place::CLIENT, Suspects::all());
+    let verdict = judged(Outcome::Reset, &[evidence(vec![points, client]), evidence(vec![rest])]);
+    assert_eq!(verdict.segment, Some(Segment::Edge));
+    assert_eq!(spared(&verdict), [("no-forgery", true)]);
+    assert_eq!(verdict.assuming[0].because, [1]);
+    assert!(verdict.cleared.iter().all(|c| c.suspect.segment() == Segment::Client));
+}
+
+#[test]
+fn an_assumption_accuses_nobody() {
+    let rest = spares(2, Place::END, Suspects::all(), Assumption::NoForgery);
+    let verdict = judged(Outcome::Reset, &[evidence(vec![rest])]);
+    assert!(
+        verdict.assuming.is_empty() && names(&verdict).contains(&"vm-firewall"),
+        "nothing points to the edge"
+    );
+}
+
+#[test]
+fn what_points_to_a_place_is_more_than_an_assumption() {
+    let filter = Suspects::of(&[Suspect::TransitFilter]);
+    let points = |at, who| Claim::implicates(Place(at), Place(at), who, Strength::Likely);
+    let rest = spares(2, Place::END, Suspects::all(), Assumption::NoForgery);
+    let edge = Suspects::of(&[Suspect::EdgeFirewall]);
+    let verdict = judged(Outcome::Reset, &[evidence(vec![points(1, edge), points(2, filter), rest])]);
+    assert_eq!(standing(&verdict, Suspect::TransitFilter).hops, [2]);
+    assert_eq!(spared(&verdict), [("no-forgery", false)]);
 }

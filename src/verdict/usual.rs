@@ -39,7 +39,9 @@ pub(super) fn rank(outcome: Outcome, suspect: Suspect) -> usize {
             S::AzurePublicIp,
             S::TransitFilter,
         ],
-        Outcome::Intercepted => &[S::ClientProxy, S::EdgeProxy, S::EdgeFirewall, S::AzureFirewall],
+        Outcome::Intercepted => {
+            &[S::ClientProxy, S::EdgeProxy, S::EdgeFirewall, S::AzureFirewall, S::VmFirewall]
+        }
         Outcome::ResetAfterHandshake => {
             &[S::EdgeIds, S::VmSshdRefuses, S::EdgeFirewall, S::EdgeProxy, S::TransitFilter, S::AzureIds]
         }

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 
 use whichhop::attempt::Outcome;
 use whichhop::diagnose::Findings;
-use whichhop::evidence::Suspect;
+use whichhop::evidence::{Assumption, Suspect};
 use whichhop::packet::Undecoded;
 use whichhop::path::Segment;
 use whichhop::recording::{ConnectStage, Event};
 
-use super::scenario::{Culprit, RouterFault, Scenario};
+use super::scenario::{Culprit, ResetTtl, Router, RouterFault, Scenario};
 use super::session::{BEGIN, EntryBody, Run, deadline, most_open_connections, syn_acks};
 use super::wire::{RST, Tcp};
 
@@ -66,13 +66,65 @@ fn soundness(scenario: &Scenario, run: &Run, findings: &Findings, broken: &mut V
     }
     // Where chance took every SYN, no link's MTU had a part in it.
     let innocent = guilty == Suspect::TransitMtu && findings.outcome < Outcome::ResetAfterHandshake;
-    if findings.outcome != Outcome::Open && !innocent && !verdict.standing.iter().any(|s| s.suspect == guilty)
-    {
-        broken.push(format!("the guilty does not stand: {guilty}"));
+    if findings.outcome == Outcome::Open || innocent || verdict.standing.iter().any(|s| s.suspect == guilty) {
+        return;
     }
-    if let Some(segment) = verdict.segment.filter(|s| *s != guilty.segment()) {
-        broken.push(format!("the verdict says {segment}, the guilty {guilty} is in {}", guilty.segment()));
+    let sparing = verdict.assuming.iter().filter(|a| a.suspects.contains(&guilty));
+    let assumptions: Vec<Assumption> = sparing.map(|a| a.assumption).collect();
+    if !assumptions.iter().any(|a| is_false(*a, scenario)) {
+        let names: Vec<_> = assumptions.iter().map(|a| a.name()).collect();
+        broken
+            .push(format!("the guilty does not stand, though it holds that {}: {guilty}", names.join(", ")));
     }
+}
+
+/// Whether a verdict's assumption is false in this scenario.
+fn is_false(assumption: Assumption, scenario: &Scenario) -> bool {
+    let Culprit::Router { index, fault } = scenario.culprit else {
+        return matches!(assumption, Assumption::OwnAddress | Assumption::PlainWay)
+            && is_odd(assumption, scenario);
+    };
+    let guilty = &scenario.routers[index];
+    match assumption {
+        Assumption::NoForgery => {
+            let forges = match fault {
+                RouterFault::Reset { style, .. } | RouterFault::Inject { style } => {
+                    is_forged(style.ttl) || style.mirrors_tos
+                }
+                RouterFault::Recognise { ttl, .. } => is_forged(ttl),
+                _ => false,
+            };
+            forges || is_forged(ResetTtl::Initial(guilty.initial_ttl))
+        }
+        Assumption::EveryBoxAHop => !guilty.decrements,
+        Assumption::KnownBorder => {
+            guilty.segment == Segment::AzureEdge
+                && !scenario.azure_nets.iter().any(|n| n.contains(&guilty.address))
+        }
+        Assumption::OwnAddress | Assumption::PlainWay | Assumption::RestInOrder => {
+            is_odd(assumption, scenario)
+        }
+    }
+}
+
+fn is_odd(assumption: Assumption, scenario: &Scenario) -> bool {
+    match assumption {
+        // A box that answers for the VM, just as the VM would, or that is no hop and stands where the VM does.
+        Assumption::OwnAddress => {
+            let strange = |r: &Router| !r.decrements || r.habits.answers_echo || r.habits.resets_other_ports;
+            let mirrors = matches!(scenario.culprit, Culprit::Router {
+                fault: RouterFault::Reset { style, .. } | RouterFault::Inject { style }, ..
+            } if style.mirrors_tos);
+            mirrors || scenario.routers.iter().any(strange)
+        }
+        Assumption::PlainWay => scenario.detour.is_some() || scenario.routers.iter().any(|r| !r.decrements),
+        _ => false,
+    }
+}
+
+/// Whether a reset that begins with this hop limit looks as if it came from elsewhere.
+fn is_forged(ttl: ResetTtl) -> bool {
+    !matches!(ttl, ResetTtl::Initial(32 | 64 | 128 | 255))
 }
 
 /// Whether a verdict is well formed and cites what exists.
@@ -82,6 +134,10 @@ fn form(run: &Run, findings: &Findings, broken: &mut Vec<String>) {
     let cleared: BTreeSet<_> = verdict.cleared.iter().map(|c| c.suspect).collect();
     if standing.len() != verdict.standing.len() || cleared.len() != verdict.cleared.len() {
         broken.push("a suspect is named twice".to_owned());
+    }
+    let assuming = verdict.assuming.iter().flat_map(|a| &a.suspects).copied();
+    for twice in assuming.filter(|s| standing.contains(s) || cleared.contains(s)) {
+        broken.push(format!("{twice} is spared, and stands or is cleared"));
     }
     for both in standing.intersection(&cleared) {
         broken.push(format!("{both} stands and is cleared"));

@@ -67,7 +67,7 @@ fn the_edge_resets() {
     assert_eq!(found.outcome(), "reset");
     assert_eq!(
         found.rules(),
-        "syn-on-wire address-given reset-before-path-end syn-passed-hops return-distance refused-by-the-kernel"
+        "syn-on-wire address-given reset-before-path-end syn-passed-hops return-distance refused-by-the-kernel border-by-address"
     );
     assert_eq!(found.cites("reset-before-path-end"), [9, 10, 13, 14], "the SYN and its reset; hop 2 lives");
     assert_eq!(found.claims("reset-before-path-end"), ["clears 3-end everyone"]);
@@ -152,7 +152,8 @@ fn a_firewall_that_forwards_nearer_syns_clears_the_hops_before() {
     assert_eq!(found.cites("no-answer-from-nearer"), [11, 12, 15, 16]);
     assert_eq!(found.claims("reset-before-path-end"), ["clears 5-end everyone"]);
     assert_eq!(found.hops("transit-filter"), [3]);
-    assert_eq!(found.hops("azure-firewall"), [3, 4], "the border may lie before hop 3");
+    assert!(found.is_spared("azure-firewall", "known-border"), "the border may lie before hop 3");
+    assert!(found.is_spared("azure-firewall", "no-forgery"), "hop 4 may imitate hop 3");
     assert!(found.cleared().contains(&"edge-firewall"));
 }
 
@@ -177,7 +178,7 @@ fn a_reset_that_copies_the_hop_limit_may_come_from_nearer() {
 fn where_packets_get_lost_a_missing_reset_clears_nobody() {
     let found = reset(62, &format!("{BY_HOP_3} 0.14 > 20003:22 S ttl=2  # lost"));
     assert!(!found.has("no-answer-from-nearer"));
-    assert!(found.stands("edge-firewall"));
+    assert!(found.is_spared("edge-firewall", "no-forgery"));
     let late = diagnose(&format!(
         "{BEGIN} 1.001 > S id=2\n 1.005 < R. ttl=62\n 1.006 ! connect 0 failed 111\n{BY_HOP_3}{PINGS}{END}"
     ));
@@ -200,7 +201,7 @@ fn an_injector_whose_answer_the_genuine_one_follows_may_stand_nearer() {
     let found =
         trace(&format!("0.005 < R. ttl=62\n 0.006 ! connect 0 failed 111\n 0.007 < S. ttl=60\n {BY_HOP_3}"));
     assert!(!found.has("no-answer-from-nearer"));
-    assert!(found.stands("edge-ids"));
+    assert!(found.is_spared("edge-ids", "no-forgery"), "its hop limit may be an imitation");
 }
 
 #[test]
@@ -268,7 +269,8 @@ fn the_edge_forbids() {
     assert_eq!(found.cites("icmp-before-path-end"), [9, 10, 13, 14]);
     assert_eq!(found.claims("icmp-before-path-end"), ["clears 3-end everyone"]);
     assert_eq!(found.cites("icmp-sender"), [5, 10]);
-    assert_eq!(found.claims("icmp-sender"), ["likely 1 edge-firewall"]);
+    assert_eq!(found.claims("icmp-sender"), ["likely 1 edge-firewall", "spares 2-end everyone"]);
+    assert!(found.is_spared("transit-filter", "no-forgery"));
     assert!(found.says("icmp-sender").contains("type 3 code 13 (forbidden by policy)"));
     assert_eq!(found.standing()[0], "edge-firewall");
     assert!(found.cleared().contains(&"vm-firewall"));
@@ -281,7 +283,11 @@ fn the_vms_firewall_rejects() {
         BY_THE_VM.replace("R. ttl=60", "3/3 198.19.0.4")
     ));
     assert!(!found.has("icmp-before-path-end"));
-    assert_eq!(found.claims("icmp-sender"), ["likely end vm-firewall"]);
+    assert_eq!(
+        found.claims("icmp-sender"),
+        ["likely end vm-firewall", "spares 1-254 everyone", "spares end strangers"]
+    );
+    assert!(found.is_spared("azure-load-balancer", "own-address"));
     assert_eq!(found.standing()[0], "vm-firewall");
 }
 
@@ -295,13 +301,14 @@ fn an_error_in_the_vms_name_from_before_the_path_ends_is_not_the_vms() {
 
 #[test]
 fn no_route_and_a_silent_neighbour_are_told_apart() {
-    assert_eq!(rejected("3/0 10.22.1.1").claims("icmp-sender"), ["likely 1 edge-route"]);
-    assert_eq!(rejected("3/1 10.22.1.1").claims("icmp-sender"), ["likely 1 edge-route"]);
+    assert_eq!(rejected("3/0 10.22.1.1").claims("icmp-sender")[0], "likely 1 edge-route");
+    assert_eq!(rejected("3/1 10.22.1.1").claims("icmp-sender")[0], "likely 1 edge-route");
     let waited = trace(&format!(
         "3.1 < 3/1 198.18.3.1 left=61\n 3.1 ! connect 0 failed 113\n{}",
         BY_THE_VM.replace("R. ttl=60", "3/1 198.18.3.1 after=3060")
     ));
-    assert_eq!(waited.claims("icmp-sender"), ["likely 4-end azure-public-ip vm-down"]);
+    assert_eq!(waited.claims("icmp-sender")[0], "likely 4-end azure-public-ip vm-down");
+    assert!(waited.is_spared("azure-public-ip", "own-address"), "{:?}", waited.standing());
     assert!(!waited.has("icmp-before-path-end"), "the hop limit that draws it is the VM's");
     assert!(waited.stands("vm-down"));
 }

