@@ -8,7 +8,7 @@ use super::forged::{hop_limit_is_forged, hop_limit_varies, is_a_closed_ports};
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::packet::IcmpErrorKind;
-use crate::path::{AT_ONCE, Place, Reply, ReplyKind, SWEPT, hops_back};
+use crate::path::{AT_ONCE, Place, Reply, ReplyKind, SWEPT, Segment, hops_back};
 use crate::recording::RecordNumber;
 
 /// Fewest answers with one and the same hop limit left that rule out a sender who copies or draws it at random.
@@ -200,7 +200,8 @@ pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
     };
     let mut claims = vec![Claim::implicates(place, place, usual_refusers_at(scene, place), Strength::Likely)];
     // What imitates the VM is to be feared where something else is odd already.
-    if steady(&trigger.replies) && (place != Place::END || is_a_closed_ports(scene)) {
+    let is_reset = scene.outcome == Outcome::Reset;
+    if is_reset && steady(&trigger.replies) && (place != Place::END || is_a_closed_ports(scene)) {
         claims.extend(spares_elsewhere(scene, place, back));
     }
     Some(Evidence {
@@ -267,13 +268,22 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
     };
     let next = if suspects.contains(Suspect::VmDown) { Place::END } else { place };
     let mut claims = vec![Claim::implicates(place, next, suspects, Strength::Likely)];
-    if suspects.contains(Suspect::AzureRoute) {
+    let routing = matches!(kind, IcmpErrorKind::NetUnreachable | IcmpErrorKind::HostUnreachable);
+    if let Some(hop) = scene.path.hop(place.0).filter(|h| routing && h.segments.contains(Segment::AzureEdge))
+    {
         // Azure has no route to an address that nobody has any more.
-        let stale = Suspects::of(&[Suspect::AzurePublicIp]);
-        claims.push(Claim::implicates(Place::END, Place::END, stale, Strength::Likely));
+        let (end, stale) = (Place::END, Suspects::of(&[Suspect::AzurePublicIp]));
+        claims.push(if hop.outside_azure {
+            Claim::spares(end, end, stale, Assumption::KnownBorder)
+        } else {
+            Claim::implicates(end, end, stale, Strength::Likely)
+        });
     }
     if reply.from != scene.target || place == Place::END {
-        claims.extend(spares_but(place, next));
+        // A router known by its refusal alone may be the silent one before.
+        let silent_before = scene.path.hop(place.0 - 1).is_some_and(|h| h.address.is_none());
+        let maybe_nearer = place != Place::END && silent_before && own_answer(scene, place).is_none();
+        claims.extend(spares_but(place.0 - u8::from(maybe_nearer), place, next));
     }
     Some(Evidence {
         rule: "icmp-sender",
@@ -283,19 +293,25 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
     })
 }
 
-/// Spares whoever would have to send an ICMP error in the name of `place`: it tells of what `next` did, itself or the end of
-/// the path.
-fn spares_but(place: Place, next: Place) -> Vec<Claim> {
+/// Spares whoever would have to send an ICMP error in the name of `place`, or of hop `nearest` at least: it tells of what
+/// `next` did, itself or the end of the path.
+fn spares_but(nearest: u8, place: Place, next: Place) -> Vec<Claim> {
     let spares = |from, to| Claim::spares(from, to, Suspects::all(), Assumption::NoForgery);
     let mut claims = Vec::new();
-    if place > Place(1) {
-        claims.push(spares(Place(1), Place(place.0 - 1)));
+    if nearest > 1 {
+        claims.push(spares(Place(1), Place(nearest - 1)));
     }
     if place < next {
         claims.push(spares(place, place));
     }
     claims.push(match next {
-        Place::END => spares_strangers(),
+        Place::END if place == next => spares_strangers(),
+        Place::END => {
+            // Nobody may have the address any more.
+            let stale = Suspects::of(&[Suspect::AzurePublicIp, Suspect::ClientName]);
+            let rest = Suspects::all().without(Suspects::in_segment(Segment::Vm)).without(stale);
+            Claim::spares(next, next, rest, Assumption::OwnAddress)
+        }
         Place(hop) => spares(Place(hop + 1), Place::END),
     });
     claims

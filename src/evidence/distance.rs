@@ -59,16 +59,18 @@ pub(super) fn spares_elsewhere(scene: &Scene<'_>, place: Place, back: u8) -> Vec
     let all: Vec<(Place, Option<u8>)> = places(scene).map(|p| (p, routers_back(scene, p))).collect();
     let right_before = all.windows(2).find(|pair| pair[1].0 == place).map(|pair| pair[0].0);
     let elsewhere = all.iter().filter(|(other, b)| *other != place && b.is_some_and(|b| b != back));
-    let unless = |other: Place| {
-        if Some(other) == right_before {
-            (scene.segment_of(other) != Segment::Edge).then_some(Assumption::EveryBoxAHop)
-        } else {
-            Some(Assumption::NoForgery)
+    let mut claims = Vec::new();
+    for other in elsewhere.map(|(other, _)| *other) {
+        let right_before = Some(other) == right_before;
+        if right_before && scene.segment_of(other) == Segment::Edge {
+            continue;
         }
-    };
-    let mut claims: Vec<Claim> = elsewhere
-        .filter_map(|(other, _)| Some(Claim::spares(*other, *other, Suspects::all(), unless(*other)?)))
-        .collect();
+        let mut spare = |unless| claims.push(Claim::spares(other, other, Suspects::all(), unless));
+        spare(Assumption::NoForgery);
+        if right_before {
+            spare(Assumption::EveryBoxAHop);
+        }
+    }
     if place == Place::END && scene.path.target.is_some() {
         claims.push(spares_strangers());
     }

@@ -1,8 +1,8 @@
 //! Halves of SYNs: whoever waits for the rest of one, and says so, received it.
 
-use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Assumption, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::Outcome;
-use crate::path::{Place, Probe, Reply, ReplyKind, Via};
+use crate::path::{Place, Probe, Reply, ReplyKind, Segment, Via};
 use crate::recording::RecordNumber;
 
 /// The halves of SYNs to the failing port that the owner of the target's address gave up.
@@ -57,8 +57,9 @@ pub(super) fn half_syn_taken_in(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Says.** The VM's address received halves of SYNs to another port, and none of those to the failing port.
 /// - **Needs.** ICMP time exceeded code 1 from the target for the other port, more than once; several halves of SYNs to
 ///   the failing port of which none drew it.
-/// - **Effect.** Implicates filters from the last hop that answered the port to the VM; clears nobody. Over IPv6 the VM's
-///   own filter sees fragments before they are reassembled, so that this says less.
+/// - **Effect.** Implicates filters from the last hop that answered the port to the VM, and, if nothing was lost, spares the
+///   VM and the hops that whole SYNs passed: they are stopped on their way out. Clears nobody. Over IPv6 the VM's own filter
+///   sees fragments before they are reassembled, so that this says less and spares nobody.
 /// - **Misleads when.** The errors about the failing port were lost or rationed, or the two ports are not one machine's.
 /// - **Rests on.** As for [`half_syn_taken_in`]; Linux sends a burst of 6 errors to one destination.
 pub(super) fn half_syn_stopped(scene: &Scene<'_>) -> Option<Evidence> {
@@ -73,6 +74,15 @@ pub(super) fn half_syn_stopped(scene: &Scene<'_>) -> Option<Evidence> {
     let (reached, _) = scene.reached();
     let mut packets = records(&control);
     packets.extend(halves().map(|p| p.record));
+    let (end, last) = (Place::END, Place(reached.max(1)));
+    let mut claims = vec![Claim::implicates(last, end, Suspects::of(&filters), strength)];
+    if scene.target.is_ipv4() && scene.is_lossless() {
+        let spare = |from, to, whom| Claim::spares(from, to, whom, Assumption::HalvesAlike);
+        claims.push(spare(end, end, Suspects::in_segment(Segment::Vm)));
+        if last > Place(1) {
+            claims.push(spare(Place(1), Place(last.0 - 1), Suspects::all()));
+        }
+    }
     Some(Evidence {
         rule: "half-syn-stopped",
         says: format!(
@@ -80,7 +90,7 @@ pub(super) fn half_syn_stopped(scene: &Scene<'_>) -> Option<Evidence> {
             scene.target, scene.port
         ),
         packets,
-        claims: vec![Claim::implicates(Place(reached.max(1)), Place::END, Suspects::of(&filters), strength)],
+        claims,
     })
 }
 

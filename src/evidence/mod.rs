@@ -82,6 +82,8 @@ pub enum Assumption {
     KnownBorder,
     /// The way back is as long as the way there, nothing on it raises hop limits, and no answer died on it.
     PlainWay,
+    /// Whoever passes whole SYNs passes halves, and the VM's firewall sees none before it is whole.
+    HalvesAlike,
     /// What lies behind the box that keeps the connection is in order.
     RestInOrder,
 }
@@ -94,6 +96,7 @@ impl Assumption {
         Self::EveryBoxAHop,
         Self::KnownBorder,
         Self::PlainWay,
+        Self::HalvesAlike,
         Self::RestInOrder,
     ];
 
@@ -105,6 +108,7 @@ impl Assumption {
             Self::EveryBoxAHop => "every-box-a-hop",
             Self::KnownBorder => "known-border",
             Self::PlainWay => "plain-way",
+            Self::HalvesAlike => "halves-alike",
             Self::RestInOrder => "rest-in-order",
         }
     }

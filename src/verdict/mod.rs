@@ -102,13 +102,14 @@ struct Candidate {
     /// How much of it points to this place.
     pointed_at: usize,
     cleared_by: Option<usize>,
-    spared_by: Option<(Assumption, usize)>,
+    /// The assumptions that spare it, and the evidence for that.
+    spared_by: Vec<(Assumption, usize)>,
 }
 
 impl Candidate {
     /// Whether nothing but an assumption speaks for it; what points to the place itself is more than that.
     fn is_spared(&self) -> bool {
-        self.cleared_by.is_none() && self.spared_by.is_some() && self.pointed_at == 0
+        self.cleared_by.is_none() && !self.spared_by.is_empty() && self.pointed_at == 0
     }
 }
 
@@ -124,11 +125,11 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
         |c: &Candidate| c.cleared_by.is_none() && c.strength > Strength::Possible && !c.is_spared();
     if !candidates.iter().any(points_to) {
         for candidate in &mut candidates {
-            candidate.spared_by = None;
+            candidate.spared_by.clear();
         }
     }
     let mut verdict = Verdict::default();
-    let mut not_needed = Vec::new();
+    let (mut not_needed, mut unlikely) = (Vec::new(), Vec::new());
     for &suspect in Suspect::ALL {
         let places: Vec<&Candidate> = candidates.iter().filter(|c| c.suspect == suspect).collect();
         let (spared, standing): (Vec<&Candidate>, Vec<&Candidate>) =
@@ -137,6 +138,7 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
             standing.iter().min_by_key(|c| (Reverse(c.strength), Reverse(c.pointed_at), nearness(case, c)))
         {
             verdict.standing.push(stands(case, best, &standing, evidence));
+            unlikely.extend(Some(suspect).filter(|_| nearness(case, best).0));
         } else if !spared.is_empty() {
             not_needed.extend(spared);
         } else if !places.is_empty() {
@@ -149,7 +151,8 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
     verdict.assuming = assumed(&not_needed);
     verdict.standing.sort_by_key(|s| {
         let support = s.because.iter().filter(|e| speaks_for(&evidence[**e], s.suspect)).count();
-        (Reverse(s.strength), Reverse(support), usual::rank(case.outcome, s.suspect))
+        let unlikely = unlikely.contains(&s.suspect);
+        (Reverse(s.strength), Reverse(support), unlikely, usual::rank(case.outcome, s.suspect))
     });
     verdict.segment = common_segment(&verdict.standing);
     if let (Some(_), Some(first)) = (verdict.segment, verdict.standing.first_mut()) {
@@ -162,10 +165,9 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
 /// Every assumption that spares somebody, with all whom it spares at some place, and the evidence for that.
 fn assumed(spared: &[&Candidate]) -> Vec<Assumed> {
     let by = |assumption: Assumption| {
-        let of_it =
-            spared.iter().filter_map(|c| Some((c, c.spared_by.filter(|(by, _)| *by == assumption)?.1)));
-        let (mut suspects, mut because): (Vec<Suspect>, Vec<usize>) =
-            of_it.map(|(c, e)| (c.suspect, e)).unzip();
+        let all = spared.iter().flat_map(|c| c.spared_by.iter().map(|(by, e)| (c.suspect, *by, *e)));
+        let of_it = all.filter(|(_, by, _)| *by == assumption).map(|(suspect, _, e)| (suspect, e));
+        let (mut suspects, mut because): (Vec<Suspect>, Vec<usize>) = of_it.unzip();
         suspects.sort_unstable();
         suspects.dedup();
         because.sort_unstable();
@@ -229,15 +231,13 @@ fn judge(suspect: Suspect, place: Place, evidence: &[Evidence]) -> Candidate {
         implicated_by: vec![],
         pointed_at: 0,
         cleared_by: None,
-        spared_by: None,
+        spared_by: vec![],
     };
     for (index, evidence) in evidence.iter().enumerate() {
         for claim in evidence.claims.iter().filter(|c| c.covers(suspect, place)) {
             match claim.effect {
                 Effect::Clears => candidate.cleared_by = candidate.cleared_by.or(Some(index)),
-                Effect::Spares(unless) => {
-                    candidate.spared_by = candidate.spared_by.or(Some((unless, index)));
-                }
+                Effect::Spares(unless) => candidate.spared_by.push((unless, index)),
                 Effect::Implicates(strength) => {
                     candidate.strength = candidate.strength.max(strength);
                     candidate.pointed_at +=

@@ -71,18 +71,23 @@ fn soundness(scenario: &Scenario, run: &Run, findings: &Findings, broken: &mut V
     }
     let sparing = verdict.assuming.iter().filter(|a| a.suspects.contains(&guilty));
     let assumptions: Vec<Assumption> = sparing.map(|a| a.assumption).collect();
-    if !assumptions.iter().any(|a| is_false(*a, scenario)) {
-        let names: Vec<_> = assumptions.iter().map(|a| a.name()).collect();
-        broken
-            .push(format!("the guilty does not stand, though it holds that {}: {guilty}", names.join(", ")));
+    if assumptions.iter().any(|a| is_false(*a, scenario)) {
+        return;
+    }
+    let hold: Vec<_> = assumptions.iter().map(|a| a.name()).collect();
+    let though = if hold.is_empty() { String::new() } else { format!(", and yet {}", hold.join(", ")) };
+    broken.push(format!("the guilty does not stand: {guilty}{though}"));
+    if let Some(segment) = verdict.segment.filter(|s| *s != guilty.segment()) {
+        broken.push(format!("the verdict says {segment}, the guilty {guilty} is in {}", guilty.segment()));
     }
 }
 
 /// Whether a verdict's assumption is false in this scenario.
 fn is_false(assumption: Assumption, scenario: &Scenario) -> bool {
     let Culprit::Router { index, fault } = scenario.culprit else {
-        return matches!(assumption, Assumption::OwnAddress | Assumption::PlainWay)
-            && is_odd(assumption, scenario);
+        let odd_vm =
+            assumption == Assumption::NoForgery && is_forged(ResetTtl::Initial(scenario.vm.initial_ttl));
+        return odd_vm || is_odd(assumption, scenario);
     };
     let guilty = &scenario.routers[index];
     match assumption {
@@ -101,7 +106,7 @@ fn is_false(assumption: Assumption, scenario: &Scenario) -> bool {
             guilty.segment == Segment::AzureEdge
                 && !scenario.azure_nets.iter().any(|n| n.contains(&guilty.address))
         }
-        Assumption::OwnAddress | Assumption::PlainWay | Assumption::RestInOrder => {
+        Assumption::OwnAddress | Assumption::PlainWay | Assumption::HalvesAlike | Assumption::RestInOrder => {
             is_odd(assumption, scenario)
         }
     }
@@ -116,6 +121,9 @@ fn is_odd(assumption: Assumption, scenario: &Scenario) -> bool {
                 fault: RouterFault::Reset { style, .. } | RouterFault::Inject { style }, ..
             } if style.mirrors_tos);
             mirrors || scenario.routers.iter().any(strange)
+        }
+        Assumption::HalvesAlike => {
+            scenario.passes_fragments || scenario.routers.iter().any(|r| r.tricks.keeps_fragments)
         }
         Assumption::PlainWay => scenario.detour.is_some() || scenario.routers.iter().any(|r| !r.decrements),
         _ => false,
