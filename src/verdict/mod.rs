@@ -217,7 +217,7 @@ fn nearness(case: &Case<'_>, candidate: &Candidate) -> (bool, u8) {
     let segment = candidate.suspect.segment();
     let likeliest = match case.path.hop(candidate.place.0) {
         Some(hop) => hop.segments.likeliest() == segment,
-        None => segment >= Segment::AzureEdge,
+        None => candidate.place == Place::CLIENT || segment >= Segment::AzureEdge,
     };
     let place = candidate.place.0;
     (!likeliest, if segment >= Segment::AzureEdge { u8::MAX - place } else { place })
