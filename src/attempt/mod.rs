@@ -208,6 +208,8 @@ pub struct Segment {
     pub mss: Option<u16>,
     /// Option kinds in order.
     pub options: OptionLayout,
+    /// The checksum of a client's segment, as it is on the wire, where that could be told.
+    pub checksum: Option<u16>,
     /// Whether the checksum was right, where that could be told.
     pub checksum_ok: Option<bool>,
     /// Whether the frame was addressed to the capturing machine's own link-layer address, where known.

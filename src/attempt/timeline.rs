@@ -42,14 +42,15 @@ impl Notes {
         note(timeline, cited.record, cited.at, || {
             // Wrong on purpose, if it is; what offload has still to finish counts as right.
             let checksum_ok = cited.tcp.checksum_ok(&cited.packet.ip);
-            What::Syn(Segment { checksum_ok, ..Segment::of(&cited.packet.ip, cited.tcp) })
+            let checksum = cited.tcp.checksum(&cited.packet.ip);
+            What::Syn(Segment { checksum, checksum_ok, ..Segment::of(&cited.packet.ip, cited.tcp) })
         });
     }
 
     pub(super) fn by_client(attempt: &mut Attempt, cited: Cited<'_>) {
         let Attempt { timeline, requests, .. } = attempt;
         let Cited { record, at, packet, tcp } = cited;
-        let segment = || Segment::of(&packet.ip, tcp);
+        let segment = || Segment { checksum: tcp.checksum(&packet.ip), ..Segment::of(&packet.ip, tcp) };
         if tcp.flags.has(TcpFlags::RST) {
             note(timeline, record, at, || What::Rst {
                 from_client: true,
@@ -265,6 +266,7 @@ impl Segment {
             timestamps: tcp.options.timestamps(),
             mss: tcp.options.mss(),
             options: tcp.options.layout(),
+            checksum: None,
             checksum_ok: None,
             to_us: None,
             half: ip.fragment == Fragment::First,

@@ -8,12 +8,16 @@ mod injector;
 mod segment;
 mod sequence;
 mod staller;
+mod translator;
+
+use std::net::Ipv4Addr;
 
 use blocker::Blocker;
 pub(crate) use injector::{Ack, Forgery, Injector, Number};
 use segment::Segment;
 pub(crate) use sequence::ShiftedSequence;
 pub(crate) use staller::Staller;
+use translator::Translator;
 
 /// Which way a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub(crate) enum Conduct {
     Block(Trigger),
     /// Adds this to the client's sequence numbers, and takes it from what acknowledges them.
     ShiftSequence(u32),
+    /// Translates the first address to the second on the way out, and back; not in quotes.
+    Translate(Ipv4Addr, Ipv4Addr),
 }
 
 impl Conduct {
@@ -62,6 +68,7 @@ impl Conduct {
             Self::Stall(trigger) => Box::new(Staller::on(trigger)),
             Self::Block(trigger) => Box::new(Blocker(trigger)),
             Self::ShiftSequence(by) => Box::new(ShiftedSequence(by)),
+            Self::Translate(inside, outside) => Box::new(Translator { inside, outside }),
         }
     }
 }
