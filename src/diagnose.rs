@@ -6,9 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::attempt::{Attempt, Connection, Connections, Outcome, OwnQuestions, Tracker};
-use crate::evidence::{Capture, Evidence, Scene, decide, gather, is_intercepted};
+use crate::evidence::{Capture, Evidence, Scene, blocked_connection, decide, gather, is_intercepted};
 use crate::packet::{Undecoded, decode};
-use crate::path::{Networks, Path, Survey, data_probes};
+use crate::path::{DataProbe, Networks, Path, Probe, Survey, data_probes};
 use crate::recording::{
     Body, EndReason, Event, Record, RecordNumber, Route, Start, Target, Timestamp, Truncation,
 };
@@ -263,11 +263,21 @@ impl Diagnosis {
             decide(attempt, connection, route, capture)
         };
         let probes = self.survey.probes(target, &to_target, capture != Capture::Lossy);
-        let path = Path::assemble(&probes, target, port, &networks).with_changes(&probes);
-        let outcome = outcome_of(target);
-        let attempt = chosen_attempt(&to_target, connection(target), server);
-        let named = traced.as_ref().is_some_and(|t| t.name.is_some());
         let data = data_probes(to_target.iter().filter(|a| a.server == server));
+        let on_path: Vec<Probe> =
+            probes.iter().cloned().chain(data.iter().map(DataProbe::as_probe)).collect();
+        let path = Path::assemble(&on_path, target, port, &networks).with_changes(&on_path);
+        let blocked = blocked_connection(&data, target).filter(|_| connection(target).is_none());
+        let attempt = match blocked {
+            Some(client) => to_target.iter().rfind(|a| a.client == client && a.server == server),
+            None => chosen_attempt(&to_target, connection(target), server),
+        };
+        let outcome = match decide(attempt, connection(target), route_to(target).map(|(r, _)| r), capture) {
+            // What was asked at first went well.
+            Outcome::Open | Outcome::Completed if blocked.is_some() => Outcome::Stalled,
+            outcome => outcome,
+        };
+        let named = traced.as_ref().is_some_and(|t| t.name.is_some());
         let mut scene = Scene {
             target,
             port,

@@ -23,7 +23,7 @@
 //!   `mss=N`.
 //! - **ICMP errors**: `TYPE/CODE FROM`, about the packet last sent or `about=RECORD`; `left=` is the hop limit in
 //!   the quote (1), `quote=N` the bytes quoted of the transport (all), `qsrc=`, `qsport=`, `qid=`, `qseq=`, `qtos=`,
-//!   `qmss=` what a box on the way rewrote.
+//!   `qmss=`, `qsum=` (the TCP checksum) what a box on the way rewrote.
 //! - **Echoes**: `echo N`, `echo-reply N`.
 //! - **Events**: `start [name=NAME] [addresses=A,B] [edge=NET] [azure=NET] [contained] [blind] [deep]`,
 //!   `route [on=INTERFACE] [gw=A] [error=TEXT]`, `connect ID started|established|failed ERRNO|received "…"|closed|broken ERRNO|`
@@ -304,6 +304,9 @@ impl Script {
         if let Some(mss) = words.value::<u16>("qmss") {
             assert_eq!(quote[header + 20..header + 22], [2, 4], "there is an MSS option, and it comes first");
             quote[header + 22..header + 24].copy_from_slice(&mss.to_be_bytes());
+        }
+        if let Some(checksum) = words.value::<u16>("qsum") {
+            quote[header + 16..header + 18].copy_from_slice(&checksum.to_be_bytes());
         }
         quote.truncate(header + words.value("quote").unwrap_or(usize::MAX - header));
         let protocol = if v6 { ip_number::IPV6_ICMP } else { ip_number::ICMP };

@@ -378,6 +378,7 @@ fn hard_paths_have_their_faults() {
             (Fault::BleachedDscpVmRejectReset, Refused),
             (Fault::ShiftedSequenceAzureReset, Refused),
             (Fault::ShiftedSequenceVmSshdStopped, Refused),
+            (Fault::UntranslatedNatVmSshdStopped, Refused),
             (Fault::RestoredTtlVmSshdStopped, Refused),
         ],
     );

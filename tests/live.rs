@@ -291,6 +291,7 @@ faults! {
     bleached_dscp_vm_reject_reset: BleachedDscpVmRejectReset,
     shifted_sequence_azure_reset: ShiftedSequenceAzureReset,
     shifted_sequence_vm_sshd_stopped: ShiftedSequenceVmSshdStopped,
+    untranslated_nat_vm_sshd_stopped: UntranslatedNatVmSshdStopped,
     restored_ttl_vm_sshd_stopped: RestoredTtlVmSshdStopped,
 }
 

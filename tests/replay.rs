@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::FileFailurePersistence;
 use whichhop::diagnose::{Diagnosis, Findings, Question};
+use whichhop::path::Field;
 use whichhop::recording::{Body, Reader};
 use whichhop::report::{Style, json, text};
 
@@ -74,6 +75,33 @@ fn every_verdict_is_right() {
             broken.extend(report.imprecise(expected));
         }
         assert!(broken.is_empty(), "{}:\n{}\n{}", fixture.name, broken.join("\n"), report.summary());
+    });
+}
+
+/// What a box on the way changes is placed between the hops that it stands between; where none does, nothing is.
+#[test]
+fn what_boxes_change_is_placed_and_nothing_else() {
+    let boxes = [
+        ("clamped-mss-", (Field::Mss, 2, 3)),
+        ("bleached-dscp-", (Field::Dscp, 1, 2)),
+        ("shifted-sequence-", (Field::SequenceNumber, 2, 3)),
+        ("untranslated-nat-", (Field::Source, 1, 2)),
+    ];
+    for (name, _) in boxes {
+        assert!(Fixture::all().iter().any(|fixture| fixture.name.starts_with(name)), "{name}");
+    }
+    for_each_fixture(|fixture| {
+        let (findings, _) = diagnose(&fixture.recording, Question::default()).unwrap();
+        let changes: Vec<(Field, u8, u8)> = findings
+            .path
+            .hops
+            .iter()
+            .flat_map(|hop| &hop.changes)
+            .map(|change| (change.field, change.after, change.by))
+            .collect();
+        let there = boxes.iter().find(|(name, _)| fixture.name.starts_with(name));
+        assert_eq!(changes, Vec::from_iter(there.map(|(_, change)| *change)), "{}", fixture.name);
+        assert_eq!(findings.evidence.iter().any(|e| e.rule == "changed-on-the-way"), there.is_some());
     });
 }
 

@@ -70,7 +70,7 @@ const TRUTHS: [Truth; 7] = [
     },
 ];
 
-const TOOLS: [&str; 6] = ["tcptraceroute", "traceroute", "mtr", "nmap", "scamper", "hping3"];
+const TOOLS: [&str; 7] = ["tcptraceroute", "traceroute", "mtr", "nmap", "scamper", "trippy", "hping3"];
 
 /// The report on a capture, and how many records it holds.
 fn replay(tool: &str, fault: &str) -> (Report, u64) {

@@ -150,11 +150,13 @@ fn numbered(line: &str) -> Option<Hop> {
     Some(Hop { number, address, refuses: fields.any(|field| field.starts_with('!')) })
 }
 
-/// Comma-separated values: the hop's number in column `at`, its address in the next.
+/// Comma-separated values: the hop's number in column `at`, its address in the next. Of several (trippy joins those of
+/// one hop with colons) the first counts, as it does where a tool prints one.
 fn csv(line: &str, at: usize) -> Option<Hop> {
     let mut fields = line.split(',').skip(at);
     let number = fields.next()?.trim().parse().ok()?;
-    let address = fields.next()?.trim().parse().ok()?;
+    let addresses = fields.next()?.trim();
+    let address = addresses.parse().ok().or_else(|| addresses.split(':').next()?.parse().ok())?;
     Some(Hop { number, address, refuses: false })
 }
 

@@ -14,6 +14,7 @@ mod timeline;
 mod tracked;
 mod tracker;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 pub use census::{Batch, Census, Limits, Ports, Sieve};
@@ -25,7 +26,7 @@ pub use signature::Signature;
 pub use stream::ssh_line;
 pub use tracker::{MAX_ATTEMPTS, Tracker};
 
-use crate::packet::{HopLimit, IcmpErrorKind, OptionLayout, QuotedTcp, SeqNumber};
+use crate::packet::{HopLimit, IcmpErrorKind, OptionLayout, QuotedTcp, Request, SeqNumber};
 use crate::recording::{RecordNumber, Timestamp};
 
 /// One TCP connection attempt.
@@ -61,6 +62,8 @@ pub struct Attempt {
     pub signature: Option<Signature>,
     /// What was seen of it, in order (the first entries only, if there are very many).
     pub timeline: Vec<Entry>,
+    /// What the client asked for in data with a sweep's hop limit: the first few requests that differ.
+    pub requests: Vec<Asked>,
 }
 
 /// Operating systems start with a greater hop limit.
@@ -131,6 +134,8 @@ pub enum What {
         len: u32,
         /// Whether it begins with `SSH-`, as an identification line does.
         identifies: bool,
+        /// Which of the attempt's requests it is, if any.
+        request: Option<u8>,
     },
     /// A FIN (with or without data).
     Fin {
@@ -151,6 +156,34 @@ pub enum What {
     /// An ICMP error quoting a packet of this attempt.
     Icmp(IcmpSeen),
 }
+
+/// A request, in words; equal to another if both ask for the same.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What it says, escaped and cut short.
+    pub words: String,
+    /// Of all that it asks for.
+    digest: u64,
+}
+
+impl Asked {
+    /// The request that data holds.
+    pub fn of(data: &[u8]) -> Self {
+        let request = Request::of(data);
+        // With fixed keys: an attacker who finds two requests that are taken for one hides what only they sent.
+        let mut hasher = DefaultHasher::new();
+        request.hash(&mut hasher);
+        Self { words: request.to_string(), digest: hasher.finish() }
+    }
+}
+
+impl PartialEq for Asked {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for Asked {}
 
 /// The telling fields of a TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +208,8 @@ pub struct Segment {
     pub mss: Option<u16>,
     /// Option kinds in order.
     pub options: OptionLayout,
+    /// The checksum of a client's segment, as it is on the wire, where that could be told.
+    pub checksum: Option<u16>,
     /// Whether the checksum was right, where that could be told.
     pub checksum_ok: Option<bool>,
     /// Whether the frame was addressed to the capturing machine's own link-layer address, where known.

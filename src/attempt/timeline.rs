@@ -1,7 +1,7 @@
 //! What was seen of one attempt, in order: the packets that a diagnosis cites.
 
 use super::tracked::Tracked;
-use super::{About, Entry, IcmpSeen, Quote, Segment, What};
+use super::{About, Asked, Attempt, Entry, IcmpSeen, Quote, Segment, What};
 use crate::packet::{Fragment, IcmpError, Ip, MacAddr, Packet, Quoted, QuotedTcp, Tcp, TcpFlags};
 use crate::recording::{RecordNumber, Timestamp};
 
@@ -13,6 +13,9 @@ const MAX_UNBELIEVED: usize = 16;
 
 /// Entries after which data and bare acknowledgments are left out: how a connection begins and ends tells its story.
 const MAX_EVENTLESS: usize = 48;
+
+/// Requests of one attempt that are told apart, at most: a tracer sends one or two.
+const MAX_REQUESTS: usize = 4;
 
 /// Where in a recording a packet stands, and what it is.
 #[derive(Clone, Copy)]
@@ -39,13 +42,15 @@ impl Notes {
         note(timeline, cited.record, cited.at, || {
             // Wrong on purpose, if it is; what offload has still to finish counts as right.
             let checksum_ok = cited.tcp.checksum_ok(&cited.packet.ip);
-            What::Syn(Segment { checksum_ok, ..Segment::of(&cited.packet.ip, cited.tcp) })
+            let checksum = cited.tcp.checksum(&cited.packet.ip);
+            What::Syn(Segment { checksum, checksum_ok, ..Segment::of(&cited.packet.ip, cited.tcp) })
         });
     }
 
-    pub(super) fn by_client(timeline: &mut Vec<Entry>, cited: Cited<'_>) {
+    pub(super) fn by_client(attempt: &mut Attempt, cited: Cited<'_>) {
+        let Attempt { timeline, requests, .. } = attempt;
         let Cited { record, at, packet, tcp } = cited;
-        let segment = || Segment::of(&packet.ip, tcp);
+        let segment = || Segment { checksum: tcp.checksum(&packet.ip), ..Segment::of(&packet.ip, tcp) };
         if tcp.flags.has(TcpFlags::RST) {
             note(timeline, record, at, || What::Rst {
                 from_client: true,
@@ -61,7 +66,12 @@ impl Notes {
         if bare {
             note(timeline, record, at, || What::Ack(segment()));
         } else {
-            note_data(timeline, cited, true, segment);
+            let request = if tcp.payload.is_empty() || !segment().is_probe() {
+                None
+            } else {
+                number(requests, Asked::of(tcp.payload))
+            };
+            note_data(timeline, cited, true, request, segment);
         }
     }
 
@@ -88,20 +98,42 @@ impl Notes {
             if bare && tcp.flags.has(TcpFlags::ACK) {
                 note(timeline, record, at, || What::Acked(segment()));
             }
-            note_data(timeline, cited, false, segment);
+            note_data(timeline, cited, false, None, segment);
         } else if acceptable {
             note(timeline, record, at, || What::SynAck(segment()));
         }
     }
 }
 
+/// The place of a request among those kept; `None` where there is no room for another.
+fn number(requests: &mut Vec<Asked>, asked: Asked) -> Option<u8> {
+    let known = requests.iter().position(|request| *request == asked);
+    if known.is_none() && requests.len() < MAX_REQUESTS {
+        requests.push(asked);
+        return Some(requests.len() as u8 - 1);
+    }
+    known.map(|at| at as u8)
+}
+
 /// Notes the data and the FIN of a segment, as far as it has them.
-fn note_data(timeline: &mut Vec<Entry>, cited: Cited<'_>, from_client: bool, segment: impl Fn() -> Segment) {
+fn note_data(
+    timeline: &mut Vec<Entry>,
+    cited: Cited<'_>,
+    from_client: bool,
+    request: Option<u8>,
+    segment: impl Fn() -> Segment,
+) {
     let Cited { record, at, tcp, .. } = cited;
     if tcp.payload_len > 0 {
         let len = tcp.payload_len;
         let identifies = tcp.payload.starts_with(b"SSH-");
-        note(timeline, record, at, || What::Data { from_client, segment: segment(), len, identifies });
+        note(timeline, record, at, || What::Data {
+            from_client,
+            segment: segment(),
+            len,
+            identifies,
+            request,
+        });
     }
     if tcp.flags.has(TcpFlags::FIN) {
         note(timeline, record, at, || What::Fin { from_client, segment: segment() });
@@ -234,6 +266,7 @@ impl Segment {
             timestamps: tcp.options.timestamps(),
             mss: tcp.options.mss(),
             options: tcp.options.layout(),
+            checksum: None,
             checksum_ok: None,
             to_us: None,
             half: ip.fragment == Fragment::First,

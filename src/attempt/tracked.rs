@@ -167,6 +167,7 @@ impl Tracked {
             outcome: self.outcome(asked),
             signature: self.signature.signature(self.handshake),
             timeline: Vec::new(),
+            requests: Vec::new(),
         }
     }
 

@@ -61,7 +61,7 @@ impl Followed {
     fn by_client(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
         self.tracked.by_client(&Seg::of(cited.packet, cited.tcp));
-        Notes::by_client(&mut self.attempt.timeline, cited);
+        Notes::by_client(&mut self.attempt, cited);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before
     }
@@ -76,8 +76,8 @@ impl Followed {
 
     /// The attempt with its outcome; `asked` says whether SSH was asked for on its port.
     fn finish(self, asked: bool) -> Attempt {
-        let Attempt { client, server, timeline, .. } = self.attempt;
-        Attempt { timeline, ..self.tracked.attempt(client, server, asked) }
+        let Attempt { client, server, timeline, requests, .. } = self.attempt;
+        Attempt { timeline, requests, ..self.tracked.attempt(client, server, asked) }
     }
 }
 

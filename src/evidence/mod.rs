@@ -16,6 +16,7 @@ mod fragment;
 mod intercept;
 mod outcome;
 mod quote;
+mod request;
 mod scene;
 mod silence;
 mod stage;
@@ -23,6 +24,7 @@ mod suspect;
 
 pub use banner::is_intercepted;
 pub use outcome::decide;
+pub use request::blocked_connection;
 pub use scene::{Capture, Scene, Trigger};
 pub use suspect::{Suspect, Suspects};
 
@@ -184,6 +186,8 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         stage::identification_stops,
         stage::full_size_stops,
         stage::passes_every_hop,
+        request::request_answered_before_path_end,
+        request::request_swallowed,
         banner::banner_read,
         quote::changed_on_the_way,
         border::begins_behind,

@@ -15,7 +15,7 @@ use crate::recording::{RecordNumber, Said};
 const RESETS: usize = 2;
 
 /// How soon a reset comes that our data drew, in ns.
-const PROMPT: i64 = 1_000_000_000;
+pub(super) const PROMPT: i64 = 1_000_000_000;
 
 /// Fewest times that data must have gone unanswered at one hop, and how many of those beside harmless bytes that
 /// were answered.
@@ -145,7 +145,7 @@ fn stop(scene: &Scene<'_>, wanted: fn(&DataProbe) -> bool) -> Option<Stop> {
 }
 
 /// How far something gets, in words.
-fn stops(scene: &Scene<'_>, what: &str, control: &str, reached: u8, next: u8) -> String {
+pub(super) fn stops(scene: &Scene<'_>, what: &str, control: &str, reached: u8, next: u8) -> String {
     let place = |hop| scene.between(Place(hop), Place(hop));
     match reached {
         0 => format!("{what} does not get to {}, and {control} beside it does", place(next)),
@@ -157,7 +157,7 @@ fn stops(scene: &Scene<'_>, what: &str, control: &str, reached: u8, next: u8) ->
     }
 }
 
-fn clear_around(claims: &mut Vec<Claim>, from: Place, to: Place) {
+pub(super) fn clear_around(claims: &mut Vec<Claim>, from: Place, to: Place) {
     if from > Place(1) {
         claims.push(Claim::clears(Place(1), Place(from.0 - 1), Suspects::all()));
     }

@@ -233,14 +233,25 @@ pub fn ethernet(source: MacAddr, destination: MacAddr, ip_packet: &[u8]) -> Vec<
 
 /// Whether the TCP checksum of `segment` is right; `None` where it is not captured whole.
 pub(super) fn tcp_checksum_ok(ip: &Ip, segment: &[u8]) -> Option<bool> {
-    // A segment larger than IP can carry was never on a wire: offload made it.
-    let fits_ip = u16::try_from(segment.len()).is_ok();
-    let is_whole = ip.fragment == Fragment::Whole && segment.len() as u64 >= u64::from(ip.payload_len);
-    (fits_ip && is_whole).then(|| {
+    is_whole(ip, segment).then(|| {
         let start = pseudo_header(ip.source, ip.destination, ip_number::TCP, segment.len());
         let unfinished = is_unfinished(segment, !start.clone().ones_complement());
         unfinished || start.add_slice(segment).ones_complement() == 0
     })
+}
+
+/// The TCP checksum of `segment` as it is on the wire; `None` where it is unfinished, or not captured whole.
+pub(super) fn tcp_checksum(ip: &Ip, segment: &[u8]) -> Option<u16> {
+    let start = pseudo_header(ip.source, ip.destination, ip_number::TCP, segment.len());
+    let finished = is_whole(ip, segment) && !is_unfinished(segment, !start.ones_complement());
+    let field = segment.get(16..18).and_then(|field| field.first_chunk())?;
+    finished.then(|| u16::from_be_bytes(*field))
+}
+
+fn is_whole(ip: &Ip, segment: &[u8]) -> bool {
+    // A segment larger than IP can carry was never on a wire: offload made it.
+    let fits_ip = u16::try_from(segment.len()).is_ok();
+    fits_ip && ip.fragment == Fragment::Whole && segment.len() as u64 >= u64::from(ip.payload_len)
 }
 
 /// Whether the checksum field holds just the sum of the pseudo header: a sender on the same machine (another

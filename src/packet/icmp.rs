@@ -148,6 +148,8 @@ pub struct QuotedTcpRest {
     pub flags: TcpFlags,
     /// Window.
     pub window: u16,
+    /// Checksum.
+    pub checksum: u16,
     /// MSS option, if it is quoted.
     pub mss: Option<u16>,
     /// TSval, if it is quoted.
@@ -370,13 +372,14 @@ impl QuotedTcpRest {
     /// Reads a TCP header from the acknowledgment number on. An impossible data offset is padding after a quote
     /// of 8 bytes, not a header.
     fn read(bytes: &[u8]) -> Option<Self> {
-        let (&[_, _, _, _, offset, flags, w0, w1, _, _, _, _], after) = bytes.split_first_chunk()?;
+        let (&[_, _, _, _, offset, flags, w0, w1, c0, c1, _, _], after) = bytes.split_first_chunk()?;
         let options_len = header_len(offset)? - 20;
         let whole = after.get(..options_len);
         let options = TcpOptions(whole.unwrap_or(after));
         Some(Self {
             flags: TcpFlags(flags),
             window: u16::from_be_bytes([w0, w1]),
+            checksum: u16::from_be_bytes([c0, c1]),
             mss: options.mss(),
             timestamp: options.timestamps().map(|(value, _)| value),
             options: options.layout(),

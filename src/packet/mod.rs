@@ -12,6 +12,7 @@ mod glance;
 mod icmp;
 mod ip;
 mod link;
+mod request;
 #[cfg(test)]
 mod samples;
 pub mod ssh;
@@ -27,6 +28,7 @@ pub use icmp::{
     EchoToken, Icmp, IcmpError, IcmpErrorKind, Quoted, QuotedTcp, QuotedTcpRest, QuotedTransport,
 };
 pub use link::LinkType;
+pub use request::Request;
 pub use tcp::{OptionLayout, SeqNumber, Tcp, TcpFlags, TcpOption, TcpOptions};
 
 /// Time to live (RFC 791) or hop limit (RFC 8200): how many more routers a packet may cross.

@@ -152,6 +152,12 @@ impl<'a> Tcp<'a> {
     pub fn checksum_ok(&self, ip: &Ip) -> Option<bool> {
         super::build::tcp_checksum_ok(ip, self.segment)
     }
+
+    /// The checksum, right or wrong, that the segment has on the wire; `None` where that cannot be told, as before
+    /// offload has finished it.
+    pub fn checksum(&self, ip: &Ip) -> Option<u16> {
+        super::build::tcp_checksum(ip, self.segment)
+    }
 }
 
 /// TCP options as bytes, read one by one in order.

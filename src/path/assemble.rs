@@ -98,6 +98,10 @@ fn refusing_routers(probes: &[Probe], target: IpAddr) -> Vec<(u8, &Probe, &Reply
     for (probe, reply) in replies(probes).filter(|(_, r)| r.exact && r.from != target) {
         let ReplyKind::Unreachable { kind, quoted: Some(left), .. } = reply.kind else { continue };
         let at_once = reply.at.since(probe.at) < AT_ONCE;
+        // More than it was sent with shows a box that gave it a new one: it says nothing of the distance.
+        if left.0 > probe.hop_limit {
+            continue;
+        }
         if kind == IcmpErrorKind::NetUnreachable || (kind == IcmpErrorKind::HostUnreachable && at_once) {
             let crossed = probe.hop_limit.saturating_sub(left.0);
             found.entry(reply.from).or_insert((crossed.saturating_add(1), probe, reply));

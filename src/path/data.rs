@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::survey::icmp_reply;
-use super::{Reply, ReplyKind};
-use crate::attempt::{About, Attempt, What};
+use super::{Probe, Reply, ReplyKind, Via};
+use crate::attempt::{About, Asked, Attempt, Segment, What};
 use crate::recording::{RecordNumber, Timestamp};
 
 /// A segment with data that was meant to run out on its way.
@@ -12,18 +12,25 @@ use crate::recording::{RecordNumber, Timestamp};
 pub struct DataProbe {
     /// Who sent it: this tells its connection.
     pub client: SocketAddr,
+    /// Where to.
+    pub server: SocketAddr,
+    /// Its header.
+    pub sent: Segment,
     /// TTL or hop limit it was sent with.
     pub hop_limit: u8,
     /// Bytes of data.
     pub len: u32,
     /// Whether it begins as an SSH identification line does.
     pub identifies: bool,
+    /// What it asks for; `None` where the connection had asked for too much else before.
+    pub request: Option<Asked>,
     /// The record that holds it.
     pub record: RecordNumber,
     /// When it was sent.
     pub at: Timestamp,
-    /// What answered it: routers, and resets that came before any other data was sent on the connection. A reset is
-    /// put down to the data with the largest hop limit sent on it by then: its sender is no farther than that.
+    /// What answered it: routers; and resets, data and FINs that came before any other data was sent on the connection,
+    /// the last two only where they acknowledge it. They are put down to the data with the largest hop limit sent on
+    /// it by then: their sender is no farther than that.
     pub replies: Vec<Reply>,
     /// The MTU that an answer names, in bytes.
     pub mtu: Option<u32>,
@@ -48,6 +55,25 @@ impl DataProbe {
         self.replies.iter().find(|r| r.kind == ReplyKind::TimeExceeded)
     }
 
+    /// What answered it as only the end of the connection does, or whoever acts as that.
+    pub fn answer(&self) -> Option<&Reply> {
+        self.replies.iter().find(|r| matches!(r.kind, ReplyKind::Rst | ReplyKind::Data | ReplyKind::Fin))
+    }
+
+    /// The same as a probe of the path; only what routers say of it counts there.
+    pub fn as_probe(&self) -> Probe {
+        let of_routers = |reply: &&Reply| reply.kind == ReplyKind::TimeExceeded;
+        Probe {
+            via: Via::Data(self.server.port()),
+            hop_limit: self.hop_limit,
+            flow: 0,
+            record: self.record,
+            at: self.at,
+            sent: Some((self.client, self.sent)),
+            replies: self.replies.iter().filter(of_routers).copied().collect(),
+        }
+    }
+
     /// The reset that answered it.
     pub fn reset(&self) -> Option<&Reply> {
         self.replies.iter().find(|r| r.kind == ReplyKind::Rst)
@@ -63,47 +89,61 @@ pub fn data_probes<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Vec<D
 
 fn of_attempt(attempt: &Attempt) -> Vec<DataProbe> {
     let mut probes: Vec<(usize, DataProbe)> = Vec::new();
+    // What comes behind data sent in earnest may answer that.
+    let mut in_earnest = false;
     for (index, entry) in attempt.timeline.iter().enumerate() {
-        let reply = |from, hop_limit, kind, exact| Reply {
+        let reply = |from, hop_limit, kind, quote| Reply {
             record: entry.record,
             at: entry.at,
             from,
             hop_limit: Some(hop_limit),
             kind,
-            exact,
+            exact: matches!(kind, ReplyKind::TimeExceeded | ReplyKind::Unreachable { .. }),
             traffic_class: None,
-            quote: None,
+            quote,
         };
-        match &entry.what {
-            What::Data { from_client: true, segment, len, identifies } if segment.is_probe() => {
+        let (kind, segment) = match &entry.what {
+            What::Data { from_client: true, segment, len, identifies, request } => {
+                if !segment.is_probe() {
+                    in_earnest |= !probes.is_empty();
+                    continue;
+                }
                 let probe = DataProbe {
                     client: attempt.client,
+                    server: attempt.server,
+                    sent: *segment,
                     hop_limit: segment.hop_limit.0,
                     len: *len,
                     identifies: *identifies,
+                    request: request.and_then(|n| attempt.requests.get(usize::from(n)).cloned()),
                     record: entry.record,
                     at: entry.at,
                     replies: Vec::new(),
                     mtu: None,
                 };
                 probes.push((index, probe));
+                continue;
             }
             What::Icmp(seen) => {
                 let About::Data(about) = seen.about else { continue };
                 let kind = icmp_reply(seen.kind, seen.icmp_type, seen.code, Some(seen.quoted_hop_limit));
                 if let Some((_, probe)) = probes.iter_mut().find(|(i, _)| *i == about) {
-                    probe.replies.push(reply(seen.from, seen.hop_limit, kind, true));
+                    probe.replies.push(reply(seen.from, seen.hop_limit, kind, Some(seen.quote)));
                     probe.mtu = probe.mtu.or(seen.mtu);
                 }
+                continue;
             }
-            What::Rst { from_client: false, segment, acceptable: true } => {
-                // Of those with the largest hop limit the last: the time between it and the reset is the shortest.
-                if let Some((_, probe)) = probes.iter_mut().max_by_key(|(i, p)| (p.hop_limit, *i)) {
-                    let (server, left) = (attempt.server.ip(), segment.hop_limit);
-                    probe.replies.push(reply(server, left, ReplyKind::Rst, false));
-                }
-            }
-            _ => {}
+            What::Rst { from_client: false, segment, acceptable: true } => (ReplyKind::Rst, segment),
+            What::Data { from_client: false, segment, .. } => (ReplyKind::Data, segment),
+            What::Fin { from_client: false, segment } => (ReplyKind::Fin, segment),
+            _ => continue,
+        };
+        // Of those with the largest hop limit the last: the time between it and the answer is the shortest.
+        let drawn_by = probes.iter_mut().max_by_key(|(i, p)| (p.hop_limit, *i)).filter(|_| !in_earnest);
+        if let Some((_, probe)) = drawn_by
+            && (kind == ReplyKind::Rst || segment.ack.distance_from(probe.sent.seq.plus(probe.len)) >= 0)
+        {
+            probe.replies.push(reply(attempt.server.ip(), segment.hop_limit, kind, None));
         }
     }
     probes.into_iter().map(|(_, probe)| probe).collect()

@@ -29,6 +29,9 @@ pub enum Field {
     Timestamp,
     /// TTL or hop limit, more than had run out.
     HopLimit,
+    /// TCP checksum, though all else that it covers and that is quoted is as it was sent: something that is not quoted
+    /// was changed, or what is quoted was changed back.
+    Checksum,
 }
 
 impl Field {
@@ -45,6 +48,7 @@ impl Field {
             Self::Mss => "mss",
             Self::Timestamp => "timestamp",
             Self::HopLimit => "hop-limit",
+            Self::Checksum => "checksum",
         }
     }
 }
@@ -62,6 +66,7 @@ impl fmt::Display for Field {
             Self::Mss => "MSS",
             Self::Timestamp => "TCP timestamp",
             Self::HopLimit => "hop limit",
+            Self::Checksum => "TCP checksum",
         })
     }
 }
@@ -157,6 +162,7 @@ fn place<'a>(field: Field, seen: impl Iterator<Item = &'a Seen>) -> Option<Chang
 /// Puts each field that is quoted beside what was sent.
 fn compare(probe: &Probe, reply: &Reply, all: &mut Vec<(Field, Seen)>) {
     let (Some((client, segment)), Some(quote)) = (probe.sent, reply.quote) else { return };
+    let before = all.len();
     let mut add = |field: Field, sent: String, quoted: String| {
         let (via, hop, records) = (probe.via, probe.hop_limit, [probe.record, reply.record]);
         all.push((field, Seen { via, hop, sent, quoted, records }));
@@ -180,6 +186,17 @@ fn compare(probe: &Probe, reply: &Reply, all: &mut Vec<(Field, Seen)>) {
         }
         if let (Some((sent, _)), Some(quoted)) = (segment.timestamps, rest.timestamp) {
             add(Field::Timestamp, sent.to_string(), quoted.to_string());
+        }
+        // A router may leave it out; and where another field differs, that is why this one does.
+        let covered = |field: Field| {
+            !matches!(field, Field::Dscp | Field::Ecn | Field::Identification | Field::HopLimit)
+        };
+        let explained = all[before..].iter().any(|(field, seen)| covered(*field) && seen.differs());
+        if let Some(sent) = segment.checksum.filter(|_| rest.checksum != 0 && !explained) {
+            let text = |checksum: u16| format!("{checksum:#06x}");
+            let (via, hop, records) = (probe.via, probe.hop_limit, [probe.record, reply.record]);
+            let seen = Seen { via, hop, sent: text(sent), quoted: text(rest.checksum), records };
+            all.push((Field::Checksum, seen));
         }
     }
 }

@@ -16,6 +16,8 @@ pub enum Via {
     Tcp(u16),
     /// The first fragment of a SYN to this port, the rest of which never comes.
     HalfSyn(u16),
+    /// Data on a connection to this port.
+    Data(u16),
     /// An ICMP echo request.
     Echo,
 }
@@ -25,6 +27,7 @@ impl std::fmt::Display for Via {
         match self {
             Self::Tcp(port) => write!(f, "tcp/{port}"),
             Self::HalfSyn(port) => write!(f, "half-syn/{port}"),
+            Self::Data(port) => write!(f, "data/{port}"),
             Self::Echo => f.write_str("icmp"),
         }
     }
@@ -92,6 +95,10 @@ pub enum ReplyKind {
     Rst,
     /// A SYN/ACK.
     SynAck,
+    /// Data that acknowledges ours.
+    Data,
+    /// The end of a connection, after data that it acknowledges.
+    Fin,
     /// An echo reply.
     EchoReply,
 }

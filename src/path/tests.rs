@@ -260,6 +260,12 @@ fn a_router_without_a_route_is_placed_by_what_it_quotes() {
 }
 
 #[test]
+fn a_router_that_quotes_more_hops_than_were_sent_is_not_placed() {
+    let path = path("0.1 > 20000:22 S ttl=3 | 3/0 198.18.2.1 left=62");
+    assert!(path.hops.is_empty(), "a box on the way set the hop limit anew");
+}
+
+#[test]
 fn a_router_whose_neighbour_is_silent_or_that_forbids_is_not_placed() {
     for answer in ["3/1 198.18.2.1 left=7 after=3000", "3/13 198.18.2.1 left=7", "3/0 198.19.0.4 left=7"] {
         let path = path(&format!("0.1 > 20000:22 S ttl=9 | {answer}"));

@@ -495,7 +495,7 @@ impl Planner {
         let sweep = match via {
             Via::Echo => &mut self.echo_sweep,
             via if via == self.closed_sweep.via => &mut self.closed_sweep,
-            Via::Tcp(_) | Via::HalfSyn(_) => &mut self.known_sweep,
+            Via::Tcp(_) | Via::HalfSyn(_) | Via::Data(_) => &mut self.known_sweep,
         };
         sweep.next += 1;
         let flow = sweep.flow;
@@ -509,7 +509,7 @@ impl Planner {
                 let target = self.target()?.ip();
                 Some(self.ask_kernel(KernelProbe::Echo(target), hop))
             }
-            Via::Tcp(port) | Via::HalfSyn(port) => {
+            Via::Tcp(port) | Via::HalfSyn(port) | Via::Data(port) => {
                 let flow = match flow {
                     Some(flow) => flow,
                     None => self.flows.as_mut()?.fresh(port),

@@ -54,6 +54,7 @@ fn findings(outcome: Outcome, handshake: Handshake) -> Findings {
             icmp: None,
             outcome,
             signature: None,
+            requests: vec![],
             timeline: Vec::new(),
         }],
         other_addresses: Vec::new(),

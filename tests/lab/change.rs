@@ -189,7 +189,13 @@ impl Lab {
         }
     }
 
-    fn serve(&mut self, at: Role, port: u16, transparent: bool, manner: Manner) -> io::Result<u16> {
+    pub(super) fn serve(
+        &mut self,
+        at: Role,
+        port: u16,
+        transparent: bool,
+        manner: Manner,
+    ) -> io::Result<u16> {
         let service = Service::start(self.node(at), port, transparent, manner)?;
         let port = service.port();
         self.services.push(service);

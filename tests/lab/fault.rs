@@ -118,6 +118,7 @@ faults! {
     BleachedDscpVmRejectReset = "bleached-dscp-vm-reject-reset", "vm-reject-reset, and the edge clears the DSCP";
     ShiftedSequenceAzureReset = "shifted-sequence-azure-reset", "azure-reset, and a box in transit shifts sequence numbers";
     ShiftedSequenceVmSshdStopped = "shifted-sequence-vm-sshd-stopped", "vm-sshd-stopped, and a box in transit shifts sequence numbers";
+    UntranslatedNatVmSshdStopped = "untranslated-nat-vm-sshd-stopped", "vm-sshd-stopped, and a box in transit translates IPv4 sources, but not in quotes";
     RestoredTtlVmSshdStopped = "restored-ttl-vm-sshd-stopped", "vm-sshd-stopped, and the first transit router sets TTLs back to 64";
 }
 

@@ -3,15 +3,21 @@
 //! A box sees every frame in front of the hop it is put before, so before that hop looks at the TTL, and hands on what
 //! it likes. It keeps no clock and starts nothing: it is bounded by the frames it sees.
 
+mod blocker;
 mod injector;
 mod segment;
 mod sequence;
 mod staller;
+mod translator;
 
+use std::net::Ipv4Addr;
+
+use blocker::Blocker;
 pub(crate) use injector::{Ack, Forgery, Injector, Number};
 use segment::Segment;
 pub(crate) use sequence::ShiftedSequence;
 pub(crate) use staller::Staller;
+use translator::Translator;
 
 /// Which way a frame goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +53,12 @@ pub(crate) enum Conduct {
     Inject(Injector),
     /// Swallows a packet and all that its connection sends from then on.
     Stall(Trigger),
+    /// Answers a packet with a page that says no, and the end of the connection.
+    Block(Trigger),
     /// Adds this to the client's sequence numbers, and takes it from what acknowledges them.
     ShiftSequence(u32),
+    /// Translates the first address to the second on the way out, and back; not in quotes.
+    Translate(Ipv4Addr, Ipv4Addr),
 }
 
 impl Conduct {
@@ -56,12 +66,14 @@ impl Conduct {
         match self {
             Self::Inject(injector) => Box::new(injector),
             Self::Stall(trigger) => Box::new(Staller::on(trigger)),
+            Self::Block(trigger) => Box::new(Blocker(trigger)),
             Self::ShiftSequence(by) => Box::new(ShiftedSequence(by)),
+            Self::Translate(inside, outside) => Box::new(Translator { inside, outside }),
         }
     }
 }
 
-/// The packet of a connection to port 22 that a box waits for.
+/// The packet that a box waits for, of a connection to port 22 where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trigger {
     /// The client's SYN.
@@ -72,20 +84,25 @@ pub(crate) enum Trigger {
     Identification,
     /// The server's.
     Banner,
+    /// The client's data with these bytes in it, to any port.
+    Keyword(&'static str),
 }
 
 impl Trigger {
     fn fits(self, way: Way, segment: &Segment<'_>) -> bool {
         let tcp = &segment.tcp;
-        let (wanted, port) = match self {
-            Self::Syn | Self::Identification => (Way::Out, tcp.destination_port),
-            Self::SynAck | Self::Banner => (Way::Back, tcp.source_port),
-        };
-        let fits = match self {
-            Self::Syn => tcp.syn && !tcp.ack,
-            Self::SynAck => tcp.syn && tcp.ack,
-            Self::Identification | Self::Banner => segment.payload.starts_with(b"SSH-"),
-        };
-        fits && way == wanted && port == super::SSH_PORT
+        let out = way == Way::Out;
+        let (to_ssh, from_ssh) =
+            (tcp.destination_port == super::SSH_PORT, tcp.source_port == super::SSH_PORT);
+        let identifies = segment.payload.starts_with(b"SSH-");
+        match self {
+            Self::Syn => out && to_ssh && tcp.syn && !tcp.ack,
+            Self::SynAck => !out && from_ssh && tcp.syn && tcp.ack,
+            Self::Identification => out && to_ssh && identifies,
+            Self::Banner => !out && from_ssh && identifies,
+            Self::Keyword(word) => {
+                out && segment.payload.windows(word.len()).any(|part| part == word.as_bytes())
+            }
+        }
     }
 }

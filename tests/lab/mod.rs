@@ -39,11 +39,13 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use change::Undo;
+use change::{Change, Undo};
 pub(crate) use fault::{Answers, Fault, Truth};
 use links::Links;
+pub(crate) use middlebox::{Conduct, Forgery, Injector, Number, Trigger};
 pub(crate) use namespace::{Namespace, program, reap};
 pub(crate) use role::Role;
+pub(crate) use service::Manner;
 use service::Service;
 use sshd::Sshd;
 
@@ -184,6 +186,16 @@ impl Lab {
         self.clear_fault()?;
         self.fault = fault;
         fault.changes().iter().try_for_each(|change| self.make(change))
+    }
+
+    /// Puts a box in front of a host, beside the fault there is; it goes with that.
+    pub(crate) fn put_box(&mut self, before: Role, conduct: Conduct) -> io::Result<()> {
+        self.make(&Change::Box { before, conduct })
+    }
+
+    /// Lets something listen on a host's port; it goes with the fault there is.
+    pub(crate) fn listen(&mut self, at: Role, port: u16, manner: Manner) -> io::Result<()> {
+        self.serve(at, port, false, manner).map(drop)
     }
 
     /// Makes the lab healthy again. What its kernels remember stays: spent ICMP budgets (6 s until they are full

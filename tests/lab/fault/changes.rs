@@ -1,5 +1,7 @@
 //! What each fault does to the lab.
 
+use std::net::Ipv4Addr;
+
 use super::Fault;
 use crate::lab::change::{Change, Means};
 use crate::lab::middlebox::{Ack, Conduct, Forgery, Injector, Number, Trigger};
@@ -172,6 +174,11 @@ impl Fault {
             Self::BleachedDscpVmRejectReset => with(vec![bleach()], Self::VmRejectReset),
             Self::ShiftedSequenceAzureReset => with(vec![shift_sequence()], Self::AzureReset),
             Self::ShiftedSequenceVmSshdStopped => with(vec![shift_sequence()], Self::VmSshdStopped),
+            Self::UntranslatedNatVmSshdStopped => {
+                // As the edge itself: what comes back finds its way to the box.
+                let conduct = Conduct::Translate(Ipv4Addr::new(10, 22, 1, 2), Ipv4Addr::new(198, 18, 1, 1));
+                with(vec![Change::Box { before: Role::Transit1, conduct }], Self::VmSshdStopped)
+            }
             Self::RestoredTtlVmSshdStopped => {
                 let restore = "oifname eth1 ip ttl set 64; oifname eth1 ip6 hoplimit set 64";
                 with(vec![forward(Role::Transit1, restore)], Self::VmSshdStopped)

@@ -56,6 +56,7 @@ impl Fault {
             | Self::DetourVmSshdStopped
             | Self::BleachedDscpVmSshdStopped
             | Self::ShiftedSequenceVmSshdStopped
+            | Self::UntranslatedNatVmSshdStopped
             | Self::RestoredTtlVmSshdStopped => (&[Reset], Suspect::VmSshdNotRunning, Answered),
             Self::VmRejectReset | Self::BleachedDscpVmRejectReset => {
                 (&[Reset], Suspect::VmFirewall, Answered)
