@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use serde_json::{Value, json};
-use whichhop::attempt::{Attempt, Census, Limits, Outcome, Ports};
+use whichhop::attempt::{Attempt, Batch, Census, Limits, Outcome, Ports};
 use whichhop::packet::{LinkType, decode};
-use whichhop::recording::{Timestamp, Writer};
+use whichhop::recording::{Body, Direction, Frame, InterfaceInfo, Record, RecordNumber, Timestamp, Writer};
 
 const C: End = End(Ipv4Addr::new(10, 22, 0, 1), 50022);
 const S: End = End(Ipv4Addr::new(198, 19, 0, 4), 22);
@@ -85,29 +85,58 @@ impl Wire {
 
     fn pcapng(&self) -> Vec<u8> {
         let mut writer = Writer::new(Vec::new()).unwrap();
-        let info = whichhop::recording::InterfaceInfo { name: "eth0".to_owned(), link: LinkType::RAW };
+        let info = InterfaceInfo { name: "eth0".to_owned(), link: LinkType::RAW };
         let interface = writer.interface(&info).unwrap();
         for (at, frame) in &self.frames {
             let at = Timestamp::from_nanos(START + at);
-            let direction = whichhop::recording::Direction::Unknown;
-            writer.frame(interface, at, direction, frame.len() as u32, frame).unwrap();
+            writer.frame(interface, at, Direction::Unknown, frame.len() as u32, frame).unwrap();
         }
         writer.finish().unwrap()
     }
 
     /// The attempts that a census with `limits` hands out, and how many it had to decide early.
-    fn census(&self, ports: Ports, limits: Limits) -> (Vec<Attempt>, u64) {
-        let mut census = Census::new(ports, limits);
+    fn census(&self, ports: &Ports, limits: Limits) -> (Vec<Attempt>, u64) {
+        let mut census = Census::new(ports.clone(), limits);
         for (at, frame) in &self.frames {
             census.push(Timestamp::from_nanos(START + at), &decode(LinkType::RAW, frame).unwrap());
         }
         census.end();
         let evicted = census.evicted();
-        (std::iter::from_fn(|| census.next_decided()).collect(), evicted)
+        let attempts: Vec<_> = std::iter::from_fn(|| census.next_decided()).collect();
+        for records in [1, 3, usize::MAX] {
+            let in_batches = self.in_batches(ports, limits, records);
+            assert_eq!(format!("{in_batches:?}"), format!("{attempts:?}"), "in batches of {records}");
+        }
+        (attempts, evicted)
+    }
+
+    /// The same by the way that the command takes, so many records at a time.
+    fn in_batches(&self, ports: &Ports, limits: Limits, records: usize) -> Vec<Attempt> {
+        let mut census = Census::new(ports.clone(), limits);
+        let sieve = census.sieve();
+        for frames in self.frames.chunks(records) {
+            let mut batch = Batch::default();
+            for (at, frame) in frames {
+                let frame = Frame {
+                    interface: 0,
+                    link: LinkType::RAW,
+                    direction: Direction::Unknown,
+                    original_len: frame.len() as u32,
+                    bytes: frame,
+                };
+                let (number, at) = (RecordNumber(1), Timestamp::from_nanos(START + at));
+                sieve
+                    .take(&Record { number, at, body: Body::Frame(frame) }, |_, _| true, &mut batch)
+                    .unwrap();
+            }
+            census.take(&batch);
+        }
+        census.end();
+        std::iter::from_fn(|| census.next_decided()).collect()
     }
 
     fn attempts(&self) -> Vec<Attempt> {
-        self.census(Ports::Any, Limits::default()).0
+        self.census(&Ports::Any, Limits::default()).0
     }
 
     fn only(&self) -> Attempt {
@@ -544,7 +573,7 @@ mod several_attempts {
             .tcp(C, S, ACK, 1001, 5001, b"SSH-2.0-y\r\n")
             .tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\nand more");
         assert_eq!(all(&wire), ["1/1 completed 11/19 open", "1/1 completed 19/11 completed"]);
-        let (only, _) = wire.census(Ports::Only(vec![22]), Limits::default());
+        let (only, _) = wire.census(&Ports::Only(vec![22]), Limits::default());
         assert_eq!(only.iter().map(says).collect::<Vec<_>>(), ["1/1 completed 11/19 open"]);
         let mut wire = Wire::default();
         wire.tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, SYN, 5000, 0, b"").tcp(C, S, SYN | ACK, 1000, 5001, b"");
@@ -661,8 +690,9 @@ mod several_attempts {
             3,
             b"GET /\r\n",
         );
-        let outcomes =
-            |ports| -> Vec<_> { wire.census(ports, Limits::default()).0.iter().map(|a| a.outcome).collect() };
+        let outcomes = |ports| -> Vec<_> {
+            wire.census(&ports, Limits::default()).0.iter().map(|a| a.outcome).collect()
+        };
         assert_eq!(outcomes(Ports::Only(vec![22])), [Outcome::Open]);
         assert_eq!(outcomes(Ports::Only(vec![80])), [Outcome::NoBanner]);
         assert_eq!(outcomes(Ports::Any), [Outcome::Open, Outcome::Completed]);
@@ -733,6 +763,60 @@ mod deciding {
         assert!(says.contains(&"1/1 half-open 0/0 half-open".to_owned()), "{says:?}");
     }
 
+    const WEEK: i64 = 7 * 86_400 * SECOND;
+
+    /// What the attempts to port 22 say: what concerns no attempt is then not looked at.
+    fn of_port_22(wire: &Wire) -> Vec<String> {
+        wire.census(&Ports::Only(vec![22]), Limits::default()).0.iter().map(says).collect()
+    }
+
+    #[test]
+    fn a_time_that_lies_ends_no_attempt() {
+        let in_2106 = i64::from(u32::MAX) * SECOND - START;
+        for lies in [&[in_2106][..], &[-START], &[in_2106, in_2106 + 1], &[-START, -START, in_2106]] {
+            let mut wire = Wire::default();
+            wire.tcp(C, S, SYN, 1000, 0, b"");
+            tick(&mut wire);
+            for lie in lies {
+                tick(&mut wire);
+                wire.frames.last_mut().unwrap().0 = *lie;
+            }
+            wire.tcp(S, C, SYN | ACK, 5000, 1001, b"").tcp(C, S, ACK, 1001, 5001, b"");
+            assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "{lies:?}");
+            assert_eq!(of_port_22(&wire), ["1/1 completed 0/0 no-banner"], "{lies:?}");
+            for frame in [0, 1, 2 + lies.len()] {
+                let mut wire = wire.clone();
+                wire.frames[frame].0 = lies[0];
+                assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "{lies:?} and frame {frame}");
+                let first_syn = wire.frames[0].0;
+                assert_eq!(wire.only().first_syn.nanos(), START + first_syn, "the SYN's own time is told");
+            }
+            // And at the end of a capture, where nothing follows.
+            wire.wait(SECOND);
+            tick(&mut wire);
+            wire.frames.last_mut().unwrap().0 = lies[0];
+            assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "{lies:?}");
+        }
+    }
+
+    #[test]
+    fn a_gap_of_a_week_ends_what_came_before_and_nothing_after() {
+        let mut wire = Wire::default();
+        for _ in 0..20 {
+            tick(&mut wire);
+        }
+        wire.tcp(client(1), S, SYN, 1000, 0, b"").wait(WEEK).tcp(client(2), S, SYN, 1000, 0, b"");
+        for _ in 0..20 {
+            tick(&mut wire);
+        }
+        wire.tcp(S, client(2), SYN | ACK, 5000, 1001, b"").tcp(client(2), S, ACK, 1001, 5001, b"");
+        for gap in [1, 131] {
+            wire.wait(gap * SECOND);
+            tick(&mut wire);
+        }
+        assert_eq!(order(&wire, Limits::default()), [(28, 1), (46, 2)]);
+    }
+
     #[test]
     fn a_flood_evicts_the_unanswered_and_not_the_established() {
         let limits = Limits { attempts: 50, ..Limits::default() };
@@ -742,7 +826,7 @@ mod deciding {
             wire.tcp(client(port), End(S.0, 23), SYN, 7, 0, b"");
         }
         wire.tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
-        let (attempts, evicted) = wire.census(Ports::Any, limits);
+        let (attempts, evicted) = wire.census(&Ports::Any, limits);
         assert_eq!((attempts.len(), evicted), (1001, 951));
         let session = attempts.iter().find(|a| a.server.port() == 22).unwrap();
         assert_eq!(session.outcome, Outcome::Open);
@@ -758,7 +842,7 @@ mod deciding {
         }
         wire.handshake();
         let limits = Limits { attempts: 10, ..Limits::default() };
-        let (attempts, evicted) = wire.census(Ports::Any, limits);
+        let (attempts, evicted) = wire.census(&Ports::Any, limits);
         assert_eq!((attempts.len(), evicted), (1, 0));
     }
 }
@@ -1047,6 +1131,21 @@ mod command {
         assert_eq!(out(&output).lines().count(), 1);
         assert_eq!(said(&output), "");
         assert!(said(&whichhop(&["--json", "-"], &damaged)).contains("breaks off"));
+    }
+
+    #[test]
+    fn one_late_record_does_not_end_the_reading() {
+        let mut wire = Wire::default();
+        for _ in 0..1 << 16 {
+            wire.tcp(End(C.0, 1), End(S.0, 443), ACK, 0, 0, b"");
+        }
+        wire.frames.last_mut().unwrap().0 += 3600 * SECOND;
+        wire.session();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("late.pcapng");
+        fs::write(&path, wire.pcapng()).unwrap();
+        let output = whichhop(&["--json", "--until", "1700000100", path.to_str().unwrap()], b"");
+        assert_eq!(out(&output).lines().count(), 1, "{}", said(&output));
     }
 
     #[test]

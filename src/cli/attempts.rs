@@ -286,7 +286,7 @@ impl Patience {
 
     /// Whether all that is wanted is decided, now that `batch` is tracked.
     fn ends(&mut self, batch: &Batch, filter: &Filter<'_>, census: &Census) -> bool {
-        if filter.last_start().is_none_or(|last| batch.latest().is_none_or(|at| at <= last)) {
+        if filter.last_start().is_none_or(|last| batch.earliest().is_none_or(|at| at <= last)) {
             self.late = 0;
             return false;
         }

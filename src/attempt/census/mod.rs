@@ -15,7 +15,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use self::calendar::{Calendars, Wait};
-use self::clock::Clock;
+use self::clock::{Clock, Span};
 use self::pair::End;
 pub use self::sieve::{Batch, Sieve};
 use self::sieve::{Flow, Item};
@@ -96,6 +96,8 @@ pub struct Census {
     sieve: Sieve,
     capacity: usize,
     clock: Clock,
+    /// Places of attempts heard of at a time that is doubted, and when that would be.
+    doubted: Vec<(u32, i64)>,
     slots: Slots,
     /// The newest attempt on each pair of endpoints.
     pairs: HashTable<u32>,
@@ -114,6 +116,7 @@ impl Census {
             sieve: Sieve::new(ports),
             capacity: limits.attempts.clamp(1, NONE as usize - 1),
             clock: Clock::default(),
+            doubted: Vec::new(),
             slots: Slots::default(),
             pairs: HashTable::new(),
             calendars: Calendars::new(&limits),
@@ -156,7 +159,7 @@ impl Census {
                             self.push(*at, &packet);
                         }
                     }
-                    Item::Pass(at) => self.pass(*at),
+                    Item::Pass(span) => self.pass_over(*span),
                 }
             }
         }
@@ -178,10 +181,28 @@ impl Census {
     /// Says that it is `at` now: what has been silent for long enough is decided.
     #[inline]
     pub fn pass(&mut self, at: Timestamp) {
-        let now = self.clock.advance(at);
+        self.pass_over(Span::of(at));
+    }
+
+    #[inline]
+    fn pass_over(&mut self, span: Span) {
+        let now = self.clock.advance(span);
+        if !self.doubted.is_empty() && self.clock.doubted().is_none() {
+            self.end_doubt(now);
+        }
         if self.calendars.may_be_due(now) {
             while let Some(place) = self.calendars.due(&self.slots, now) {
                 self.decide(place);
+            }
+        }
+    }
+
+    /// Whoever was heard of at a time that was doubted was heard of by now.
+    #[cold]
+    fn end_doubt(&mut self, now: i64) {
+        for (place, at) in self.doubted.drain(..) {
+            if let Some(slot) = self.slots.get_mut(place) {
+                slot.heard = slot.heard.max(at.min(now));
             }
         }
     }
@@ -294,7 +315,9 @@ impl Census {
         }
         slot.heard = now;
         let wait = slot.waits_for();
-        if wait != slot.wait {
+        let waits_on = wait == slot.wait;
+        self.heard_in_doubt(place);
+        if !waits_on {
             self.wait(place, wait);
         }
         true
@@ -485,6 +508,7 @@ impl Census {
         let slot = Slot { tracked, pair, client, id, older, newest: true, wait, heard };
         let place = self.slots.insert(slot);
         entry.insert(place);
+        self.heard_in_doubt(place);
         if let Some(older) = self.slots.get_mut(older) {
             older.newest = false;
         }
@@ -529,8 +553,18 @@ impl Census {
             return;
         }
         slot.heard = now;
-        if wait != slot.wait {
+        let waits_on = wait == slot.wait;
+        self.heard_in_doubt(place);
+        if !waits_on {
             self.wait(place, wait);
+        }
+    }
+
+    /// Notes when an attempt was heard of, if that is doubted.
+    #[inline]
+    fn heard_in_doubt(&mut self, place: u32) {
+        if let Some(at) = self.clock.doubted() {
+            self.doubted.push((place, at));
         }
     }
 

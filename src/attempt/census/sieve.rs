@@ -8,6 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::Ports;
+use super::clock::Span;
 use super::pair::{End, Pair};
 use crate::attempt::seg::Seg;
 use crate::packet::{
@@ -34,7 +35,7 @@ pub struct Batch {
     /// Data of segments, and frames with ICMP errors.
     bytes: Vec<u8>,
     records: u64,
-    latest: Option<Timestamp>,
+    earliest: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -51,7 +52,7 @@ pub(super) enum Item {
         frame: Place,
     },
     /// Time passes.
-    Pass(Timestamp),
+    Pass(Span),
 }
 
 /// Between whom a segment went.
@@ -99,7 +100,7 @@ impl Sieve {
     ) -> Result<(), Undecoded> {
         let at = record.at;
         batch.records += 1;
-        batch.latest = Some(at);
+        batch.earliest = Some(batch.earliest.map_or(at, |earliest| earliest.min(at)));
         let Body::Frame(frame) = &record.body else {
             batch.pass(at);
             return Ok(());
@@ -184,14 +185,14 @@ impl Batch {
         self.records
     }
 
-    /// The time of the last of them.
-    pub fn latest(&self) -> Option<Timestamp> {
-        self.latest
+    /// The earliest of their times.
+    pub fn earliest(&self) -> Option<Timestamp> {
+        self.earliest
     }
 
     /// Makes it empty; its room is kept.
     pub fn clear(&mut self) {
-        (self.records, self.latest) = (0, None);
+        (self.records, self.earliest) = (0, None);
         self.items.clear();
         self.bytes.clear();
     }
@@ -207,12 +208,14 @@ impl Batch {
         });
     }
 
-    /// Says that it is `at` now. Of times that follow each other the last says all.
+    /// Says that it is `at` now.
     fn pass(&mut self, at: Timestamp) {
-        match self.items.last_mut() {
-            Some(Item::Pass(last)) if *last <= at => *last = at,
-            _ => self.items.push(Item::Pass(at)),
+        if let Some(Item::Pass(span)) = self.items.last_mut()
+            && span.extend(at)
+        {
+            return;
         }
+        self.items.push(Item::Pass(Span::of(at)));
     }
 
     #[inline]
