@@ -11,7 +11,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use serde_json::{Value, json};
 use whichhop::attempt::{Attempt, Batch, Census, Limits, Outcome, Ports};
-use whichhop::packet::{LinkType, decode};
+use whichhop::packet::{LinkType, Packet, decode_captured};
 use whichhop::recording::{Body, Direction, Frame, InterfaceInfo, Record, RecordNumber, Timestamp, Writer};
 
 const C: End = End(Ipv4Addr::new(10, 22, 0, 1), 50022);
@@ -98,7 +98,7 @@ impl Wire {
     fn census(&self, ports: &Ports, limits: Limits) -> (Vec<Attempt>, u64) {
         let mut census = Census::new(ports.clone(), limits);
         for (at, frame) in &self.frames {
-            census.push(Timestamp::from_nanos(START + at), &decode(LinkType::RAW, frame).unwrap());
+            census.push(Timestamp::from_nanos(START + at), &captured(frame));
         }
         census.end();
         let evicted = census.evicted();
@@ -151,6 +151,11 @@ impl Wire {
     }
 }
 
+/// The packet of a frame that was captured whole.
+fn captured(frame: &[u8]) -> Packet<'_> {
+    decode_captured(LinkType::RAW, frame, frame.len() as u32).unwrap()
+}
+
 fn says(a: &Attempt) -> String {
     format!("{}/{} {} {}/{} {}", a.syn, a.syn_ack, a.handshake, a.client_bytes, a.server_bytes, a.outcome)
 }
@@ -189,6 +194,29 @@ mod one_attempt {
         assert_eq!(attempt.client, SocketAddrV4::new(C.0, C.1).into());
         assert_eq!((attempt.isn.0, attempt.reset_after_handshake_by), (1000, None));
         assert!(attempt.timeline.is_empty(), "of millions of attempts no timeline is kept");
+    }
+
+    #[test]
+    fn what_a_header_claims_and_the_frame_never_had_does_not_count() {
+        let claims = |wire: &mut Wire, len: u16| {
+            wire.frames.last_mut().unwrap().1[2..4].copy_from_slice(&len.to_be_bytes());
+        };
+        let mut wire = Wire::default();
+        wire.handshake().tcp(C, S, ACK, 1001, 5001, b"SSH-2.0-y\r\n");
+        claims(&mut wire, 60_000);
+        assert_eq!(wire.says(), "1/1 completed 11/0 no-banner");
+        wire.tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\n");
+        claims(&mut wire, 60_000);
+        assert_eq!(wire.says(), "1/1 completed 11/11 open");
+        let mut wire = Wire::default();
+        wire.handshake().tcp(S, C, ACK, 5001, 1001, b"");
+        claims(&mut wire, 60_000);
+        assert_eq!(wire.says(), "1/1 completed 0/0 completed", "who knows what it was: no silence");
+        // Captured before the kernel cut it into segments: there is no length in the header.
+        let mut wire = Wire::default();
+        wire.handshake().tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
+        claims(&mut wire, 0);
+        assert_eq!(wire.says(), "1/1 completed 0/11 open");
     }
 
     #[test]
@@ -713,7 +741,7 @@ mod deciding {
         let mut census = Census::new(Ports::Any, limits);
         let mut order = Vec::new();
         for (i, (at, frame)) in wire.frames.iter().enumerate() {
-            census.push(Timestamp::from_nanos(START + at), &decode(LinkType::RAW, frame).unwrap());
+            census.push(Timestamp::from_nanos(START + at), &captured(frame));
             order.extend(std::iter::from_fn(|| census.next_decided()).map(|a| (i, a.client.port())));
         }
         census.end();

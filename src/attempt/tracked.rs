@@ -338,6 +338,9 @@ impl Tracked {
         if seg.len > 0 {
             self.server.push(seg.seq, seg.data, seg.len);
         }
+        if seg.overclaims {
+            self.server.lacks_data();
+        }
         if seg.flags.has(TcpFlags::FIN) {
             self.fin.server = true;
             self.ended.get_or_insert(Ended::Fin { from_client: false });

@@ -12,9 +12,9 @@ use super::clock::Span;
 use super::pair::{End, Pair};
 use crate::attempt::seg::Seg;
 use crate::packet::{
-    HopLimit, Icmp, LinkType, Packet, SeqNumber, Tcp, TcpFlags, Transport, Undecoded, decode, glance,
+    HopLimit, Icmp, LinkType, Packet, SeqNumber, Tcp, TcpFlags, Transport, Undecoded, decode_captured, glance,
 };
-use crate::recording::{Body, Record, Timestamp};
+use crate::recording::{Body, Frame, Record, Timestamp};
 
 /// The first bytes of a segment's data that are kept: a server's first line is looked for no farther.
 const KEPT: usize = crate::attempt::stream::READ as usize;
@@ -74,6 +74,7 @@ pub(super) struct Kept {
     seq: SeqNumber,
     ack: SeqNumber,
     len: u32,
+    overclaims: bool,
     data: Place,
 }
 
@@ -105,8 +106,8 @@ impl Sieve {
             batch.pass(at);
             return Ok(());
         };
-        let Some(glance) = glance(frame.link, frame.bytes) else {
-            return self.take_slowly(at, frame.link, frame.bytes, concerns, batch);
+        let Some(glance) = glance(frame.link, frame.bytes, frame.original_len) else {
+            return self.take_slowly(at, frame, concerns, batch);
         };
         if self.wants(glance.source_port, glance.destination_port)
             && concerns(glance.source, glance.destination)
@@ -126,12 +127,12 @@ impl Sieve {
     fn take_slowly(
         &self,
         at: Timestamp,
-        link: LinkType,
-        frame: &[u8],
+        frame: &Frame<'_>,
         concerns: impl Fn(IpAddr, IpAddr) -> bool,
         batch: &mut Batch,
     ) -> Result<(), Undecoded> {
-        let packet = decode(link, frame).inspect_err(|_| batch.pass(at))?;
+        let packet = decode_captured(frame.link, frame.bytes, frame.original_len);
+        let packet = packet.inspect_err(|_| batch.pass(at))?;
         match &packet.transport {
             Transport::Tcp(tcp)
                 if self.wants(tcp.source_port, tcp.destination_port)
@@ -140,8 +141,8 @@ impl Sieve {
                 batch.segment(at, self.flow_of(&packet, tcp), &Seg::of(&packet, tcp));
             }
             Transport::Icmp(Icmp::Error(_)) => {
-                let frame = batch.keep(frame);
-                batch.items.push(Item::Error { at, link, frame });
+                let bytes = batch.keep(frame.bytes);
+                batch.items.push(Item::Error { at, link: frame.link, frame: bytes });
             }
             _ => batch.pass(at),
         }
@@ -200,11 +201,11 @@ impl Batch {
     #[inline]
     fn segment(&mut self, at: Timestamp, flow: Flow, seg: &Seg<'_>) {
         let data = self.keep(seg.data.get(..KEPT).unwrap_or(seg.data));
-        let Seg { hop_limit, identification, timestamp, flags, seq, ack, len, .. } = *seg;
+        let Seg { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, .. } = *seg;
         self.items.push(Item::Segment {
             at,
             flow,
-            seg: Kept { hop_limit, identification, timestamp, flags, seq, ack, len, data },
+            seg: Kept { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, data },
         });
     }
 
@@ -233,7 +234,8 @@ impl Batch {
 
     #[inline]
     pub(super) fn seg(&self, kept: &Kept) -> Seg<'_> {
-        let Kept { hop_limit, identification, timestamp, flags, seq, ack, len, data } = *kept;
-        Seg { hop_limit, identification, timestamp, flags, seq, ack, len, data: self.bytes(data) }
+        let Kept { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, data } = *kept;
+        let data = self.bytes(data);
+        Seg { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, data }
     }
 }
