@@ -344,6 +344,22 @@ mod one_attempt {
     }
 
     #[test]
+    fn syns_that_are_also_fin_or_rst_are_no_attempts() {
+        for flags in [SYN | FIN, SYN | RST, SYN | FIN | RST] {
+            let mut wire = Wire::default();
+            wire.tcp(C, S, flags, 1000, 0, b"").tcp(S, C, RST | ACK, 0, 1001, b"");
+            assert!(wire.attempts().is_empty(), "{flags}");
+            wire.wait(SECOND).handshake();
+            assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "{flags}: nor part of one");
+        }
+        let mut wire = Wire::default();
+        wire.handshake().tcp(C, S, SYN | FIN, 1001, 0, b"");
+        assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "what nobody takes");
+        wire.tcp(C, S, SYN | RST, 1001, 0, b"");
+        assert_eq!(wire.only().reset_after_handshake_by.unwrap().name(), "client", "a reset is one");
+    }
+
+    #[test]
     fn data_on_the_syn() {
         let syn = |wire: &mut Wire| {
             wire.tcp(C, S, SYN, 1000, 0, b"SSH-2.0-y\r\n");
@@ -931,6 +947,16 @@ mod command {
             "whichhop: frames that could not be read: 1: IPsec ESP (not opened) (1)\n\
              whichhop: no attempt to connect to port 22 in what could be read of it (no SYN)\n"
         );
+    }
+
+    #[test]
+    fn syns_that_are_no_attempts_are_counted() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN | FIN, 1000, 0, b"").tcp(C, S, SYN | RST, 1000, 0, b"").session();
+        wire.tcp(C, End(S.0, 80), SYN | FIN, 1000, 0, b"");
+        let output = whichhop(&["--json", "-"], &wire.pcapng());
+        assert_eq!(out(&output).lines().count(), 1);
+        assert!(said(&output).contains("SYNs that are also FIN or RST: 2: no attempts"), "{}", said(&output));
     }
 
     #[test]

@@ -118,6 +118,12 @@ fn tell(census: &Census, undecoded: &BTreeMap<Undecoded, u64>) {
             "too many attempts at once: {evicted} were decided before their time, as what they were by then"
         ));
     }
+    let malformed = census.malformed_syns();
+    if malformed > 0 {
+        complain(&format!(
+            "SYNs that are also FIN or RST: {malformed}: no attempts to connect, but a scanner's"
+        ));
+    }
     let kinds: Vec<_> = undecoded.iter().filter(|(why, _)| report::worth_telling(**why)).collect();
     if !kinds.is_empty() {
         let frames: u64 = kinds.iter().map(|(_, count)| **count).sum();

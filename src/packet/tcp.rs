@@ -47,6 +47,12 @@ impl TcpFlags {
         self.0 & 0x17 == Self::SYN.0
     }
 
+    /// SYN without ACK, with RST or FIN: no client connects so. A listener takes a reset for one, and Linux drops the
+    /// other; scanners send both.
+    pub fn is_malformed_syn(self) -> bool {
+        self.0 & 0x12 == Self::SYN.0 && self.0 & 0x05 != 0
+    }
+
     /// SYN with ACK, without RST: the answer of a listener.
     pub fn is_syn_ack(self) -> bool {
         self.0 & 0x16 == Self::SYN.0 | Self::ACK.0

@@ -107,6 +107,7 @@ pub struct Census {
     /// Places of those that are still to be decided at the end of the capture.
     left: VecDeque<u32>,
     evicted: u64,
+    malformed_syns: u64,
 }
 
 impl Census {
@@ -124,6 +125,7 @@ impl Census {
             decided: VecDeque::new(),
             left: VecDeque::new(),
             evicted: 0,
+            malformed_syns: 0,
         }
     }
 
@@ -233,6 +235,11 @@ impl Census {
         self.evicted
     }
 
+    /// How many SYNs with FIN or RST there were to the ports that are wanted. They are no attempts to connect.
+    pub fn malformed_syns(&self) -> u64 {
+        self.malformed_syns
+    }
+
     /// Forgets an attempt, and hands it out, if its SYN was seen.
     fn decide(&mut self, place: u32) {
         self.unchain(place);
@@ -273,6 +280,9 @@ impl Census {
             }
             self.crossed(flow, seg, newest);
             return;
+        }
+        if seg.flags.is_malformed_syn() && self.sieve.ports.has(flow.pair.port(flow.from.other())) {
+            self.malformed_syns += 1;
         }
         let (client, server) = self.whose(newest, flow, seg);
         if let Some(slot) = client.and_then(|place| self.slots.get_mut(place)) {
