@@ -272,7 +272,7 @@ impl Tracked {
     /// An acknowledgment by the client completes the handshake.
     fn acknowledged_by_client(&mut self, seg: &Seg<'_>) {
         // With crossed SYNs (RFC 9293 section 3.5) it is a SYN/ACK that acknowledges.
-        let crossed = self.keep == Keep::Result && seg.flags.is_syn_ack() && seg.seq == self.isn;
+        let crossed = seg.flags.is_syn_ack() && seg.seq == self.isn;
         if seg.seq.distance_from(self.isn) <= 0 && !crossed {
             return;
         }
@@ -283,9 +283,7 @@ impl Tracked {
         match self.server_isn {
             Some(isn) if seg.ack.distance_from(isn) > 0 => {
                 // Whoever was refused completes nothing, whatever it goes on to acknowledge.
-                let refused = self.keep == Keep::Result
-                    && self.handshake == Handshake::Reset
-                    && self.syn_ack <= self.refused_after;
+                let refused = self.handshake == Handshake::Reset && self.syn_ack <= self.refused_after;
                 // Where SYNs crossed, the other side has still to acknowledge ours.
                 if matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {
                     self.early_ack = Some(seg.ack);
@@ -303,7 +301,7 @@ impl Tracked {
                         .early_ack
                         .is_some_and(|ack| (1..LARGEST_WINDOW).contains(&seg.ack.distance_from(ack)));
                 self.early_ack = Some(seg.ack);
-                if more && self.keep == Keep::Result && self.handshake == Handshake::Unanswered {
+                if more && self.handshake == Handshake::Unanswered {
                     self.handshake = Handshake::Completed;
                 }
             }
@@ -332,7 +330,7 @@ impl Tracked {
         let connected = seg.len > 0
             || seg.flags.has(TcpFlags::FIN)
             || seg.ack.distance_from(self.isn.plus(1).plus(self.syn_data)) > 0;
-        if connected && self.keep == Keep::Result {
+        if connected {
             self.answered_as_connected(seg);
         }
         if seg.len > 0 {
@@ -364,9 +362,8 @@ impl Tracked {
     fn syn_ack(&mut self, seg: &Seg<'_>) {
         self.syn_ack += 1;
         // What a SYN that crossed ours said is only a guess.
-        let first = self.keep == Keep::Result
-            && self.syn_ack == 1
-            && matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected);
+        let first =
+            self.syn_ack == 1 && matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected);
         if first || self.server_isn.is_none() {
             self.server_isn = Some(seg.seq);
             self.server.starts_at(seg.seq.plus(1));
@@ -377,9 +374,8 @@ impl Tracked {
             return;
         }
         // A capture of two directions may hold the last step of the handshake before the second.
-        let acknowledged = self.early_ack.is_some_and(|ack| {
-            self.keep == Keep::Result && (1..=FIRST_FLIGHT).contains(&ack.distance_from(seg.seq))
-        });
+        let acknowledged =
+            self.early_ack.is_some_and(|ack| (1..=FIRST_FLIGHT).contains(&ack.distance_from(seg.seq)));
         self.handshake = if acknowledged { Handshake::Completed } else { Handshake::HalfOpen };
     }
 
