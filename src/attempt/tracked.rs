@@ -49,6 +49,7 @@ pub(super) struct Tracked {
     superseded: bool,
     keep: Keep,
     probe: bool,
+    inferred: Inferred,
     signature: Classifier,
 
     pub(super) first_syn: Timestamp,
@@ -104,6 +105,16 @@ enum Ended {
     Rst { from_client: bool },
 }
 
+/// Whether the handshake counts as done for what the server sent alone, without an ACK of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inferred {
+    No,
+    /// It does; it counted as this before.
+    From(Handshake),
+    /// It does not: the client went on sending its SYN.
+    Refuted,
+}
+
 /// Which sides have sent something.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sides {
@@ -144,6 +155,7 @@ impl Tracked {
             superseded: false,
             keep,
             probe: false,
+            inferred: Inferred::No,
             server: Stream::default(),
             signature: Classifier::default(),
         }
@@ -191,7 +203,21 @@ impl Tracked {
         if self.syn == 0 {
             self.first_syn = at;
         }
-        self.syn += u32::from(!self.seen_before(at, seg));
+        let again = self.seen_before(at, seg);
+        if let Inferred::From(before) = self.inferred
+            && self.syn > 0
+            && !again
+        {
+            // Who sends its SYN again is not connected, whatever somebody sent in the server's name.
+            self.handshake = before;
+            self.inferred = Inferred::Refuted;
+            self.server = Stream::default();
+            self.server_isn = self.server_isn.filter(|_| self.syn_ack > 0);
+            if let Some(isn) = self.server_isn {
+                self.server.starts_at(isn.plus(1));
+            }
+        }
+        self.syn += u32::from(!again);
         self.probe |= seg.hop_limit.0 <= PROBE_HOP_LIMIT;
         self.syn_data = self.syn_data.max(seg.len);
         self.client_sent(self.isn.plus(1).plus(seg.len));
@@ -289,6 +315,7 @@ impl Tracked {
                     self.early_ack = Some(seg.ack);
                 } else if !refused {
                     self.handshake = Handshake::Completed;
+                    self.inferred = Inferred::No;
                 }
             }
             Some(_) => {}
@@ -330,8 +357,10 @@ impl Tracked {
         let connected = seg.len > 0
             || seg.flags.has(TcpFlags::FIN)
             || seg.ack.distance_from(self.isn.plus(1).plus(self.syn_data)) > 0;
-        if connected {
+        if connected && self.inferred != Inferred::Refuted {
             self.answered_as_connected(seg);
+        } else if connected && self.handshake != Handshake::Completed {
+            return true;
         }
         if seg.len > 0 {
             self.server.push(seg.seq, seg.data, seg.len);
@@ -392,6 +421,9 @@ impl Tracked {
             let early = self.syn_data > 0
                 && seg.ack.distance_from(self.isn.plus(1).plus(self.syn_data)) <= 0
                 && self.early_ack.is_none_or(|ack| !(1..=FIRST_FLIGHT).contains(&ack.distance_from(isn)));
+            if !early {
+                self.inferred = Inferred::From(self.handshake);
+            }
             self.handshake = if early { Handshake::HalfOpen } else { Handshake::Completed };
         }
     }
