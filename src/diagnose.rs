@@ -400,7 +400,7 @@ fn choose_target(
         candidates.iter().find(reachable)
     } else {
         let to_port = attempts.iter().filter(|a| a.server.port() == port && !a.is_half());
-        let last: BTreeMap<IpAddr, Outcome> = to_port.map(|a| (a.server.ip(), a.outcome)).collect();
+        let last: BTreeMap<IpAddr, Outcome> = to_port.map(|a| (a.server.ip(), a.outcome_of_path)).collect();
         let failed =
             |address: &&IpAddr| !matches!(last.get(address), Some(Outcome::Open | Outcome::Completed));
         candidates.iter().find(failed)

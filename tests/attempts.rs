@@ -399,7 +399,11 @@ mod one_attempt {
         assert_eq!(wire.only().reset_after_handshake_by.unwrap().name(), "both");
         let mut wire = Wire::default();
         wire.handshake().tcp(C, S, RST, 1001, 0, b"");
+        assert_eq!(wire.says(), "1/1 completed 0/0 reset-after-handshake");
         assert_eq!(wire.only().reset_after_handshake_by.unwrap().name(), "client");
+        let mut wire = Wire::default();
+        wire.handshake().tcp(C, S, FIN | ACK, 1001, 5001, b"");
+        assert_eq!(wire.says(), "1/1 completed 0/0 closed");
         let mut wire = Wire::default();
         wire.handshake().tcp(S, C, RST, 500_000_000, 0, b"").tcp(C, S, RST, 3_000_000_000, 0, b"");
         assert_eq!(wire.only().reset_after_handshake_by, None, "both lie outside the window");

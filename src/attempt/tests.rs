@@ -174,7 +174,28 @@ fn who_reset_is_told_apart() {
     assert_eq!(after_handshake("0.3 > R").reset_after_handshake_by, Some(ResetBy::Client));
     assert_eq!(after_handshake("0.3 > R\n 0.4 < R").reset_after_handshake_by, Some(ResetBy::Both));
     let ours = after_handshake("0.3 > R");
-    assert_eq!(ours.outcome, Outcome::NoBanner, "our own reset is not the server's");
+    assert_eq!(ours.outcome, Outcome::ResetAfterHandshake);
+    assert_eq!(ours.outcome_of_path, Outcome::NoBanner, "our own reset is not the server's");
+}
+
+#[test]
+fn a_clients_own_end_of_it_is_an_outcome_and_no_deed_of_the_path() {
+    let banner = "0.3 < P. data=\"SSH-2.0-x\\r\\n\"\n";
+    let through = "0.4 < P. seq=9012 len=1400\n";
+    for (more, outcome, of_path) in [
+        ("1 > R", Outcome::ResetAfterHandshake, Outcome::NoBanner),
+        ("1 > F.", Outcome::Closed, Outcome::NoBanner),
+        ("1 > F.\n 1.1 > R seq=1002", Outcome::Closed, Outcome::NoBanner),
+        ("1 > R\n 1.1 < F.", Outcome::ResetAfterHandshake, Outcome::NoBanner),
+        ("0.3 < P. data=\"HTTP/1.1 400\\r\\n\"\n 1 > R", Outcome::ResetAfterHandshake, Outcome::NotSsh),
+        (&format!("{banner} 1 > R"), Outcome::ResetAfterHandshake, Outcome::Open),
+        (&format!("{banner} 1 > F."), Outcome::Open, Outcome::Open),
+        (&format!("{banner}{through} 1 > R"), Outcome::Open, Outcome::Open),
+        ("1 < R", Outcome::ResetAfterHandshake, Outcome::ResetAfterHandshake),
+    ] {
+        let one = after_handshake(more);
+        assert_eq!((one.outcome, one.outcome_of_path), (outcome, of_path), "{more}");
+    }
 }
 
 #[test]

@@ -176,7 +176,8 @@ impl Tracked {
             server_bytes: self.server.bytes(),
             server_banner: self.server.ssh_line(),
             icmp: self.icmp.as_deref().copied(),
-            outcome: self.outcome(asked),
+            outcome: self.outcome(asked, true),
+            outcome_of_path: self.outcome(asked, false),
             signature: self.signature.signature(self.handshake),
             timeline: Vec::new(),
         }
@@ -597,27 +598,31 @@ impl Tracked {
         }
     }
 
-    fn outcome(&self, asked: bool) -> Outcome {
+    /// How it ended; `asked` says whether SSH was asked for on its port, and `by_client` whether an end that the
+    /// client itself made of the connection counts.
+    fn outcome(&self, asked: bool, by_client: bool) -> Outcome {
         match self.handshake {
             Handshake::Rejected => Outcome::Rejected,
             Handshake::Reset => Outcome::Reset,
             Handshake::HalfOpen => Outcome::HalfOpen,
             Handshake::Unanswered => Outcome::Timeout,
             Handshake::Completed if !asked => Outcome::Completed,
-            Handshake::Completed => self.outcome_of_established(),
+            Handshake::Completed => self.outcome_of_established(by_client),
         }
     }
 
-    fn outcome_of_established(&self) -> Outcome {
+    fn outcome_of_established(&self, by_client: bool) -> Outcome {
         let banner = self.server.says_ssh();
         match self.ended {
-            Some(Ended::Rst { from_client: false }) if !self.server.beyond_key_exchange() => {
+            Some(Ended::Rst { from_client })
+                if (by_client || !from_client) && !self.server.beyond_key_exchange() =>
+            {
                 Outcome::ResetAfterHandshake
             }
             _ if banner => Outcome::Open,
             // Nothing, or not all, of what the server said was captured.
             _ if self.server_isn.is_none() || self.server.unreadable() => Outcome::Completed,
-            Some(Ended::Fin { from_client: false }) => Outcome::Closed,
+            Some(Ended::Fin { from_client }) if by_client || !from_client => Outcome::Closed,
             _ if self.server.bytes() > 0 => Outcome::NotSsh,
             _ => Outcome::NoBanner,
         }
