@@ -621,7 +621,7 @@ mod several_attempts {
             .tcp(C, S, ACK, 1001, 5001, b"SSH-2.0-y\r\n")
             .tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\nand more");
         assert_eq!(all(&wire), ["1/1 completed 11/19 open", "1/1 completed 19/11 completed"]);
-        let (only, _) = wire.census(&Ports::Only(vec![22]), Limits::default());
+        let (only, _) = wire.census(&Ports::Only(vec![22..=22]), Limits::default());
         assert_eq!(only.iter().map(says).collect::<Vec<_>>(), ["1/1 completed 11/19 open"]);
         let mut wire = Wire::default();
         wire.tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, SYN, 5000, 0, b"").tcp(C, S, SYN | ACK, 1000, 5001, b"");
@@ -741,10 +741,13 @@ mod several_attempts {
         let outcomes = |ports| -> Vec<_> {
             wire.census(&ports, Limits::default()).0.iter().map(|a| a.outcome).collect()
         };
-        assert_eq!(outcomes(Ports::Only(vec![22])), [Outcome::Open]);
-        assert_eq!(outcomes(Ports::Only(vec![80])), [Outcome::NoBanner]);
+        assert_eq!(outcomes(Ports::Only(vec![22..=22])), [Outcome::Open]);
+        assert_eq!(outcomes(Ports::Only(vec![80..=80])), [Outcome::NoBanner]);
+        assert_eq!(outcomes(Ports::Only(vec![79..=81])), [Outcome::NoBanner]);
+        assert_eq!(outcomes(Ports::Only(vec![22..=22, 79..=81])), [Outcome::Open, Outcome::NoBanner]);
+        assert_eq!(outcomes(Ports::Only(vec![23..=79, 81..=65535])), []);
         assert_eq!(outcomes(Ports::Any), [Outcome::Open, Outcome::Completed]);
-        assert_eq!(outcomes(Ports::Only(vec![2222, 50022])), []);
+        assert_eq!(outcomes(Ports::Only(vec![2222..=2222, 50022..=50022])), []);
     }
 }
 
@@ -815,7 +818,7 @@ mod deciding {
 
     /// What the attempts to port 22 say: what concerns no attempt is then not looked at.
     fn of_port_22(wire: &Wire) -> Vec<String> {
-        wire.census(&Ports::Only(vec![22]), Limits::default()).0.iter().map(says).collect()
+        wire.census(&Ports::Only(vec![22..=22]), Limits::default()).0.iter().map(says).collect()
     }
 
     #[test]

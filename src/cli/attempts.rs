@@ -11,6 +11,7 @@ mod pipeline;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IsTerminal, Read, Stdout, Write};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -137,10 +138,16 @@ fn wanted(args: &Attempts) -> String {
     match ports(&args.ports) {
         whichhop::attempt::Ports::Any => "any port".to_owned(),
         whichhop::attempt::Ports::Only(ports) => {
-            let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+            let ports: Vec<_> = ports.iter().map(port_range).collect();
             format!("port {}", ports.join(" or "))
         }
     }
+}
+
+/// A range of ports as it is typed.
+fn port_range(ports: &RangeInclusive<u16>) -> String {
+    let (first, last) = (ports.start(), ports.end());
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
 }
 
 /// Makes batches of records.

@@ -9,6 +9,7 @@ mod slots;
 use std::collections::VecDeque;
 use std::mem;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -34,15 +35,15 @@ const LONGEST_CHAIN: usize = 4;
 pub enum Ports {
     /// Attempts to any port.
     Any,
-    /// Attempts to these.
-    Only(Vec<u16>),
+    /// Attempts to those in these ranges.
+    Only(Vec<RangeInclusive<u16>>),
 }
 
 impl Ports {
     fn has(&self, port: u16) -> bool {
         match self {
             Self::Any => true,
-            Self::Only(ports) => ports.contains(&port),
+            Self::Only(ranges) => ranges.iter().any(|range| range.contains(&port)),
         }
     }
 
@@ -50,7 +51,7 @@ impl Ports {
     fn asked(&self, port: u16) -> bool {
         match self {
             Self::Any => port == 22,
-            Self::Only(ports) => ports.contains(&port),
+            Self::Only(_) => self.has(port),
         }
     }
 }
