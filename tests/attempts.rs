@@ -1028,6 +1028,50 @@ mod command {
         );
     }
 
+    /// What follows a time that lies does not wait until the other files are read.
+    #[test]
+    fn a_time_that_lies_in_one_of_several_files() {
+        let quiet = End(ROUTER, 1);
+        let tick = |wire: &mut Wire| {
+            wire.tcp(quiet, End(ROUTER, 2), ACK, 0, 0, b"");
+        };
+        let mut other = Wire::default();
+        for _ in 0..600 {
+            other.wait(SECOND);
+            tick(&mut other);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, wire: &Wire| {
+            let path = dir.path().join(name);
+            fs::write(&path, wire.pcapng()).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let other = write("other", &other);
+        let in_2106 = i64::from(u32::MAX) * SECOND - START;
+        for lies in [&[in_2106][..], &[-START], &[in_2106, in_2106 + 1, -START]] {
+            for at in 0..4 {
+                let mut wire = Wire::default();
+                tick(&mut wire);
+                wire.handshake().tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
+                // At the beginning only one record is looked at, so that little is waited for.
+                let lies = if at == 0 { &lies[..1] } else { lies };
+                for lie in lies {
+                    wire.frames.insert(at, (*lie, segment(quiet, End(ROUTER, 2), ACK, 0, 0, b"")));
+                }
+                let one = write("one", &wire);
+                let told = out(&whichhop(&["--json", &one, &other], b""));
+                assert_eq!(told.lines().count(), 1, "{told}");
+                assert!(told.contains("\"outcome\":\"open\""), "{lies:?} at {at}: {told}");
+            }
+        }
+        let mut with_gap = Wire::default();
+        tick(&mut with_gap);
+        with_gap.wait(7 * 86_400 * SECOND).tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, RST | ACK, 0, 1001, b"");
+        let gap = write("gap", &with_gap);
+        let told = out(&whichhop(&["--json", &gap, &other], b""));
+        assert!(told.contains("\"outcome\":\"reset\""), "{told}");
+    }
+
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         io::Write::write_all(&mut encoder, bytes).unwrap();

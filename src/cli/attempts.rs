@@ -1,5 +1,6 @@
 //! `whichhop attempts`: captures in, every TCP connection attempt in them out.
 
+mod ahead;
 mod filter;
 #[cfg(target_os = "linux")]
 mod interrupt;
@@ -21,6 +22,7 @@ use whichhop::packet::Undecoded;
 use whichhop::recording::{Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
 
+use ahead::Ahead;
 use filter::Filter;
 use interrupt::Interrupt;
 use meter::Meter;
@@ -326,6 +328,8 @@ struct Files<'a> {
 
 struct Source {
     reader: Reader<Box<dyn Read>>,
+    /// None where no other capture waits for this one.
+    ahead: Option<Ahead>,
     name: String,
     /// Its place in the order given.
     index: usize,
@@ -349,7 +353,9 @@ impl<'a> Files<'a> {
         let alone = inputs.len() == 1;
         for (index, input) in inputs.iter().enumerate() {
             if alone || !input::is_regular(input) {
-                files.open.push(Source::open(input, index, meter, interrupt)?);
+                let mut source = Source::open(input, index, meter, interrupt)?;
+                source.ahead = source.ahead.filter(|_| !alone);
+                files.open.push(source);
                 continue;
             }
             let mut source = Source::open(input, index, &Meter::hidden(), interrupt)?;
@@ -432,11 +438,15 @@ impl Source {
         };
         let bytes = input::plain(meter.count(interrupt.ends(file)));
         let reader = bytes.map_err(Into::into).and_then(Reader::new).with_context(|| name.clone())?;
-        Ok(Self { reader, name, index })
+        Ok(Self { reader, ahead: Some(Ahead::default()), name, index })
     }
 
     fn peek(&mut self) -> anyhow::Result<Option<Timestamp>> {
-        self.reader.peek().with_context(|| self.name.clone())
+        let next = match &mut self.ahead {
+            Some(ahead) => ahead.peek(&mut self.reader),
+            None => self.reader.peek(),
+        };
+        next.with_context(|| self.name.clone())
     }
 
     /// Feeds records to `feed` while they come before `until`, a time and a place in the order given.
@@ -446,7 +456,9 @@ impl Source {
         feed: &mut Feed<'_, '_>,
     ) -> Result<(), Stop> {
         loop {
-            self.reader.each_at_hand(until.map(|(at, _)| at), |record| feed.take(record))?;
+            if self.ahead.as_ref().is_none_or(Ahead::is_empty) {
+                self.reader.each_at_hand(until.map(|(at, _)| at), |record| feed.take(record))?;
+            }
             // Whoever watches is told all there is to tell before the next record is waited for.
             if feed.watched && !self.reader.is_at_hand() {
                 feed.pass_on()?;
@@ -456,7 +468,11 @@ impl Source {
             {
                 return Ok(());
             }
-            match self.reader.next() {
+            let next = match &mut self.ahead {
+                Some(ahead) => ahead.next(&mut self.reader),
+                None => self.reader.next(),
+            };
+            match next {
                 Ok(Some(record)) => feed.take(&record)?,
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(Stop::Read(anyhow::Error::new(error).context(self.name.clone()))),
