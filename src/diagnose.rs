@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::attempt::{Attempt, Connection, Connections, Outcome, OwnQuestions, Tracker};
 use crate::evidence::{Capture, Evidence, Scene, blocked_connection, decide, gather, is_intercepted};
-use crate::packet::{Undecoded, decode};
+use crate::packet::{Undecoded, decode_captured};
 use crate::path::{DataProbe, Networks, Path, Probe, Survey, data_probes};
 use crate::recording::{
     Body, EndReason, Event, Record, RecordNumber, Route, Start, Target, Timestamp, Truncation,
@@ -120,7 +120,7 @@ impl Diagnosis {
         match &record.body {
             Body::Frame(frame) => {
                 self.frames += 1;
-                match decode(frame.link, frame.bytes) {
+                match decode_captured(frame.link, frame.bytes, frame.original_len) {
                     Ok(packet) if !self.own.admit(frame.direction, &packet) => {}
                     Ok(packet) => {
                         self.tracker.push(record.number, record.at, &packet);
@@ -410,7 +410,7 @@ fn choose_target(
         candidates.iter().find(reachable)
     } else {
         let to_port = attempts.iter().filter(|a| a.server.port() == port && !a.is_half());
-        let last: BTreeMap<IpAddr, Outcome> = to_port.map(|a| (a.server.ip(), a.outcome)).collect();
+        let last: BTreeMap<IpAddr, Outcome> = to_port.map(|a| (a.server.ip(), a.outcome_of_path)).collect();
         let failed =
             |address: &&IpAddr| !matches!(last.get(address), Some(Outcome::Open | Outcome::Completed));
         candidates.iter().find(failed)

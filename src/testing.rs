@@ -41,7 +41,7 @@ use etherparse::{IpNumber, Ipv4Header, Ipv6Header, TcpHeader, TcpOptions, ip_num
 use crate::attempt::{Attempt, Tracker};
 use crate::diagnose::{Diagnosis, Findings, Question};
 use crate::evidence::{Claim, Effect, Evidence, Suspect, Suspects};
-use crate::packet::{LinkType, MacAddr, build, decode};
+use crate::packet::{LinkType, MacAddr, Packet, build, decode, decode_captured};
 use crate::path::{Networks, Path, Place, Probe, Segment, Survey};
 use crate::recording::{
     Body, CaptureCounters, ConnectStage, Direction, EndReason, Event, Frame, KernelAnswer, KernelProbe,
@@ -530,11 +530,16 @@ fn ip(
     }
 }
 
+/// The packet of a frame.
+fn captured<'a>(frame: &Frame<'a>) -> Packet<'a> {
+    decode_captured(frame.link, frame.bytes, frame.original_len).unwrap()
+}
+
 /// Feeds a script's frames to `tracker`.
 pub(crate) fn feed(tracker: &mut Tracker, script: &Script) {
     for record in script.records() {
         if let Body::Frame(frame) = record.body {
-            tracker.push(record.number, record.at, &decode(frame.link, frame.bytes).unwrap());
+            tracker.push(record.number, record.at, &captured(&frame));
         }
     }
 }
@@ -560,7 +565,7 @@ pub(crate) fn probes(text: &str) -> Vec<Probe> {
     for record in script.records() {
         match &record.body {
             Body::Frame(frame) => {
-                survey.packet(record.number, record.at, &decode(frame.link, frame.bytes).unwrap());
+                survey.packet(record.number, record.at, &captured(frame));
             }
             Body::Event(event) => survey.event(record.number, record.at, event),
         }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use serde_json::{Value, json};
-use whichhop::attempt::{Attempt, Census, Limits, Outcome, Ports};
-use whichhop::packet::{LinkType, decode};
-use whichhop::recording::{Timestamp, Writer};
+use whichhop::attempt::{Attempt, Batch, Census, Limits, Outcome, Ports};
+use whichhop::packet::{LinkType, Packet, decode_captured};
+use whichhop::recording::{Body, Direction, Frame, InterfaceInfo, Record, RecordNumber, Timestamp, Writer};
 
 const C: End = End(Ipv4Addr::new(10, 22, 0, 1), 50022);
 const S: End = End(Ipv4Addr::new(198, 19, 0, 4), 22);
@@ -85,29 +85,58 @@ impl Wire {
 
     fn pcapng(&self) -> Vec<u8> {
         let mut writer = Writer::new(Vec::new()).unwrap();
-        let info = whichhop::recording::InterfaceInfo { name: "eth0".to_owned(), link: LinkType::RAW };
+        let info = InterfaceInfo { name: "eth0".to_owned(), link: LinkType::RAW };
         let interface = writer.interface(&info).unwrap();
         for (at, frame) in &self.frames {
             let at = Timestamp::from_nanos(START + at);
-            let direction = whichhop::recording::Direction::Unknown;
-            writer.frame(interface, at, direction, frame.len() as u32, frame).unwrap();
+            writer.frame(interface, at, Direction::Unknown, frame.len() as u32, frame).unwrap();
         }
         writer.finish().unwrap()
     }
 
     /// The attempts that a census with `limits` hands out, and how many it had to decide early.
-    fn census(&self, ports: Ports, limits: Limits) -> (Vec<Attempt>, u64) {
-        let mut census = Census::new(ports, limits);
+    fn census(&self, ports: &Ports, limits: Limits) -> (Vec<Attempt>, u64) {
+        let mut census = Census::new(ports.clone(), limits);
         for (at, frame) in &self.frames {
-            census.push(Timestamp::from_nanos(START + at), &decode(LinkType::RAW, frame).unwrap());
+            census.push(Timestamp::from_nanos(START + at), &captured(frame));
         }
         census.end();
         let evicted = census.evicted();
-        (std::iter::from_fn(|| census.next_decided()).collect(), evicted)
+        let attempts: Vec<_> = std::iter::from_fn(|| census.next_decided()).collect();
+        for records in [1, 3, usize::MAX] {
+            let in_batches = self.in_batches(ports, limits, records);
+            assert_eq!(format!("{in_batches:?}"), format!("{attempts:?}"), "in batches of {records}");
+        }
+        (attempts, evicted)
+    }
+
+    /// The same by the way that the command takes, so many records at a time.
+    fn in_batches(&self, ports: &Ports, limits: Limits, records: usize) -> Vec<Attempt> {
+        let mut census = Census::new(ports.clone(), limits);
+        let sieve = census.sieve();
+        for frames in self.frames.chunks(records) {
+            let mut batch = Batch::default();
+            for (at, frame) in frames {
+                let frame = Frame {
+                    interface: 0,
+                    link: LinkType::RAW,
+                    direction: Direction::Unknown,
+                    original_len: frame.len() as u32,
+                    bytes: frame,
+                };
+                let (number, at) = (RecordNumber(1), Timestamp::from_nanos(START + at));
+                sieve
+                    .take(&Record { number, at, body: Body::Frame(frame) }, |_, _| true, &mut batch)
+                    .unwrap();
+            }
+            census.take(&batch);
+        }
+        census.end();
+        std::iter::from_fn(|| census.next_decided()).collect()
     }
 
     fn attempts(&self) -> Vec<Attempt> {
-        self.census(Ports::Any, Limits::default()).0
+        self.census(&Ports::Any, Limits::default()).0
     }
 
     fn only(&self) -> Attempt {
@@ -120,6 +149,11 @@ impl Wire {
     fn says(&self) -> String {
         says(&self.only())
     }
+}
+
+/// The packet of a frame that was captured whole.
+fn captured(frame: &[u8]) -> Packet<'_> {
+    decode_captured(LinkType::RAW, frame, frame.len() as u32).unwrap()
 }
 
 fn says(a: &Attempt) -> String {
@@ -160,6 +194,29 @@ mod one_attempt {
         assert_eq!(attempt.client, SocketAddrV4::new(C.0, C.1).into());
         assert_eq!((attempt.isn.0, attempt.reset_after_handshake_by), (1000, None));
         assert!(attempt.timeline.is_empty(), "of millions of attempts no timeline is kept");
+    }
+
+    #[test]
+    fn what_a_header_claims_and_the_frame_never_had_does_not_count() {
+        let claims = |wire: &mut Wire, len: u16| {
+            wire.frames.last_mut().unwrap().1[2..4].copy_from_slice(&len.to_be_bytes());
+        };
+        let mut wire = Wire::default();
+        wire.handshake().tcp(C, S, ACK, 1001, 5001, b"SSH-2.0-y\r\n");
+        claims(&mut wire, 60_000);
+        assert_eq!(wire.says(), "1/1 completed 11/0 no-banner");
+        wire.tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\n");
+        claims(&mut wire, 60_000);
+        assert_eq!(wire.says(), "1/1 completed 11/11 open");
+        let mut wire = Wire::default();
+        wire.handshake().tcp(S, C, ACK, 5001, 1001, b"");
+        claims(&mut wire, 60_000);
+        assert_eq!(wire.says(), "1/1 completed 0/0 completed", "who knows what it was: no silence");
+        // Captured before the kernel cut it into segments: there is no length in the header.
+        let mut wire = Wire::default();
+        wire.handshake().tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
+        claims(&mut wire, 0);
+        assert_eq!(wire.says(), "1/1 completed 0/11 open");
     }
 
     #[test]
@@ -287,6 +344,22 @@ mod one_attempt {
     }
 
     #[test]
+    fn syns_that_are_also_fin_or_rst_are_no_attempts() {
+        for flags in [SYN | FIN, SYN | RST, SYN | FIN | RST] {
+            let mut wire = Wire::default();
+            wire.tcp(C, S, flags, 1000, 0, b"").tcp(S, C, RST | ACK, 0, 1001, b"");
+            assert!(wire.attempts().is_empty(), "{flags}");
+            wire.wait(SECOND).handshake();
+            assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "{flags}: nor part of one");
+        }
+        let mut wire = Wire::default();
+        wire.handshake().tcp(C, S, SYN | FIN, 1001, 0, b"");
+        assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "what nobody takes");
+        wire.tcp(C, S, SYN | RST, 1001, 0, b"");
+        assert_eq!(wire.only().reset_after_handshake_by.unwrap().name(), "client", "a reset is one");
+    }
+
+    #[test]
     fn data_on_the_syn() {
         let syn = |wire: &mut Wire| {
             wire.tcp(C, S, SYN, 1000, 0, b"SSH-2.0-y\r\n");
@@ -326,7 +399,11 @@ mod one_attempt {
         assert_eq!(wire.only().reset_after_handshake_by.unwrap().name(), "both");
         let mut wire = Wire::default();
         wire.handshake().tcp(C, S, RST, 1001, 0, b"");
+        assert_eq!(wire.says(), "1/1 completed 0/0 reset-after-handshake");
         assert_eq!(wire.only().reset_after_handshake_by.unwrap().name(), "client");
+        let mut wire = Wire::default();
+        wire.handshake().tcp(C, S, FIN | ACK, 1001, 5001, b"");
+        assert_eq!(wire.says(), "1/1 completed 0/0 closed");
         let mut wire = Wire::default();
         wire.handshake().tcp(S, C, RST, 500_000_000, 0, b"").tcp(C, S, RST, 3_000_000_000, 0, b"");
         assert_eq!(wire.only().reset_after_handshake_by, None, "both lie outside the window");
@@ -544,7 +621,7 @@ mod several_attempts {
             .tcp(C, S, ACK, 1001, 5001, b"SSH-2.0-y\r\n")
             .tcp(S, C, ACK, 5001, 1012, b"SSH-2.0-x\r\nand more");
         assert_eq!(all(&wire), ["1/1 completed 11/19 open", "1/1 completed 19/11 completed"]);
-        let (only, _) = wire.census(Ports::Only(vec![22]), Limits::default());
+        let (only, _) = wire.census(&Ports::Only(vec![22..=22]), Limits::default());
         assert_eq!(only.iter().map(says).collect::<Vec<_>>(), ["1/1 completed 11/19 open"]);
         let mut wire = Wire::default();
         wire.tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, SYN, 5000, 0, b"").tcp(C, S, SYN | ACK, 1000, 5001, b"");
@@ -661,12 +738,16 @@ mod several_attempts {
             3,
             b"GET /\r\n",
         );
-        let outcomes =
-            |ports| -> Vec<_> { wire.census(ports, Limits::default()).0.iter().map(|a| a.outcome).collect() };
-        assert_eq!(outcomes(Ports::Only(vec![22])), [Outcome::Open]);
-        assert_eq!(outcomes(Ports::Only(vec![80])), [Outcome::NoBanner]);
+        let outcomes = |ports| -> Vec<_> {
+            wire.census(&ports, Limits::default()).0.iter().map(|a| a.outcome).collect()
+        };
+        assert_eq!(outcomes(Ports::Only(vec![22..=22])), [Outcome::Open]);
+        assert_eq!(outcomes(Ports::Only(vec![80..=80])), [Outcome::NoBanner]);
+        assert_eq!(outcomes(Ports::Only(vec![79..=81])), [Outcome::NoBanner]);
+        assert_eq!(outcomes(Ports::Only(vec![22..=22, 79..=81])), [Outcome::Open, Outcome::NoBanner]);
+        assert_eq!(outcomes(Ports::Only(vec![23..=79, 81..=65535])), []);
         assert_eq!(outcomes(Ports::Any), [Outcome::Open, Outcome::Completed]);
-        assert_eq!(outcomes(Ports::Only(vec![2222, 50022])), []);
+        assert_eq!(outcomes(Ports::Only(vec![2222..=2222, 50022..=50022])), []);
     }
 }
 
@@ -683,7 +764,7 @@ mod deciding {
         let mut census = Census::new(Ports::Any, limits);
         let mut order = Vec::new();
         for (i, (at, frame)) in wire.frames.iter().enumerate() {
-            census.push(Timestamp::from_nanos(START + at), &decode(LinkType::RAW, frame).unwrap());
+            census.push(Timestamp::from_nanos(START + at), &captured(frame));
             order.extend(std::iter::from_fn(|| census.next_decided()).map(|a| (i, a.client.port())));
         }
         census.end();
@@ -733,6 +814,60 @@ mod deciding {
         assert!(says.contains(&"1/1 half-open 0/0 half-open".to_owned()), "{says:?}");
     }
 
+    const WEEK: i64 = 7 * 86_400 * SECOND;
+
+    /// What the attempts to port 22 say: what concerns no attempt is then not looked at.
+    fn of_port_22(wire: &Wire) -> Vec<String> {
+        wire.census(&Ports::Only(vec![22..=22]), Limits::default()).0.iter().map(says).collect()
+    }
+
+    #[test]
+    fn a_time_that_lies_ends_no_attempt() {
+        let in_2106 = i64::from(u32::MAX) * SECOND - START;
+        for lies in [&[in_2106][..], &[-START], &[in_2106, in_2106 + 1], &[-START, -START, in_2106]] {
+            let mut wire = Wire::default();
+            wire.tcp(C, S, SYN, 1000, 0, b"");
+            tick(&mut wire);
+            for lie in lies {
+                tick(&mut wire);
+                wire.frames.last_mut().unwrap().0 = *lie;
+            }
+            wire.tcp(S, C, SYN | ACK, 5000, 1001, b"").tcp(C, S, ACK, 1001, 5001, b"");
+            assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "{lies:?}");
+            assert_eq!(of_port_22(&wire), ["1/1 completed 0/0 no-banner"], "{lies:?}");
+            for frame in [0, 1, 2 + lies.len()] {
+                let mut wire = wire.clone();
+                wire.frames[frame].0 = lies[0];
+                assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "{lies:?} and frame {frame}");
+                let first_syn = wire.frames[0].0;
+                assert_eq!(wire.only().first_syn.nanos(), START + first_syn, "the SYN's own time is told");
+            }
+            // And at the end of a capture, where nothing follows.
+            wire.wait(SECOND);
+            tick(&mut wire);
+            wire.frames.last_mut().unwrap().0 = lies[0];
+            assert_eq!(wire.says(), "1/1 completed 0/0 no-banner", "{lies:?}");
+        }
+    }
+
+    #[test]
+    fn a_gap_of_a_week_ends_what_came_before_and_nothing_after() {
+        let mut wire = Wire::default();
+        for _ in 0..20 {
+            tick(&mut wire);
+        }
+        wire.tcp(client(1), S, SYN, 1000, 0, b"").wait(WEEK).tcp(client(2), S, SYN, 1000, 0, b"");
+        for _ in 0..20 {
+            tick(&mut wire);
+        }
+        wire.tcp(S, client(2), SYN | ACK, 5000, 1001, b"").tcp(client(2), S, ACK, 1001, 5001, b"");
+        for gap in [1, 131] {
+            wire.wait(gap * SECOND);
+            tick(&mut wire);
+        }
+        assert_eq!(order(&wire, Limits::default()), [(28, 1), (46, 2)]);
+    }
+
     #[test]
     fn a_flood_evicts_the_unanswered_and_not_the_established() {
         let limits = Limits { attempts: 50, ..Limits::default() };
@@ -742,7 +877,7 @@ mod deciding {
             wire.tcp(client(port), End(S.0, 23), SYN, 7, 0, b"");
         }
         wire.tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
-        let (attempts, evicted) = wire.census(Ports::Any, limits);
+        let (attempts, evicted) = wire.census(&Ports::Any, limits);
         assert_eq!((attempts.len(), evicted), (1001, 951));
         let session = attempts.iter().find(|a| a.server.port() == 22).unwrap();
         assert_eq!(session.outcome, Outcome::Open);
@@ -758,7 +893,7 @@ mod deciding {
         }
         wire.handshake();
         let limits = Limits { attempts: 10, ..Limits::default() };
-        let (attempts, evicted) = wire.census(Ports::Any, limits);
+        let (attempts, evicted) = wire.census(&Ports::Any, limits);
         assert_eq!((attempts.len(), evicted), (1, 0));
     }
 }
@@ -822,6 +957,16 @@ mod command {
     }
 
     #[test]
+    fn syns_that_are_no_attempts_are_counted() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN | FIN, 1000, 0, b"").tcp(C, S, SYN | RST, 1000, 0, b"").session();
+        wire.tcp(C, End(S.0, 80), SYN | FIN, 1000, 0, b"");
+        let output = whichhop(&["--json", "-"], &wire.pcapng());
+        assert_eq!(out(&output).lines().count(), 1);
+        assert!(said(&output).contains("SYNs that are also FIN or RST: 2: no attempts"), "{}", said(&output));
+    }
+
+    #[test]
     fn a_capture_cut_off_anywhere_tells_what_comes_before() {
         let mut wire = Wire::default();
         wire.session();
@@ -881,6 +1026,50 @@ mod command {
             (Some(2), 0),
             "found before anything is said"
         );
+    }
+
+    /// What follows a time that lies does not wait until the other files are read.
+    #[test]
+    fn a_time_that_lies_in_one_of_several_files() {
+        let quiet = End(ROUTER, 1);
+        let tick = |wire: &mut Wire| {
+            wire.tcp(quiet, End(ROUTER, 2), ACK, 0, 0, b"");
+        };
+        let mut other = Wire::default();
+        for _ in 0..600 {
+            other.wait(SECOND);
+            tick(&mut other);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, wire: &Wire| {
+            let path = dir.path().join(name);
+            fs::write(&path, wire.pcapng()).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let other = write("other", &other);
+        let in_2106 = i64::from(u32::MAX) * SECOND - START;
+        for lies in [&[in_2106][..], &[-START], &[in_2106, in_2106 + 1, -START]] {
+            for at in 0..4 {
+                let mut wire = Wire::default();
+                tick(&mut wire);
+                wire.handshake().tcp(S, C, ACK, 5001, 1001, b"SSH-2.0-x\r\n");
+                // At the beginning only one record is looked at, so that little is waited for.
+                let lies = if at == 0 { &lies[..1] } else { lies };
+                for lie in lies {
+                    wire.frames.insert(at, (*lie, segment(quiet, End(ROUTER, 2), ACK, 0, 0, b"")));
+                }
+                let one = write("one", &wire);
+                let told = out(&whichhop(&["--json", &one, &other], b""));
+                assert_eq!(told.lines().count(), 1, "{told}");
+                assert!(told.contains("\"outcome\":\"open\""), "{lies:?} at {at}: {told}");
+            }
+        }
+        let mut with_gap = Wire::default();
+        tick(&mut with_gap);
+        with_gap.wait(7 * 86_400 * SECOND).tcp(C, S, SYN, 1000, 0, b"").tcp(S, C, RST | ACK, 0, 1001, b"");
+        let gap = write("gap", &with_gap);
+        let told = out(&whichhop(&["--json", &gap, &other], b""));
+        assert!(told.contains("\"outcome\":\"reset\""), "{told}");
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -1047,6 +1236,21 @@ mod command {
         assert_eq!(out(&output).lines().count(), 1);
         assert_eq!(said(&output), "");
         assert!(said(&whichhop(&["--json", "-"], &damaged)).contains("breaks off"));
+    }
+
+    #[test]
+    fn one_late_record_does_not_end_the_reading() {
+        let mut wire = Wire::default();
+        for _ in 0..1 << 16 {
+            wire.tcp(End(C.0, 1), End(S.0, 443), ACK, 0, 0, b"");
+        }
+        wire.frames.last_mut().unwrap().0 += 3600 * SECOND;
+        wire.session();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("late.pcapng");
+        fs::write(&path, wire.pcapng()).unwrap();
+        let output = whichhop(&["--json", "--until", "1700000100", path.to_str().unwrap()], b"");
+        assert_eq!(out(&output).lines().count(), 1, "{}", said(&output));
     }
 
     #[test]

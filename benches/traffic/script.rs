@@ -16,6 +16,8 @@ const BANNERS: [&str; 4] = [
     "SSH-2.0-OpenSSH_7.4\r\n",
 ];
 const CLIENT_BANNER: &str = "SSH-2.0-OpenSSH_9.9\r\n";
+/// A server that has said no more has not had its say in the key exchange.
+const KEY_EXCHANGE: usize = 1200;
 const NOT_SSH: &str = "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
 
 /// What stands in packets of encrypted data.
@@ -161,9 +163,12 @@ impl Script {
             41..46 => {
                 self.segment(MS, true, PSH | ACK, Data::Text(CLIENT_BANNER));
                 self.segment(round_trip, false, PSH | ACK, Data::Text(NOT_SSH));
-                self.segment(MS, true, RST | ACK, Data::Nothing);
-                self.truth.reset_by = Some("client");
                 self.truth.outcome = "not-ssh";
+                if rng.chance(50) {
+                    self.segment(MS, true, RST | ACK, Data::Nothing);
+                    self.truth.reset_by = Some("client");
+                    self.truth.outcome = "reset-after-handshake";
+                }
             }
             _ => self.session(round_trip, rng),
         }
@@ -221,6 +226,9 @@ impl Script {
             1 => {
                 self.segment(SECOND, true, RST | ACK, Data::Nothing);
                 self.truth.reset_by = Some("client");
+                if self.truth.server_bytes <= KEY_EXCHANGE {
+                    self.truth.outcome = "reset-after-handshake";
+                }
             }
             _ => {
                 self.segment(SECOND / 4, true, FIN | ACK, Data::Nothing);

@@ -58,6 +58,8 @@ pub struct Attempt {
     pub icmp: Option<IcmpAnswer>,
     /// How it ended.
     pub outcome: Outcome,
+    /// How it ended, the client's own FIN and RST left aside: what the path and the server made of it.
+    pub outcome_of_path: Outcome,
     /// The tampering signature of its end.
     pub signature: Option<Signature>,
     /// What was seen of it, in order (the first entries only, if there are very many).

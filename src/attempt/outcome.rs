@@ -41,9 +41,9 @@ words! {
         HalfOpen = "half-open",
         /// Nothing answered the SYN.
         Timeout = "timeout",
-        /// Handshake done, then RST, before the key exchange was through.
+        /// Handshake done, then RST, whoever sent it, before the key exchange was through.
         ResetAfterHandshake = "reset-after-handshake",
-        /// Handshake done, then FIN before any line beginning `SSH-`.
+        /// Handshake done, then FIN, whoever sent it, before any line beginning `SSH-`.
         Closed = "closed",
         /// Handshake done, and the server's bytes contain no line beginning `SSH-`.
         NotSsh = "not-ssh",

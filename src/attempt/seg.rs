@@ -15,26 +15,48 @@ pub(super) struct Seg<'a> {
     pub(super) ack: SeqNumber,
     /// Bytes of data on the wire.
     pub(super) len: u32,
+    /// The IP header claims more data than the frame had.
+    pub(super) overclaims: bool,
     /// Data as captured, perhaps less.
     pub(super) data: &'a [u8],
 }
 
 impl<'a> Seg<'a> {
     pub(super) fn of(packet: &Packet<'_>, tcp: &Tcp<'a>) -> Self {
-        let Tcp { flags, seq, ack, payload, payload_len, options, .. } = *tcp;
+        let Tcp { flags, seq, ack, payload, payload_len, overclaims, options, .. } = *tcp;
         let Ip { hop_limit, identification, .. } = packet.ip;
         let timestamp = timestamp(flags, options);
-        Self { hop_limit, identification, timestamp, flags, seq, ack, len: payload_len, data: payload }
+        Self {
+            hop_limit,
+            identification,
+            timestamp,
+            flags,
+            seq,
+            ack,
+            len: payload_len,
+            overclaims,
+            data: payload,
+        }
     }
 }
 
 impl<'a> From<&Glance<'a>> for Seg<'a> {
     #[inline]
     fn from(glance: &Glance<'a>) -> Self {
-        let Glance { hop_limit, identification, flags, seq, ack, options, payload, payload_len, .. } =
-            *glance;
+        let Glance { hop_limit, identification, flags, seq, ack, options, .. } = *glance;
+        let Glance { payload, payload_len, overclaims, .. } = *glance;
         let timestamp = timestamp(flags, options);
-        Self { hop_limit, identification, timestamp, flags, seq, ack, len: payload_len, data: payload }
+        Self {
+            hop_limit,
+            identification,
+            timestamp,
+            flags,
+            seq,
+            ack,
+            len: payload_len,
+            overclaims,
+            data: payload,
+        }
     }
 }
 

@@ -283,7 +283,7 @@ mod tests {
     /// The signature of a script's first attempt, in a trace and in a census alike.
     fn of(text: &str) -> Option<&'static str> {
         let tracked = attempts(text).first().expect("an attempt").signature;
-        let mut census = Census::new(Ports::Only(vec![22]), Limits::default());
+        let mut census = Census::new(Ports::Only(vec![22..=22]), Limits::default());
         let script = Script::new(text);
         for record in script.records() {
             if let Body::Frame(frame) = record.body {

@@ -102,6 +102,11 @@ impl Stream {
         }
     }
 
+    /// Says that something may have been sent that nothing shows of.
+    pub(super) fn lacks_data(&mut self) {
+        self.cut |= self.line != Line::Whole;
+    }
+
     /// Keeps a piece that came before its turn.
     fn keep(&mut self, place: u32, data: &[u8]) {
         let ahead = &mut self.kept.get_or_insert_default().ahead;

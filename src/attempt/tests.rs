@@ -112,6 +112,37 @@ fn an_ack_completes_the_handshake_whether_or_not_it_carries_data() {
 }
 
 #[test]
+fn what_only_a_connected_server_sends_completes_the_handshake() {
+    let banner = "0.3 < P. data=\"SSH-2.0-x\\r\\n\"";
+    for seen in [&format!("0.1 < S.\n {banner}"), banner] {
+        let one = attempt(&format!("0 > S\n {seen}"));
+        assert_eq!(ended(&one), (Handshake::Completed, Outcome::Open), "{seen}");
+        assert_eq!(one.server_banner.as_deref(), Some("SSH-2.0-x"));
+    }
+    let closed = attempt("0 > S\n 0.1 < S.\n 0.3 < F.");
+    assert_eq!(ended(&closed), (Handshake::Completed, Outcome::Closed));
+    let acknowledged = attempt("0 > S\n 0.1 < S.\n 0.2 > P. ack=1 data=\"x\"\n 0.3 < . ack=1002");
+    assert_eq!(acknowledged.handshake, Handshake::Completed);
+    let client_alone = attempt("0 > S\n 0.2 > . \n 0.3 > P. data=\"x\"");
+    assert_eq!(ended(&client_alone), (Handshake::Completed, Outcome::Completed));
+}
+
+#[test]
+fn who_sends_its_syn_again_is_not_connected() {
+    let forged = "< P. seq=77 data=\"SSH-2.0-forged\\r\\n\"";
+    let refuted = attempt(&format!("0 > S\n 0.1 {forged}\n 1 > S\n 1.1 {forged}\n 3 > S\n 3.1 < F. seq=77"));
+    assert_eq!(ended(&refuted), (Handshake::Unanswered, Outcome::Timeout));
+    assert_eq!((refuted.server_banner, refuted.server_bytes), (None, 0));
+    let late = attempt(&format!(
+        "0 > S\n 0.1 {forged}\n 1 > S\n 1.1 {forged}\n 1.2 < S.\n 1.3 > .\n 1.4 < P. data=\"SSH-2.0-x\\r\\n\""
+    ));
+    assert_eq!(ended(&late), (Handshake::Completed, Outcome::Open));
+    assert_eq!(late.server_banner.as_deref(), Some("SSH-2.0-x"));
+    let half_open = attempt("0 > S\n 0.1 < S.\n 0.2 < F.\n 1 > S\n 1.1 < S.");
+    assert_eq!(ended(&half_open), (Handshake::HalfOpen, Outcome::HalfOpen));
+}
+
+#[test]
 fn an_ack_of_something_else_completes_nothing() {
     let one = attempt("0 > S\n 0.1 < S.\n 0.2 > . ack=9000");
     assert_eq!(one.handshake, Handshake::HalfOpen, "9000 is the server's own number, not the next");
@@ -143,7 +174,28 @@ fn who_reset_is_told_apart() {
     assert_eq!(after_handshake("0.3 > R").reset_after_handshake_by, Some(ResetBy::Client));
     assert_eq!(after_handshake("0.3 > R\n 0.4 < R").reset_after_handshake_by, Some(ResetBy::Both));
     let ours = after_handshake("0.3 > R");
-    assert_eq!(ours.outcome, Outcome::NoBanner, "our own reset is not the server's");
+    assert_eq!(ours.outcome, Outcome::ResetAfterHandshake);
+    assert_eq!(ours.outcome_of_path, Outcome::NoBanner, "our own reset is not the server's");
+}
+
+#[test]
+fn a_clients_own_end_of_it_is_an_outcome_and_no_deed_of_the_path() {
+    let banner = "0.3 < P. data=\"SSH-2.0-x\\r\\n\"\n";
+    let through = "0.4 < P. seq=9012 len=1400\n";
+    for (more, outcome, of_path) in [
+        ("1 > R", Outcome::ResetAfterHandshake, Outcome::NoBanner),
+        ("1 > F.", Outcome::Closed, Outcome::NoBanner),
+        ("1 > F.\n 1.1 > R seq=1002", Outcome::Closed, Outcome::NoBanner),
+        ("1 > R\n 1.1 < F.", Outcome::ResetAfterHandshake, Outcome::NoBanner),
+        ("0.3 < P. data=\"HTTP/1.1 400\\r\\n\"\n 1 > R", Outcome::ResetAfterHandshake, Outcome::NotSsh),
+        (&format!("{banner} 1 > R"), Outcome::ResetAfterHandshake, Outcome::Open),
+        (&format!("{banner} 1 > F."), Outcome::Open, Outcome::Open),
+        (&format!("{banner}{through} 1 > R"), Outcome::Open, Outcome::Open),
+        ("1 < R", Outcome::ResetAfterHandshake, Outcome::ResetAfterHandshake),
+    ] {
+        let one = after_handshake(more);
+        assert_eq!((one.outcome, one.outcome_of_path), (outcome, of_path), "{more}");
+    }
 }
 
 #[test]

@@ -49,6 +49,7 @@ pub(super) struct Tracked {
     superseded: bool,
     keep: Keep,
     probe: bool,
+    inferred: Inferred,
     signature: Classifier,
 
     pub(super) first_syn: Timestamp,
@@ -104,6 +105,16 @@ enum Ended {
     Rst { from_client: bool },
 }
 
+/// Whether the handshake counts as done for what the server sent alone, without an ACK of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inferred {
+    No,
+    /// It does; it counted as this before.
+    From(Handshake),
+    /// It does not: the client went on sending its SYN.
+    Refuted,
+}
+
 /// Which sides have sent something.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sides {
@@ -144,6 +155,7 @@ impl Tracked {
             superseded: false,
             keep,
             probe: false,
+            inferred: Inferred::No,
             server: Stream::default(),
             signature: Classifier::default(),
         }
@@ -164,7 +176,8 @@ impl Tracked {
             server_bytes: self.server.bytes(),
             server_banner: self.server.ssh_line(),
             icmp: self.icmp.as_deref().copied(),
-            outcome: self.outcome(asked),
+            outcome: self.outcome(asked, true),
+            outcome_of_path: self.outcome(asked, false),
             signature: self.signature.signature(self.handshake),
             timeline: Vec::new(),
             requests: Vec::new(),
@@ -192,7 +205,21 @@ impl Tracked {
         if self.syn == 0 {
             self.first_syn = at;
         }
-        self.syn += u32::from(!self.seen_before(at, seg));
+        let again = self.seen_before(at, seg);
+        if let Inferred::From(before) = self.inferred
+            && self.syn > 0
+            && !again
+        {
+            // Who sends its SYN again is not connected, whatever somebody sent in the server's name.
+            self.handshake = before;
+            self.inferred = Inferred::Refuted;
+            self.server = Stream::default();
+            self.server_isn = self.server_isn.filter(|_| self.syn_ack > 0);
+            if let Some(isn) = self.server_isn {
+                self.server.starts_at(isn.plus(1));
+            }
+        }
+        self.syn += u32::from(!again);
         self.probe |= seg.hop_limit.0 <= PROBE_HOP_LIMIT;
         self.syn_data = self.syn_data.max(seg.len);
         self.client_sent(self.isn.plus(1).plus(seg.len));
@@ -273,7 +300,7 @@ impl Tracked {
     /// An acknowledgment by the client completes the handshake.
     fn acknowledged_by_client(&mut self, seg: &Seg<'_>) {
         // With crossed SYNs (RFC 9293 section 3.5) it is a SYN/ACK that acknowledges.
-        let crossed = self.keep == Keep::Result && seg.flags.is_syn_ack() && seg.seq == self.isn;
+        let crossed = seg.flags.is_syn_ack() && seg.seq == self.isn;
         if seg.seq.distance_from(self.isn) <= 0 && !crossed {
             return;
         }
@@ -284,14 +311,13 @@ impl Tracked {
         match self.server_isn {
             Some(isn) if seg.ack.distance_from(isn) > 0 => {
                 // Whoever was refused completes nothing, whatever it goes on to acknowledge.
-                let refused = self.keep == Keep::Result
-                    && self.handshake == Handshake::Reset
-                    && self.syn_ack <= self.refused_after;
+                let refused = self.handshake == Handshake::Reset && self.syn_ack <= self.refused_after;
                 // Where SYNs crossed, the other side has still to acknowledge ours.
                 if matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {
                     self.early_ack = Some(seg.ack);
                 } else if !refused {
                     self.handshake = Handshake::Completed;
+                    self.inferred = Inferred::No;
                 }
             }
             Some(_) => {}
@@ -304,7 +330,7 @@ impl Tracked {
                         .early_ack
                         .is_some_and(|ack| (1..LARGEST_WINDOW).contains(&seg.ack.distance_from(ack)));
                 self.early_ack = Some(seg.ack);
-                if more && self.keep == Keep::Result && self.handshake == Handshake::Unanswered {
+                if more && self.handshake == Handshake::Unanswered {
                     self.handshake = Handshake::Completed;
                 }
             }
@@ -333,11 +359,16 @@ impl Tracked {
         let connected = seg.len > 0
             || seg.flags.has(TcpFlags::FIN)
             || seg.ack.distance_from(self.isn.plus(1).plus(self.syn_data)) > 0;
-        if connected && self.keep == Keep::Result {
+        if connected && self.inferred != Inferred::Refuted {
             self.answered_as_connected(seg);
+        } else if connected && self.handshake != Handshake::Completed {
+            return true;
         }
         if seg.len > 0 {
             self.server.push(seg.seq, seg.data, seg.len);
+        }
+        if seg.overclaims {
+            self.server.lacks_data();
         }
         if seg.flags.has(TcpFlags::FIN) {
             self.fin.server = true;
@@ -362,9 +393,8 @@ impl Tracked {
     fn syn_ack(&mut self, seg: &Seg<'_>) {
         self.syn_ack += 1;
         // What a SYN that crossed ours said is only a guess.
-        let first = self.keep == Keep::Result
-            && self.syn_ack == 1
-            && matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected);
+        let first =
+            self.syn_ack == 1 && matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected);
         if first || self.server_isn.is_none() {
             self.server_isn = Some(seg.seq);
             self.server.starts_at(seg.seq.plus(1));
@@ -375,9 +405,8 @@ impl Tracked {
             return;
         }
         // A capture of two directions may hold the last step of the handshake before the second.
-        let acknowledged = self.early_ack.is_some_and(|ack| {
-            self.keep == Keep::Result && (1..=FIRST_FLIGHT).contains(&ack.distance_from(seg.seq))
-        });
+        let acknowledged =
+            self.early_ack.is_some_and(|ack| (1..=FIRST_FLIGHT).contains(&ack.distance_from(seg.seq)));
         self.handshake = if acknowledged { Handshake::Completed } else { Handshake::HalfOpen };
     }
 
@@ -394,6 +423,9 @@ impl Tracked {
             let early = self.syn_data > 0
                 && seg.ack.distance_from(self.isn.plus(1).plus(self.syn_data)) <= 0
                 && self.early_ack.is_none_or(|ack| !(1..=FIRST_FLIGHT).contains(&ack.distance_from(isn)));
+            if !early {
+                self.inferred = Inferred::From(self.handshake);
+            }
             self.handshake = if early { Handshake::HalfOpen } else { Handshake::Completed };
         }
     }
@@ -567,27 +599,31 @@ impl Tracked {
         }
     }
 
-    fn outcome(&self, asked: bool) -> Outcome {
+    /// How it ended; `asked` says whether SSH was asked for on its port, and `by_client` whether an end that the
+    /// client itself made of the connection counts.
+    fn outcome(&self, asked: bool, by_client: bool) -> Outcome {
         match self.handshake {
             Handshake::Rejected => Outcome::Rejected,
             Handshake::Reset => Outcome::Reset,
             Handshake::HalfOpen => Outcome::HalfOpen,
             Handshake::Unanswered => Outcome::Timeout,
             Handshake::Completed if !asked => Outcome::Completed,
-            Handshake::Completed => self.outcome_of_established(),
+            Handshake::Completed => self.outcome_of_established(by_client),
         }
     }
 
-    fn outcome_of_established(&self) -> Outcome {
+    fn outcome_of_established(&self, by_client: bool) -> Outcome {
         let banner = self.server.says_ssh();
         match self.ended {
-            Some(Ended::Rst { from_client: false }) if !self.server.beyond_key_exchange() => {
+            Some(Ended::Rst { from_client })
+                if (by_client || !from_client) && !self.server.beyond_key_exchange() =>
+            {
                 Outcome::ResetAfterHandshake
             }
             _ if banner => Outcome::Open,
             // Nothing, or not all, of what the server said was captured.
             _ if self.server_isn.is_none() || self.server.unreadable() => Outcome::Completed,
-            Some(Ended::Fin { from_client: false }) => Outcome::Closed,
+            Some(Ended::Fin { from_client }) if by_client || !from_client => Outcome::Closed,
             _ if self.server.bytes() > 0 => Outcome::NotSsh,
             _ => Outcome::NoBanner,
         }

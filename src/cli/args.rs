@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::net::{IpAddr, Ipv6Addr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ Examples:
         how many there are by outcome, by server and by hour
   whichhop attempts --server 20.1.2.0/24 --from '2026-11-22 17:00' huge.pcap.zst
         those to one network, from that time on (UTC)
-  whichhop attempts -p 22,2222 --json huge.pcap | jq -r .outcome
+  whichhop attempts -p 22,8000-8010 --json huge.pcap | jq -r .outcome
         JSON, for programs
   tcpdump -i eth0 -U -w - port 22 | whichhop attempts -
         what happens now";
@@ -165,10 +166,10 @@ pub(super) struct Replay {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Attempts {
-    /// Port of the server, or `any`; may be repeated, or be a list: 22,2222. With `any`, only what happens on port
-    /// 22 is judged as SSH
-    #[arg(short, long = "port", value_name = "PORT|any", default_value = "22", value_delimiter = ',', value_parser = port_or_any)]
-    pub(super) ports: Vec<Option<u16>>,
+    /// Ports of the server, a list of numbers and ranges such as 22,8000-8010, or `any`; may be repeated. What is named is
+    /// judged as SSH; with `any`, only port 22 is
+    #[arg(short, long = "port", value_name = "PORTS|any", default_value = "22", value_delimiter = ',', value_parser = ports_or_any)]
+    pub(super) ports: Vec<Option<RangeInclusive<u16>>>,
 
     #[command(flatten)]
     pub(super) only: Only,
@@ -288,14 +289,24 @@ fn port(text: &str) -> Result<u16, String> {
     }
 }
 
-/// A port, or `None` for any.
-fn port_or_any(text: &str) -> Result<Option<u16>, String> {
-    if text == "any" { Ok(None) } else { port(text).map(Some).map_err(|error| format!("{error}; or `any`")) }
+/// A port, or a range of them, or `None` for any.
+fn ports_or_any(text: &str) -> Result<Option<RangeInclusive<u16>>, String> {
+    if text == "any" {
+        return Ok(None);
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let ends = port(first).and_then(|first| Ok((first, port(last)?)));
+    let (first, last) =
+        ends.map_err(|error| format!("{error}, a range is written as 8000-8010, and any port as `any`"))?;
+    if first > last {
+        return Err(format!("the range is empty: the lower port comes first, `{last}-{first}`"));
+    }
+    Ok(Some(first..=last))
 }
 
 /// The ports that were named; any port where `any` is among them.
-pub(super) fn ports(named: &[Option<u16>]) -> Ports {
-    named.iter().copied().collect::<Option<Vec<u16>>>().map_or(Ports::Any, Ports::Only)
+pub(super) fn ports(named: &[Option<RangeInclusive<u16>>]) -> Ports {
+    named.iter().cloned().collect::<Option<Vec<_>>>().map_or(Ports::Any, Ports::Only)
 }
 
 /// Decimal seconds, more than none and up to an hour.
@@ -546,13 +557,20 @@ mod tests {
             Verb::Attempts(args) => ports(&args.ports),
             _ => panic!("other verb: {line}"),
         };
-        assert_eq!(of("whichhop attempts x"), Ports::Only(vec![22]));
-        assert_eq!(of("whichhop attempts -p 22,2222 -p 443 x"), Ports::Only(vec![22, 2222, 443]));
+        assert_eq!(of("whichhop attempts x"), Ports::Only(vec![22..=22]));
+        assert_eq!(
+            of("whichhop attempts -p 22,2222 -p 443 x"),
+            Ports::Only(vec![22..=22, 2222..=2222, 443..=443])
+        );
+        assert_eq!(of("whichhop attempts -p 22,8000-8010 x"), Ports::Only(vec![22..=22, 8000..=8010]));
+        assert_eq!(of("whichhop attempts -p 1-65535 x"), Ports::Only(vec![1..=65535]));
         assert_eq!(of("whichhop attempts -p any x"), Ports::Any);
         assert_eq!(of("whichhop attempts -p 22,any x"), Ports::Any);
-        for port in ["0", "all", "22,", "65536"] {
+        for port in ["0", "all", "22,", "65536", "22-", "22-any", "0-22", "22-65536", "1-2-3", "22..23"] {
             assert!(Args::try_parse_from(["whichhop", "attempts", "-p", port, "x"]).is_err(), "{port}");
         }
+        assert!(ports_or_any("8010-8000").unwrap_err().contains("`8000-8010`"));
+        assert!(ports_or_any("22-").unwrap_err().contains("a range"));
     }
 
     #[test]

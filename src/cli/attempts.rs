@@ -1,5 +1,6 @@
 //! `whichhop attempts`: captures in, every TCP connection attempt in them out.
 
+mod ahead;
 mod filter;
 #[cfg(target_os = "linux")]
 mod interrupt;
@@ -11,6 +12,7 @@ mod pipeline;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IsTerminal, Read, Stdout, Write};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -20,6 +22,7 @@ use whichhop::packet::Undecoded;
 use whichhop::recording::{Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
 
+use ahead::Ahead;
 use filter::Filter;
 use interrupt::Interrupt;
 use meter::Meter;
@@ -118,6 +121,12 @@ fn tell(census: &Census, undecoded: &BTreeMap<Undecoded, u64>) {
             "too many attempts at once: {evicted} were decided before their time, as what they were by then"
         ));
     }
+    let malformed = census.malformed_syns();
+    if malformed > 0 {
+        complain(&format!(
+            "SYNs that are also FIN or RST: {malformed}: no attempts to connect, but a scanner's"
+        ));
+    }
     let kinds: Vec<_> = undecoded.iter().filter(|(why, _)| report::worth_telling(**why)).collect();
     if !kinds.is_empty() {
         let frames: u64 = kinds.iter().map(|(_, count)| **count).sum();
@@ -131,10 +140,16 @@ fn wanted(args: &Attempts) -> String {
     match ports(&args.ports) {
         whichhop::attempt::Ports::Any => "any port".to_owned(),
         whichhop::attempt::Ports::Only(ports) => {
-            let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+            let ports: Vec<_> = ports.iter().map(port_range).collect();
             format!("port {}", ports.join(" or "))
         }
     }
+}
+
+/// A range of ports as it is typed.
+fn port_range(ports: &RangeInclusive<u16>) -> String {
+    let (first, last) = (ports.start(), ports.end());
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
 }
 
 /// Makes batches of records.
@@ -286,7 +301,7 @@ impl Patience {
 
     /// Whether all that is wanted is decided, now that `batch` is tracked.
     fn ends(&mut self, batch: &Batch, filter: &Filter<'_>, census: &Census) -> bool {
-        if filter.last_start().is_none_or(|last| batch.latest().is_none_or(|at| at <= last)) {
+        if filter.last_start().is_none_or(|last| batch.earliest().is_none_or(|at| at <= last)) {
             self.late = 0;
             return false;
         }
@@ -313,6 +328,8 @@ struct Files<'a> {
 
 struct Source {
     reader: Reader<Box<dyn Read>>,
+    /// None where no other capture waits for this one.
+    ahead: Option<Ahead>,
     name: String,
     /// Its place in the order given.
     index: usize,
@@ -336,7 +353,9 @@ impl<'a> Files<'a> {
         let alone = inputs.len() == 1;
         for (index, input) in inputs.iter().enumerate() {
             if alone || !input::is_regular(input) {
-                files.open.push(Source::open(input, index, meter, interrupt)?);
+                let mut source = Source::open(input, index, meter, interrupt)?;
+                source.ahead = source.ahead.filter(|_| !alone);
+                files.open.push(source);
                 continue;
             }
             let mut source = Source::open(input, index, &Meter::hidden(), interrupt)?;
@@ -419,11 +438,15 @@ impl Source {
         };
         let bytes = input::plain(meter.count(interrupt.ends(file)));
         let reader = bytes.map_err(Into::into).and_then(Reader::new).with_context(|| name.clone())?;
-        Ok(Self { reader, name, index })
+        Ok(Self { reader, ahead: Some(Ahead::default()), name, index })
     }
 
     fn peek(&mut self) -> anyhow::Result<Option<Timestamp>> {
-        self.reader.peek().with_context(|| self.name.clone())
+        let next = match &mut self.ahead {
+            Some(ahead) => ahead.peek(&mut self.reader),
+            None => self.reader.peek(),
+        };
+        next.with_context(|| self.name.clone())
     }
 
     /// Feeds records to `feed` while they come before `until`, a time and a place in the order given.
@@ -433,7 +456,9 @@ impl Source {
         feed: &mut Feed<'_, '_>,
     ) -> Result<(), Stop> {
         loop {
-            self.reader.each_at_hand(until.map(|(at, _)| at), |record| feed.take(record))?;
+            if self.ahead.as_ref().is_none_or(Ahead::is_empty) {
+                self.reader.each_at_hand(until.map(|(at, _)| at), |record| feed.take(record))?;
+            }
             // Whoever watches is told all there is to tell before the next record is waited for.
             if feed.watched && !self.reader.is_at_hand() {
                 feed.pass_on()?;
@@ -443,7 +468,11 @@ impl Source {
             {
                 return Ok(());
             }
-            match self.reader.next() {
+            let next = match &mut self.ahead {
+                Some(ahead) => ahead.next(&mut self.reader),
+                None => self.reader.next(),
+            };
+            match next {
                 Ok(Some(record)) => feed.take(&record)?,
                 Ok(None) => return Ok(()),
                 Err(error) => return Err(Stop::Read(anyhow::Error::new(error).context(self.name.clone()))),

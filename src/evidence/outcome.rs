@@ -16,7 +16,7 @@ pub fn decide(
     capture: Capture,
 ) -> Outcome {
     let Some(connection) = connection else {
-        return attempt.map_or(Outcome::Timeout, |a| a.outcome);
+        return attempt.map_or(Outcome::Timeout, |a| a.outcome_of_path);
     };
     if connection.established.is_some() {
         if attempt.is_none() && capture == Capture::Whole {
@@ -43,13 +43,13 @@ fn of_failed(attempt: &Attempt, connection: &Connection) -> Outcome {
         (Handshake::Unanswered, Some((ECONNREFUSED, _))) => Outcome::Reset,
         // The kernel acknowledged the SYN/ACK, and was reset before anybody could ask it how the connection is.
         (Handshake::Completed, Some(_)) => Outcome::ResetAfterHandshake,
-        _ => attempt.outcome,
+        _ => attempt.outcome_of_path,
     }
 }
 
 /// connect(2) succeeded: what was read decides.
 fn established(attempt: Option<&Attempt>, connection: &Connection) -> Outcome {
-    let reset_on_wire = attempt.is_some_and(|a| a.outcome == Outcome::ResetAfterHandshake);
+    let reset_on_wire = attempt.is_some_and(|a| a.outcome_of_path == Outcome::ResetAfterHandshake);
     if connection.banner().is_some() {
         conversation(reset_on_wire, connection)
     } else if connection.broken.is_some() || reset_on_wire {

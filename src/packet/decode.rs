@@ -164,15 +164,28 @@ fn ppp_protocol_name(protocol: u16) -> Option<&'static str> {
     })
 }
 
-/// Reads one frame of link type `link`.
+/// Reads one frame of link type `link`, whose length on the wire is not known: what its IP header claims is believed.
+///
+/// See [`decode_captured`] for what is read.
+pub fn decode(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Undecoded> {
+    read(link, frame, None)
+}
+
+/// Reads one frame of link type `link` that had `original_len` bytes on the wire, of which `frame` was captured.
 ///
 /// The packet is the innermost one: of a tunnel (GRE, IP in IP, VXLAN, Geneve and the like, on their usual ports) the
 /// packet within is told, with what its own link layer says, and the tunnel's is not. An ICMP error about a tunnel's
 /// packet is a packet of its own, and quotes the tunnel's. A tunnel's packet whose content cannot be read is undecoded.
 ///
 /// Link-layer padding is left aside: only what the IP header claims counts. Where its length field is 0 (frames
-/// captured before segmentation offload), the rest of the frame counts.
-pub fn decode(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Undecoded> {
+/// captured before segmentation offload), the rest of the frame counts. TCP data that the IP header claims, and that the
+/// frame never had, does not count; an `original_len` less than what was captured is a mistake.
+pub fn decode_captured(link: LinkType, frame: &[u8], original_len: u32) -> Result<Packet<'_>, Undecoded> {
+    read(link, frame, Some(original_len.saturating_sub(frame.len() as u32)))
+}
+
+/// Reads a frame; where its length on the wire is known, `missing` bytes of it were not captured.
+fn read(link: LinkType, frame: &[u8], missing: Option<u32>) -> Result<Packet<'_>, Undecoded> {
     let mut said = Link::default();
     let mut layer = link::open(link, frame, &mut said)?;
     for _ in 0..MAX_LAYERS {
@@ -183,24 +196,24 @@ pub fn decode(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Undecoded> {
                 continue;
             }
         };
-        let (ip, payload) = ip::read(bytes)?;
+        let (ip, payload) = ip::read(bytes, missing.unwrap_or(0))?;
         if ip.protocol != ip_number::TCP.0
             && let Some(inner) = tunnel::enter(&ip, payload)?
         {
             (layer, said) = (inner, Link::default());
             continue;
         }
-        return Ok(Packet { link: said, ip, transport: transport(&ip, payload)? });
+        return Ok(Packet { link: said, ip, transport: transport(&ip, payload, missing)? });
     }
     Err(Undecoded::Nested)
 }
 
-fn transport<'a>(ip: &Ip, payload: &'a [u8]) -> Result<Transport<'a>, Undecoded> {
+fn transport<'a>(ip: &Ip, payload: &'a [u8], missing: Option<u32>) -> Result<Transport<'a>, Undecoded> {
     if ip.fragment == Fragment::Later {
         return Ok(Transport::LaterFragment);
     }
     match (etherparse::IpNumber(ip.protocol), ip.source.is_ipv4()) {
-        (ip_number::TCP, _) => Tcp::read(ip, payload).map(Transport::Tcp),
+        (ip_number::TCP, _) => Tcp::read(ip, payload, missing).map(Transport::Tcp),
         (ip_number::ICMP, true) | (ip_number::IPV6_ICMP, false) => {
             Icmp::read(ip, payload).map(Transport::Icmp)
         }
@@ -211,6 +224,59 @@ fn transport<'a>(ip: &Ip, payload: &'a [u8]) -> Result<Transport<'a>, Undecoded>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::packet::samples::{SYN_ACK_V6, SYN_V4, patched};
+
+    /// How many bytes of data a frame that starts with these headers has, and whether its header claims more.
+    fn data(link: LinkType, frame: &[u8], original_len: u32) -> (u32, bool) {
+        let Transport::Tcp(tcp) = decode_captured(link, frame, original_len).unwrap().transport else {
+            panic!()
+        };
+        (tcp.payload_len, tcp.overclaims)
+    }
+
+    #[test]
+    fn data_counts_as_far_as_the_frame_had_any() {
+        // Headers of 60 bytes, and 20 of data that the IP header tells of.
+        let v4 = [&patched(&SYN_V4, 3, &[80])[..], &[7; 20]].concat();
+        assert_eq!(data(LinkType::RAW, &v4, 80), (20, false));
+        assert_eq!(data(LinkType::RAW, &v4[..70], 80), (20, false), "cut by the capture");
+        assert_eq!(data(LinkType::RAW, &v4[..70], 70), (10, true), "cut on the wire");
+        assert_eq!(data(LinkType::RAW, &v4[..70], 75), (15, true));
+        assert_eq!(data(LinkType::RAW, &v4, 9), (20, false), "what was captured was there");
+        assert_eq!(data(LinkType::RAW, &v4[..52], 52), (0, true), "within the options");
+        assert_eq!(data(LinkType::RAW, &v4[..52], 70), (10, true));
+        let padded = [&[2; 12], &[8, 0][..], &v4, &[0; 6]].concat();
+        assert_eq!(data(LinkType::ETHERNET, &padded, 100), (20, false), "padding is no data");
+        assert_eq!(data(LinkType::ETHERNET, &padded[..90], 100), (20, false));
+        let v6 = [&patched(&SYN_ACK_V6, 5, &[40])[..], &[7; 20]].concat();
+        assert_eq!(data(LinkType::RAW, &v6, 80), (20, false));
+        assert_eq!(data(LinkType::RAW, &v6[..60], 70), (10, true));
+        let Ok(Packet { transport: Transport::Tcp(tcp), .. }) = decode(LinkType::RAW, &v4[..70]) else {
+            panic!()
+        };
+        assert_eq!((tcp.payload_len, tcp.overclaims), (20, false), "nothing is known of the frame");
+    }
+
+    #[test]
+    fn data_in_a_tunnel_counts_as_far_as_the_frame_had_any() {
+        let inner = [&patched(&SYN_V4, 3, &[80])[..], &[7; 20]].concat();
+        let mut outer = patched(&SYN_V4[..20], 9, &[4]);
+        outer[3] = 100;
+        let frame = [&outer[..], &inner].concat();
+        assert_eq!(data(LinkType::RAW, &frame, 100), (20, false));
+        assert_eq!(data(LinkType::RAW, &frame[..80], 100), (20, false));
+        assert_eq!(data(LinkType::RAW, &frame[..90], 90), (10, true));
+    }
+
+    #[test]
+    fn frames_captured_before_offload_have_the_length_of_the_wire() {
+        let v4 = [&patched(&SYN_V4, 3, &[0])[..], &[7; 20]].concat();
+        let v6 = [&patched(&SYN_ACK_V6, 5, &[0])[..], &[7; 20]].concat();
+        for frame in [v4, v6] {
+            assert_eq!(data(LinkType::RAW, &frame, 80), (20, false));
+            assert_eq!(data(LinkType::RAW, &frame, 30_060), (30_000, false));
+        }
+    }
 
     #[test]
     fn undecoded_names_the_kind_in_words() {

@@ -30,8 +30,10 @@ pub struct Glance<'a> {
     pub options: TcpOptions<'a>,
     /// Data as captured.
     pub payload: &'a [u8],
-    /// Bytes of data that the IP header claims.
+    /// Bytes of data on the wire: as many as the IP header claims, if the frame had them.
     pub payload_len: u32,
+    /// The IP header claims more data than the frame had on the wire.
+    pub overclaims: bool,
 }
 
 const ETHERNET_LEN: usize = 14;
@@ -41,10 +43,10 @@ const TCP_LEN: usize = 20;
 const TCP: u8 = 6;
 
 /// Looks at a frame that holds whole headers of IP and TCP, without IP options and extension headers, directly in
-/// Ethernet or in nothing. `None` for every other: [`decode`](super::decode()) knows what that is, and reads from these
-/// frames the same.
+/// Ethernet or in nothing. `None` for every other: [`decode_captured`](super::decode_captured) knows what that is, and reads from these
+/// frames the same. The frame had `original_len` bytes on the wire.
 #[inline]
-pub fn glance(link: LinkType, frame: &[u8]) -> Option<Glance<'_>> {
+pub fn glance(link: LinkType, frame: &[u8], original_len: u32) -> Option<Glance<'_>> {
     let ip = match link {
         LinkType::ETHERNET => {
             let (header, rest) = frame.split_first_chunk::<ETHERNET_LEN>()?;
@@ -56,11 +58,12 @@ pub fn glance(link: LinkType, frame: &[u8]) -> Option<Glance<'_>> {
         LinkType::RAW => frame,
         _ => return None,
     };
-    if ip.first()? >> 4 == 4 { v4(ip) } else { v6(ip) }
+    let missing = original_len.saturating_sub(frame.len() as u32);
+    if ip.first()? >> 4 == 4 { v4(ip, missing) } else { v6(ip, missing) }
 }
 
 #[inline]
-fn v4(ip: &[u8]) -> Option<Glance<'_>> {
+fn v4(ip: &[u8], missing: u32) -> Option<Glance<'_>> {
     let (header, rest) = ip.split_first_chunk::<V4_LEN>()?;
     let [first, _, l0, l1, i0, i1, f0, f1, ttl, protocol, _, _, addresses @ ..] = header;
     let fragment = u16::from_be_bytes([*f0, *f1]) & 0x3fff;
@@ -71,11 +74,11 @@ fn v4(ip: &[u8]) -> Option<Glance<'_>> {
     let [s0, s1, s2, s3, d0, d1, d2, d3] = *addresses;
     let (source, destination) = (Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3));
     let identification = Some(u16::from_be_bytes([*i0, *i1]).into());
-    tcp(source.into(), destination.into(), HopLimit(*ttl), identification, rest, claimed)
+    tcp(source.into(), destination.into(), HopLimit(*ttl), identification, rest, (claimed, missing))
 }
 
 #[inline]
-fn v6(ip: &[u8]) -> Option<Glance<'_>> {
+fn v6(ip: &[u8], missing: u32) -> Option<Glance<'_>> {
     let (header, rest) = ip.split_first_chunk::<V6_LEN>()?;
     let [first, _, _, _, l0, l1, TCP, hop_limit, addresses @ ..] = header else { return None };
     // Without a length it is a jumbogram, or was captured before segmentation offload.
@@ -85,7 +88,7 @@ fn v6(ip: &[u8]) -> Option<Glance<'_>> {
     }
     let (source, destination) = addresses.split_first_chunk::<16>()?;
     let (source, destination) = (Ipv6Addr::from(*source), Ipv6Addr::from(*destination.first_chunk::<16>()?));
-    tcp(source.into(), destination.into(), HopLimit(*hop_limit), None, rest, claimed)
+    tcp(source.into(), destination.into(), HopLimit(*hop_limit), None, rest, (claimed, missing))
 }
 
 #[inline]
@@ -95,14 +98,15 @@ fn tcp(
     hop_limit: HopLimit,
     identification: Option<u32>,
     rest: &[u8],
-    claimed: usize,
+    (claimed, missing): (usize, u32),
 ) -> Option<Glance<'_>> {
     let segment = rest.get(..claimed).unwrap_or(rest);
     let (fixed, rest) = segment.split_first_chunk::<TCP_LEN>()?;
     let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, ..] = *fixed;
     let header = header_len(offset)?;
-    let payload_len = claimed.checked_sub(header)? as u32;
+    let claimed = claimed.checked_sub(header)? as u32;
     let (options, payload) = rest.split_at_checked(header - TCP_LEN)?;
+    let there = (payload.len() as u32).saturating_add(missing);
     Some(Glance {
         source,
         destination,
@@ -115,7 +119,8 @@ fn tcp(
         flags: TcpFlags(flags),
         options: TcpOptions(options),
         payload,
-        payload_len,
+        payload_len: claimed.min(there),
+        overclaims: claimed > there,
     })
 }
 
@@ -123,14 +128,20 @@ fn tcp(
 mod tests {
     use super::*;
     use crate::packet::samples::{SYN_ACK_V6, SYN_V4};
-    use crate::packet::{Transport, decode};
+    use crate::packet::{Transport, decode_captured};
 
     const MACS: [u8; 12] = [2; 12];
 
-    /// Whatever a glance sees, [`decode`] sees too; true if it saw anything.
+    /// Whatever a glance sees, [`decode_captured`] sees too; true if it saw anything.
     fn agrees(link: LinkType, frame: &[u8]) -> bool {
-        let Some(glance) = glance(link, frame) else { return false };
-        let packet = decode(link, frame).unwrap_or_else(|e| panic!("decode says {e} of {frame:02x?}"));
+        let lens = [0, 2, 4, 9].map(|more| (frame.len() as u32 + more).saturating_sub(2));
+        lens.map(|original_len| agrees_of(link, frame, original_len)).contains(&true)
+    }
+
+    fn agrees_of(link: LinkType, frame: &[u8], original_len: u32) -> bool {
+        let Some(glance) = glance(link, frame, original_len) else { return false };
+        let packet = decode_captured(link, frame, original_len)
+            .unwrap_or_else(|e| panic!("decode says {e} of {frame:02x?}"));
         let Transport::Tcp(tcp) = packet.transport else { panic!("not TCP: {packet:?}") };
         let decoded = Glance {
             source: packet.ip.source,
@@ -145,6 +156,7 @@ mod tests {
             options: tcp.options,
             payload: tcp.payload,
             payload_len: tcp.payload_len,
+            overclaims: tcp.overclaims,
         };
         assert_eq!(glance, decoded, "{frame:02x?}");
         true
@@ -173,11 +185,11 @@ mod tests {
 
     #[test]
     fn it_leaves_what_is_unusual() {
-        assert_eq!(glance(LinkType::LINUX_SLL, &SYN_V4), None);
+        assert_eq!(glance(LinkType::LINUX_SLL, &SYN_V4, u32::MAX), None);
         for (at, byte) in [(0, 0x46), (6, 0x20), (7, 1), (9, 17), (32, 0xf0)] {
             let mut packet = SYN_V4;
             packet[at] = byte;
-            assert_eq!(glance(LinkType::RAW, &packet), None, "byte {at}");
+            assert_eq!(glance(LinkType::RAW, &packet, u32::MAX), None, "byte {at}");
         }
     }
 }

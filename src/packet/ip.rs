@@ -14,8 +14,8 @@ const MAX_EXTENSION_HEADERS: usize = 16;
 /// What ends a datagram.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// The length in the header.
-    Claimed,
+    /// The length in the header; where it has none, so many bytes beyond those there are.
+    Claimed(u32),
     /// The end of the bytes. Quotes are cut, and some quoting routers rewrite the length.
     Captured,
 }
@@ -28,9 +28,10 @@ struct Datagram<'a> {
     cut: bool,
 }
 
-/// Reads an IP header: its fields and the captured part of its payload, padding excluded.
-pub(super) fn read(bytes: &[u8]) -> Result<(Ip, &[u8]), Undecoded> {
-    let Datagram { ip, payload, cut } = datagram(bytes, End::Claimed)?;
+/// Reads an IP header: its fields and the captured part of its payload, padding excluded; `missing` bytes of the frame
+/// were not captured.
+pub(super) fn read(bytes: &[u8], missing: u32) -> Result<(Ip, &[u8]), Undecoded> {
+    let Datagram { ip, payload, cut } = datagram(bytes, End::Claimed(missing))?;
     if cut {
         return Err(Undecoded::cut_short(payload.len(), ip.payload_len));
     }
@@ -58,8 +59,9 @@ fn v4(bytes: &[u8], end: End) -> Result<Datagram<'_>, Undecoded> {
     })?;
     let rest = &bytes[header.slice().len()..];
     let claimed = match (header.total_len(), end) {
-        (0, _) | (_, End::Captured) => rest.len() as u32,
-        (_, End::Claimed) => header.payload_len().map_err(|_| Undecoded::Malformed)?.into(),
+        (_, End::Captured) => rest.len() as u32,
+        (0, End::Claimed(missing)) => (rest.len() as u32).saturating_add(missing),
+        (_, End::Claimed(_)) => header.payload_len().map_err(|_| Undecoded::Malformed)?.into(),
     };
     let fragment = fragment(header.fragments_offset().value(), header.more_fragments());
     let captured = trim(rest, claimed);
@@ -92,12 +94,17 @@ fn v6(bytes: &[u8], end: End) -> Result<Datagram<'_>, Undecoded> {
         ipv6::HeaderSliceError::Content(_) => Undecoded::Malformed,
     })?;
     let rest = &bytes[header.slice().len()..];
-    let claimed = match (header.payload_length(), header.next_header(), end) {
-        (_, _, End::Captured) => rest.len() as u32,
-        (0, ip_number::IPV6_NO_NEXT_HEADER, _) => 0,
-        (0, ip_number::IPV6_HOP_BY_HOP, _) => jumbo_length(rest).unwrap_or(rest.len() as u32),
-        (0, _, _) => rest.len() as u32,
-        (length, _, End::Claimed) => length.into(),
+    let claimed = match (header.payload_length(), end) {
+        (_, End::Captured) => rest.len() as u32,
+        (0, End::Claimed(missing)) => {
+            let all = (rest.len() as u32).saturating_add(missing);
+            match header.next_header() {
+                ip_number::IPV6_NO_NEXT_HEADER => 0,
+                ip_number::IPV6_HOP_BY_HOP => jumbo_length(rest).unwrap_or(all),
+                _ => all,
+            }
+        }
+        (length, End::Claimed(_)) => length.into(),
     };
     let captured = trim(rest, claimed);
     let (extensions, cut) = skip_extensions(Extensions {

@@ -1,6 +1,6 @@
 //! Bytes to packets and back. This room judges nothing.
 //!
-//! [`decode()`] is total: any bytes give either a [`Packet`] or the reason why not, without panicking and
+//! [`decode_captured`] is total: any bytes give either a [`Packet`] or the reason why not, without panicking and
 //! without allocating; [`glance()`] reads the same from the frames that large captures consist of, several times as fast.
 //! [`build`] makes the probes.
 //!
@@ -22,7 +22,7 @@ mod tunnel;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
-pub use decode::{Undecoded, Unopened, decode};
+pub use decode::{Undecoded, Unopened, decode, decode_captured};
 pub use glance::{Glance, glance};
 pub use icmp::{
     EchoToken, Icmp, IcmpError, IcmpErrorKind, Quoted, QuotedTcp, QuotedTcpRest, QuotedTransport,

@@ -47,6 +47,12 @@ impl TcpFlags {
         self.0 & 0x17 == Self::SYN.0
     }
 
+    /// SYN without ACK, with RST or FIN: no client connects so. A listener takes a reset for one, and Linux drops the
+    /// other; scanners send both.
+    pub fn is_malformed_syn(self) -> bool {
+        self.0 & 0x12 == Self::SYN.0 && self.0 & 0x05 != 0
+    }
+
     /// SYN with ACK, without RST: the answer of a listener.
     pub fn is_syn_ack(self) -> bool {
         self.0 & 0x16 == Self::SYN.0 | Self::ACK.0
@@ -110,16 +116,19 @@ pub struct Tcp<'a> {
     pub options: TcpOptions<'a>,
     /// Data as captured; may be shorter than [`Tcp::payload_len`].
     pub payload: &'a [u8],
-    /// Bytes of data that the IP header claims.
+    /// Bytes of data on the wire: as many as the IP header claims, if the frame had them.
     pub payload_len: u32,
+    /// The IP header claims more data than the frame had on the wire.
+    pub overclaims: bool,
     /// The captured part of the whole segment, for the checksum.
     pub(super) segment: &'a [u8],
 }
 
 impl<'a> Tcp<'a> {
-    /// Reads a segment, of which the 20 bytes of the fixed header must be captured; options and data may be cut.
+    /// Reads a segment, of which the 20 bytes of the fixed header must be captured; options and data may be cut. Where the
+    /// length of the frame is known, `missing` bytes of it were not captured.
     #[inline]
-    pub(super) fn read(ip: &Ip, segment: &'a [u8]) -> Result<Self, Undecoded> {
+    pub(super) fn read(ip: &Ip, segment: &'a [u8], missing: Option<u32>) -> Result<Self, Undecoded> {
         let whole = ip.fragment == Fragment::Whole;
         let Some((fixed, rest)) = segment.split_first_chunk::<FIXED_LEN>() else {
             let claimed = if whole { ip.payload_len } else { u32::MAX };
@@ -132,6 +141,10 @@ impl<'a> Tcp<'a> {
         }
         let (options, payload) =
             rest.split_at_checked(header_len - FIXED_LEN).unwrap_or((rest, &rest[rest.len()..]));
+        let claimed = ip.payload_len.saturating_sub(header_len as u32);
+        let there = missing.map_or(claimed, |missing| {
+            (segment.len() as u32).saturating_add(missing).saturating_sub(header_len as u32)
+        });
         Ok(Self {
             source_port: u16::from_be_bytes([s0, s1]),
             destination_port: u16::from_be_bytes([d0, d1]),
@@ -141,7 +154,8 @@ impl<'a> Tcp<'a> {
             window: u16::from_be_bytes([w0, w1]),
             options: TcpOptions(options),
             payload,
-            payload_len: ip.payload_len.saturating_sub(header_len as u32),
+            payload_len: claimed.min(there),
+            overclaims: claimed > there,
             segment,
         })
     }

@@ -10,7 +10,7 @@ use super::known::Known;
 use super::plan::{MAX_HOPS, MS};
 use super::{Action, Manner, Plan, Step};
 use crate::attempt::{Attempt, Connection, Connections, Handshake, OwnQuestions, Tracker, What};
-use crate::packet::{Icmp, IcmpErrorKind, Packet, QuotedTransport, SeqNumber, Transport, decode};
+use crate::packet::{Icmp, IcmpErrorKind, Packet, QuotedTransport, SeqNumber, Transport, decode_captured};
 use crate::path::{Probe, Survey, Via};
 use crate::recording::{Body, KernelProbe, Record, Said, Timestamp};
 
@@ -163,7 +163,8 @@ impl Planner {
     pub fn handle(&mut self, record: &Record<'_>) {
         match &record.body {
             Body::Frame(frame) => {
-                let Ok(packet) = decode(frame.link, frame.bytes) else { return };
+                let packet = decode_captured(frame.link, frame.bytes, frame.original_len);
+                let Ok(packet) = packet else { return };
                 if !self.own.admit(frame.direction, &packet) {
                     return;
                 }

@@ -202,6 +202,11 @@ impl<R: Read> Reader<R> {
         }))
     }
 
+    /// The time of the record that was handed out last; `None` where none was.
+    pub fn latest(&self) -> Option<Timestamp> {
+        (self.number > 0).then_some(self.last)
+    }
+
     /// Whether [`Reader::next`] need not wait for its source: it can tell the next record, or that there is none.
     pub fn is_at_hand(&self) -> bool {
         let len = match &self.format {

@@ -53,6 +53,7 @@ fn findings(outcome: Outcome, handshake: Handshake) -> Findings {
             server_banner: None,
             icmp: None,
             outcome,
+            outcome_of_path: outcome,
             signature: None,
             requests: vec![],
             timeline: Vec::new(),

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use whichhop::attempt::{Census, Limits, Ports, ssh_line};
 use whichhop::diagnose::{Diagnosis, Question};
-use whichhop::packet::{Icmp, IcmpError, LinkType, Packet, QuotedTransport, Transport, decode};
+use whichhop::packet::{
+    Icmp, IcmpError, LinkType, Packet, QuotedTransport, Transport, decode, decode_captured,
+};
 use whichhop::recording::{
     Body, Direction, Event, Reader, Record, Timestamp, Writer, escape_bytes, unescape_bytes,
 };
@@ -59,6 +61,9 @@ pub fn any_frame(link: LinkType, frame: &[u8]) {
                 _ => {}
             }
         }
+    }
+    if let Ok(Packet { transport: Transport::Tcp(tcp), .. }) = decode_captured(link, frame, 0) {
+        assert_eq!(tcp.payload.len() as u64, u64::from(tcp.payload_len), "no more than was captured");
     }
     for cut in [frame.len().saturating_sub(1), frame.len() / 2] {
         if let Ok(part) = decode(link, &frame[..cut]) {

@@ -51,6 +51,7 @@ const FIELDS: [&str; 22] = [
 /// How soon the same packet comes again where it is captured twice, in microseconds.
 const TWICE: u64 = 10_000;
 
+const FIN: u64 = 1;
 const SYN: u64 = 2;
 const RST: u64 = 4;
 const ACK: u64 = 0x10;
@@ -98,6 +99,11 @@ impl Frame {
         self.number("tcp.flags") & flags == flags
     }
 
+    /// SYN alone: with FIN or RST no client connects.
+    fn is_syn(&self) -> bool {
+        self.number("tcp.flags") & (FIN | SYN | RST | ACK) == SYN
+    }
+
     fn micros(&self) -> u64 {
         micros(self.first("frame.time_epoch")).replace('.', "").parse().unwrap()
     }
@@ -143,7 +149,7 @@ pub(crate) fn attempts(capture: &Path) -> Vec<Known> {
             continue;
         }
         let mut stream = frame.number("tcp.stream");
-        if !frame.is_error() && frame.has(SYN) && !frame.has(ACK) {
+        if !frame.is_error() && frame.is_syn() {
             // Behind an error whose quote has other sequence numbers, tshark takes the same SYN for another stream's.
             let syn = (frame.source(), frame.destination(), frame.number("tcp.seq_raw"));
             same.insert(stream, *syns.entry(syn).or_insert(stream));
@@ -156,7 +162,7 @@ pub(crate) fn attempts(capture: &Path) -> Vec<Known> {
 
 /// The attempt that a stream is, if its SYN was captured.
 fn attempt(stream: &[Frame]) -> Option<Known> {
-    let first = stream.iter().find(|f| !f.is_error() && f.has(SYN) && !f.has(ACK))?;
+    let first = stream.iter().find(|f| !f.is_error() && f.is_syn())?;
     let (client, isn) = (first.source(), first.number("tcp.seq_raw"));
     let from_client = |f: &Frame| f.source() == client;
     // A tracer sends SYNs that are to run out on the way.
@@ -193,7 +199,7 @@ fn attempt(stream: &[Frame]) -> Option<Known> {
             continue;
         }
         let side = usize::from(!from_client(f));
-        if f.has(SYN) && !f.has(ACK) && side == 0 {
+        if f.is_syn() && side == 0 {
             syn += 1;
         } else if f.has(SYN | ACK) && side == 1 && f.number("tcp.ack_raw") == next(isn) {
             syn_ack += 1;

@@ -9,13 +9,14 @@ mod slots;
 use std::collections::VecDeque;
 use std::mem;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use self::calendar::{Calendars, Wait};
-use self::clock::Clock;
+use self::clock::{Clock, Span};
 use self::pair::End;
 pub use self::sieve::{Batch, Sieve};
 use self::sieve::{Flow, Item};
@@ -34,15 +35,15 @@ const LONGEST_CHAIN: usize = 4;
 pub enum Ports {
     /// Attempts to any port.
     Any,
-    /// Attempts to these.
-    Only(Vec<u16>),
+    /// Attempts to those in these ranges.
+    Only(Vec<RangeInclusive<u16>>),
 }
 
 impl Ports {
     fn has(&self, port: u16) -> bool {
         match self {
             Self::Any => true,
-            Self::Only(ports) => ports.contains(&port),
+            Self::Only(ranges) => ranges.iter().any(|range| range.contains(&port)),
         }
     }
 
@@ -50,7 +51,7 @@ impl Ports {
     fn asked(&self, port: u16) -> bool {
         match self {
             Self::Any => port == 22,
-            Self::Only(ports) => ports.contains(&port),
+            Self::Only(_) => self.has(port),
         }
     }
 }
@@ -96,6 +97,8 @@ pub struct Census {
     sieve: Sieve,
     capacity: usize,
     clock: Clock,
+    /// Places of attempts heard of at a time that is doubted, and when that would be.
+    doubted: Vec<(u32, i64)>,
     slots: Slots,
     /// The newest attempt on each pair of endpoints.
     pairs: HashTable<u32>,
@@ -105,6 +108,7 @@ pub struct Census {
     /// Places of those that are still to be decided at the end of the capture.
     left: VecDeque<u32>,
     evicted: u64,
+    malformed_syns: u64,
 }
 
 impl Census {
@@ -114,6 +118,7 @@ impl Census {
             sieve: Sieve::new(ports),
             capacity: limits.attempts.clamp(1, NONE as usize - 1),
             clock: Clock::default(),
+            doubted: Vec::new(),
             slots: Slots::default(),
             pairs: HashTable::new(),
             calendars: Calendars::new(&limits),
@@ -121,6 +126,7 @@ impl Census {
             decided: VecDeque::new(),
             left: VecDeque::new(),
             evicted: 0,
+            malformed_syns: 0,
         }
     }
 
@@ -156,7 +162,7 @@ impl Census {
                             self.push(*at, &packet);
                         }
                     }
-                    Item::Pass(at) => self.pass(*at),
+                    Item::Pass(span) => self.pass_over(*span),
                 }
             }
         }
@@ -178,10 +184,28 @@ impl Census {
     /// Says that it is `at` now: what has been silent for long enough is decided.
     #[inline]
     pub fn pass(&mut self, at: Timestamp) {
-        let now = self.clock.advance(at);
+        self.pass_over(Span::of(at));
+    }
+
+    #[inline]
+    fn pass_over(&mut self, span: Span) {
+        let now = self.clock.advance(span);
+        if !self.doubted.is_empty() && self.clock.doubted().is_none() {
+            self.end_doubt(now);
+        }
         if self.calendars.may_be_due(now) {
             while let Some(place) = self.calendars.due(&self.slots, now) {
                 self.decide(place);
+            }
+        }
+    }
+
+    /// Whoever was heard of at a time that was doubted was heard of by now.
+    #[cold]
+    fn end_doubt(&mut self, now: i64) {
+        for (place, at) in self.doubted.drain(..) {
+            if let Some(slot) = self.slots.get_mut(place) {
+                slot.heard = slot.heard.max(at.min(now));
             }
         }
     }
@@ -210,6 +234,11 @@ impl Census {
     /// How many attempts were decided before their time because there were too many at once.
     pub fn evicted(&self) -> u64 {
         self.evicted
+    }
+
+    /// How many SYNs with FIN or RST there were to the ports that are wanted. They are no attempts to connect.
+    pub fn malformed_syns(&self) -> u64 {
+        self.malformed_syns
     }
 
     /// Forgets an attempt, and hands it out, if its SYN was seen.
@@ -253,6 +282,9 @@ impl Census {
             self.crossed(flow, seg, newest);
             return;
         }
+        if seg.flags.is_malformed_syn() && self.sieve.ports.has(flow.pair.port(flow.from.other())) {
+            self.malformed_syns += 1;
+        }
         let (client, server) = self.whose(newest, flow, seg);
         if let Some(slot) = client.and_then(|place| self.slots.get_mut(place)) {
             slot.tracked.by_client(seg);
@@ -294,7 +326,9 @@ impl Census {
         }
         slot.heard = now;
         let wait = slot.waits_for();
-        if wait != slot.wait {
+        let waits_on = wait == slot.wait;
+        self.heard_in_doubt(place);
+        if !waits_on {
             self.wait(place, wait);
         }
         true
@@ -485,6 +519,7 @@ impl Census {
         let slot = Slot { tracked, pair, client, id, older, newest: true, wait, heard };
         let place = self.slots.insert(slot);
         entry.insert(place);
+        self.heard_in_doubt(place);
         if let Some(older) = self.slots.get_mut(older) {
             older.newest = false;
         }
@@ -529,8 +564,18 @@ impl Census {
             return;
         }
         slot.heard = now;
-        if wait != slot.wait {
+        let waits_on = wait == slot.wait;
+        self.heard_in_doubt(place);
+        if !waits_on {
             self.wait(place, wait);
+        }
+    }
+
+    /// Notes when an attempt was heard of, if that is doubted.
+    #[inline]
+    fn heard_in_doubt(&mut self, place: u32) {
+        if let Some(at) = self.clock.doubted() {
+            self.doubted.push((place, at));
         }
     }
 

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::Ports;
+use super::clock::Span;
 use super::pair::{End, Pair};
 use crate::attempt::seg::Seg;
 use crate::packet::{
-    HopLimit, Icmp, LinkType, Packet, SeqNumber, Tcp, TcpFlags, Transport, Undecoded, decode, glance,
+    HopLimit, Icmp, LinkType, Packet, SeqNumber, Tcp, TcpFlags, Transport, Undecoded, decode_captured, glance,
 };
-use crate::recording::{Body, Record, Timestamp};
+use crate::recording::{Body, Frame, Record, Timestamp};
 
 /// The first bytes of a segment's data that are kept: a server's first line is looked for no farther.
 const KEPT: usize = crate::attempt::stream::READ as usize;
@@ -34,7 +35,7 @@ pub struct Batch {
     /// Data of segments, and frames with ICMP errors.
     bytes: Vec<u8>,
     records: u64,
-    latest: Option<Timestamp>,
+    earliest: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -51,7 +52,7 @@ pub(super) enum Item {
         frame: Place,
     },
     /// Time passes.
-    Pass(Timestamp),
+    Pass(Span),
 }
 
 /// Between whom a segment went.
@@ -73,6 +74,7 @@ pub(super) struct Kept {
     seq: SeqNumber,
     ack: SeqNumber,
     len: u32,
+    overclaims: bool,
     data: Place,
 }
 
@@ -99,13 +101,13 @@ impl Sieve {
     ) -> Result<(), Undecoded> {
         let at = record.at;
         batch.records += 1;
-        batch.latest = Some(at);
+        batch.earliest = Some(batch.earliest.map_or(at, |earliest| earliest.min(at)));
         let Body::Frame(frame) = &record.body else {
             batch.pass(at);
             return Ok(());
         };
-        let Some(glance) = glance(frame.link, frame.bytes) else {
-            return self.take_slowly(at, frame.link, frame.bytes, concerns, batch);
+        let Some(glance) = glance(frame.link, frame.bytes, frame.original_len) else {
+            return self.take_slowly(at, frame, concerns, batch);
         };
         if self.wants(glance.source_port, glance.destination_port)
             && concerns(glance.source, glance.destination)
@@ -125,12 +127,12 @@ impl Sieve {
     fn take_slowly(
         &self,
         at: Timestamp,
-        link: LinkType,
-        frame: &[u8],
+        frame: &Frame<'_>,
         concerns: impl Fn(IpAddr, IpAddr) -> bool,
         batch: &mut Batch,
     ) -> Result<(), Undecoded> {
-        let packet = decode(link, frame).inspect_err(|_| batch.pass(at))?;
+        let packet = decode_captured(frame.link, frame.bytes, frame.original_len);
+        let packet = packet.inspect_err(|_| batch.pass(at))?;
         match &packet.transport {
             Transport::Tcp(tcp)
                 if self.wants(tcp.source_port, tcp.destination_port)
@@ -139,8 +141,8 @@ impl Sieve {
                 batch.segment(at, self.flow_of(&packet, tcp), &Seg::of(&packet, tcp));
             }
             Transport::Icmp(Icmp::Error(_)) => {
-                let frame = batch.keep(frame);
-                batch.items.push(Item::Error { at, link, frame });
+                let bytes = batch.keep(frame.bytes);
+                batch.items.push(Item::Error { at, link: frame.link, frame: bytes });
             }
             _ => batch.pass(at),
         }
@@ -184,14 +186,14 @@ impl Batch {
         self.records
     }
 
-    /// The time of the last of them.
-    pub fn latest(&self) -> Option<Timestamp> {
-        self.latest
+    /// The earliest of their times.
+    pub fn earliest(&self) -> Option<Timestamp> {
+        self.earliest
     }
 
     /// Makes it empty; its room is kept.
     pub fn clear(&mut self) {
-        (self.records, self.latest) = (0, None);
+        (self.records, self.earliest) = (0, None);
         self.items.clear();
         self.bytes.clear();
     }
@@ -199,20 +201,22 @@ impl Batch {
     #[inline]
     fn segment(&mut self, at: Timestamp, flow: Flow, seg: &Seg<'_>) {
         let data = self.keep(seg.data.get(..KEPT).unwrap_or(seg.data));
-        let Seg { hop_limit, identification, timestamp, flags, seq, ack, len, .. } = *seg;
+        let Seg { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, .. } = *seg;
         self.items.push(Item::Segment {
             at,
             flow,
-            seg: Kept { hop_limit, identification, timestamp, flags, seq, ack, len, data },
+            seg: Kept { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, data },
         });
     }
 
-    /// Says that it is `at` now. Of times that follow each other the last says all.
+    /// Says that it is `at` now.
     fn pass(&mut self, at: Timestamp) {
-        match self.items.last_mut() {
-            Some(Item::Pass(last)) if *last <= at => *last = at,
-            _ => self.items.push(Item::Pass(at)),
+        if let Some(Item::Pass(span)) = self.items.last_mut()
+            && span.extend(at)
+        {
+            return;
         }
+        self.items.push(Item::Pass(Span::of(at)));
     }
 
     #[inline]
@@ -230,7 +234,8 @@ impl Batch {
 
     #[inline]
     pub(super) fn seg(&self, kept: &Kept) -> Seg<'_> {
-        let Kept { hop_limit, identification, timestamp, flags, seq, ack, len, data } = *kept;
-        Seg { hop_limit, identification, timestamp, flags, seq, ack, len, data: self.bytes(data) }
+        let Kept { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, data } = *kept;
+        let data = self.bytes(data);
+        Seg { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, data }
     }
 }
