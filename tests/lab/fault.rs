@@ -9,8 +9,8 @@ use std::str::FromStr;
 pub(super) use changes::chain;
 pub(crate) use truth::{Answers, Truth};
 
-use super::Role;
 use super::change::Change;
+use super::{Family, Role};
 
 macro_rules! faults {
     ($($variant:ident = $name:literal, $about:literal;)*) => {
@@ -125,6 +125,12 @@ impl Fault {
     /// The hosts it changes; a box in user space counts to the host behind it.
     pub(crate) fn places(self) -> Vec<Role> {
         self.changes().iter().map(Change::at).collect()
+    }
+
+    /// Whether it is a fault of its own there: addresses are translated over IPv4 alone.
+    pub(crate) const fn exists_over(self, family: Family) -> bool {
+        let translates = matches!(self, Self::EdgeResetBehindNat | Self::NatVmSshdStopped | Self::NatAzureDrop);
+        matches!(family, Family::V4) || !translates
     }
 }
 

@@ -18,6 +18,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod change;
+mod family;
 mod fault;
 mod links;
 mod middlebox;
@@ -40,6 +41,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use change::Undo;
+pub(crate) use family::Family;
 pub(crate) use fault::{Answers, Fault, Truth};
 use links::Links;
 pub(crate) use namespace::{Namespace, program, reap};
