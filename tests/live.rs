@@ -147,6 +147,9 @@ fn check(bench: &Bench, fault: Fault, way: Way, traced: &Ran) -> Vec<String> {
     if way.right {
         broken.extend(report.imprecise(&expected));
     }
+    if way.options.loss.is_some_and(|loss| loss.share > 0.1) {
+        broken.extend(report.misleading(&expected));
+    }
     broken.extend(wire.misconduct());
     // SSH works through a proxy that relays it.
     let status = if fault == Fault::EdgeProxyRelays { 0 } else { report.exit_status() };
@@ -384,6 +387,32 @@ fn lossy_links_clear_no_culprit() {
         (fault, Way { options, right: false, family: seed as usize % 2, ..PLAIN })
     });
     trace_all("lossy_links_clear_no_culprit", &ways);
+}
+
+/// Of a hundred round trips 36 fail: the right one is suspected first, or nobody beyond the client is let off.
+#[test]
+fn very_lossy_links_mislead_nobody() {
+    const TEST: &str = "very_lossy_links_mislead_nobody";
+    let faults = [
+        Fault::Healthy,
+        Fault::EdgeReset,
+        Fault::EdgeDropAfterTtl,
+        Fault::AzureDropBeforeTtl,
+        Fault::VmSshdStopped,
+    ];
+    let mut seed = first_seed();
+    for _ in 0..2 {
+        let ways: Vec<_> = faults
+            .iter()
+            .flat_map(|&fault| [0, 1].map(|family| (fault, family)))
+            .map(|(fault, family)| {
+                seed += 1;
+                let options = Options { delay: None, loss: Some(Loss { share: 0.2, seed }) };
+                (fault, Way { options, right: false, family, ..PLAIN })
+            })
+            .collect();
+        trace_all(TEST, &ways);
+    }
 }
 
 #[test]
