@@ -298,9 +298,11 @@ fn faults_of_the_vm_stop_ssh() {
             (Fault::VmSshdStopped, Refused),
             (Fault::VmRejectReset, Refused),
             (Fault::VmRejectIcmp, Refused),
+            (Fault::VmRejectAdmin, Unreachable),
             (Fault::VmDropIn, Silence),
             (Fault::VmDropOut, Silence),
             (Fault::VmSshdOtherPort, Refused),
+            (Fault::VmSshdLoopback, Refused),
             (Fault::VmInitialTtl255, Refused),
             (Fault::VmOff, Silence),
             (Fault::VmSshdFrozen, Mute),
@@ -321,6 +323,9 @@ fn faults_of_azure_and_transit_stop_ssh() {
             (Fault::AzureDropAfterTtl, Silence),
             (Fault::AzureReset, Refused),
             (Fault::AzureDropBack, Silence),
+            (Fault::AzureAdminProhibited, Unreachable),
+            (Fault::AzureEndpointWrongPort, Refused),
+            (Fault::AzureBalancerDeadHost, Silence),
             (Fault::AzureBalancerSilent, Mute),
             (Fault::AzureFirewallCloses, Closed),
             (Fault::AzureResetOnSsh, Cut),
@@ -380,8 +385,41 @@ fn hard_paths_have_their_faults() {
             (Fault::ShiftedSequenceVmSshdStopped, Refused),
             (Fault::UntranslatedNatVmSshdStopped, Refused),
             (Fault::RestoredTtlVmSshdStopped, Refused),
+            (Fault::RationedPathAzureReset, Refused),
+            (Fault::AsymmetricVmSshdStopped, Refused),
+            (Fault::NatPortsAzureDrop, Silence),
+            (Fault::DroppedDscpVmSshdStopped, Refused),
+            (Fault::StrictEdgeHealthy, Banner),
+            (Fault::StrictEdgeVmSshdStopped, Refused),
+            (Fault::StrictEdgeAzureReset, Refused),
+            (Fault::StrictEdgeAzureDrop, Silence),
+            (Fault::LimitedEdgeHealthy, Banner),
+            (Fault::LimitedEdgeAzureReset, Refused),
+            (Fault::VpnHealthy, Banner),
+            (Fault::VpnVmSshdStopped, Refused),
+            (Fault::VpnEdgeDrop, Silence),
+            (Fault::VpnEdgeReset, Refused),
+            (Fault::VpnDead, Silence),
         ],
     );
+}
+
+/// The client's kernel sends its SYN again after a second.
+#[test]
+fn a_greylisted_connection_takes_a_second() {
+    let Some(mut lab) = Lab::for_test("a_greylisted_connection_takes_a_second", Options::default()) else {
+        return;
+    };
+    for (fault, wanted) in [(Fault::GreylistedHealthy, Banner), (Fault::GreylistedVmSshdStopped, Refused)] {
+        lab.apply(fault).unwrap();
+        let seen = both(|address| {
+            let begun = Instant::now();
+            let connected = lab.client().enter(|| TcpStream::connect(ssh(address))).unwrap();
+            assert!(begun.elapsed() > PATIENCE, "{address}: {:?}", begun.elapsed());
+            connected.map_or_else(|e| seen_error(&e), |stream| talk(&stream))
+        });
+        assert_eq!(seen, [wanted, wanted], "{}", fault.name());
+    }
 }
 
 /// Of many connections, each from a port of its own, some go through and some do not.
@@ -410,6 +448,8 @@ fn faults_of_the_edge_stop_ssh() {
             (Fault::EdgeDropBeforeTtl, Silence),
             (Fault::EdgeDropAfterTtl, Silence),
             (Fault::EdgeDropBack, Silence),
+            (Fault::EdgeDropAcks, Mute),
+            (Fault::EdgeRedirectClosed, Refused),
             (Fault::EdgeReset, Refused),
             (Fault::EdgeAdminProhibited, Unreachable),
             (Fault::EdgeResetBehindNat, Refused),
@@ -443,6 +483,8 @@ fn faults_of_the_client_stop_ssh() {
             (Fault::ClientProxyCloses, Closed),
             (Fault::ClientNoRoute, Unreachable),
             (Fault::ClientDeadGateway, Silence),
+            (Fault::ClientPolicyProhibit, Unreachable),
+            (Fault::ClientPolicyDeadGateway, Silence),
         ],
     );
 }

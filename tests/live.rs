@@ -147,6 +147,9 @@ fn check(bench: &Bench, fault: Fault, way: Way, traced: &Ran) -> Vec<String> {
     if way.right {
         broken.extend(report.imprecise(&expected));
     }
+    if way.options.loss.is_some_and(|loss| loss.share > 0.1) {
+        broken.extend(report.misleading(&expected));
+    }
     broken.extend(wire.misconduct());
     // SSH works through a proxy that relays it.
     let status = if fault == Fault::EdgeProxyRelays { 0 } else { report.exit_status() };
@@ -162,10 +165,14 @@ fn check(bench: &Bench, fault: Fault, way: Way, traced: &Ran) -> Vec<String> {
 /// Connections that the VM's kernel still holds half open, once what was under way has arrived.
 fn left_half_open(vm: &Namespace, fault: Fault) -> Option<String> {
     // The VM's answers are lost on their way, or turned into something else: nobody can know that there is anything to
-    // reset.
+    // reset. Or the resets are lost.
     if matches!(
         fault,
-        Fault::EdgeDropBack | Fault::AzureDropBack | Fault::VmDropOut | Fault::TransitResetsAnswer
+        Fault::EdgeDropBack
+            | Fault::AzureDropBack
+            | Fault::VmDropOut
+            | Fault::TransitResetsAnswer
+            | Fault::EdgeDropAcks
     ) {
         return None;
     }
@@ -213,9 +220,11 @@ faults! {
     vm_sshd_stopped: VmSshdStopped,
     vm_reject_reset: VmRejectReset,
     vm_reject_icmp: VmRejectIcmp,
+    vm_reject_admin: VmRejectAdmin,
     vm_drop_in: VmDropIn,
     vm_drop_out: VmDropOut,
     vm_sshd_other_port: VmSshdOtherPort,
+    vm_sshd_loopback: VmSshdLoopback,
     vm_off: VmOff,
     vm_initial_ttl_255: VmInitialTtl255,
     vm_sshd_frozen: VmSshdFrozen,
@@ -227,6 +236,9 @@ faults! {
     azure_drop_after_ttl: AzureDropAfterTtl,
     azure_drop_back: AzureDropBack,
     azure_reset: AzureReset,
+    azure_admin_prohibited: AzureAdminProhibited,
+    azure_endpoint_wrong_port: AzureEndpointWrongPort,
+    azure_balancer_dead_host: AzureBalancerDeadHost,
     azure_balancer_silent: AzureBalancerSilent,
     azure_firewall_closes: AzureFirewallCloses,
     azure_reset_on_ssh: AzureResetOnSsh,
@@ -249,9 +261,11 @@ faults! {
     edge_drop_before_ttl: EdgeDropBeforeTtl,
     edge_drop_after_ttl: EdgeDropAfterTtl,
     edge_drop_back: EdgeDropBack,
+    edge_drop_acks: EdgeDropAcks,
     edge_reset: EdgeReset,
     edge_admin_prohibited: EdgeAdminProhibited,
     edge_reset_behind_nat: EdgeResetBehindNat,
+    edge_redirect_closed: EdgeRedirectClosed,
     edge_proxy_silent: EdgeProxySilent,
     edge_tproxy_silent: EdgeTproxySilent,
     edge_proxy_http: EdgeProxyHttp,
@@ -273,6 +287,8 @@ faults! {
     client_proxy_closes: ClientProxyCloses,
     client_no_route: ClientNoRoute,
     client_dead_gateway: ClientDeadGateway,
+    client_policy_prohibit: ClientPolicyProhibit,
+    client_policy_dead_gateway: ClientPolicyDeadGateway,
     client_two_gateways_edge_reset: ClientTwoGatewaysEdgeReset,
     silent_transit_edge_reset: SilentTransitEdgeReset,
     silent_transit_vm_sshd_stopped: SilentTransitVmSshdStopped,
@@ -293,6 +309,23 @@ faults! {
     shifted_sequence_vm_sshd_stopped: ShiftedSequenceVmSshdStopped,
     untranslated_nat_vm_sshd_stopped: UntranslatedNatVmSshdStopped,
     restored_ttl_vm_sshd_stopped: RestoredTtlVmSshdStopped,
+    rationed_path_azure_reset: RationedPathAzureReset,
+    asymmetric_vm_sshd_stopped: AsymmetricVmSshdStopped,
+    nat_ports_azure_drop: NatPortsAzureDrop,
+    dropped_dscp_vm_sshd_stopped: DroppedDscpVmSshdStopped,
+    strict_edge_healthy: StrictEdgeHealthy,
+    strict_edge_vm_sshd_stopped: StrictEdgeVmSshdStopped,
+    strict_edge_azure_reset: StrictEdgeAzureReset,
+    strict_edge_azure_drop: StrictEdgeAzureDrop,
+    limited_edge_healthy: LimitedEdgeHealthy,
+    limited_edge_azure_reset: LimitedEdgeAzureReset,
+    greylisted_healthy: GreylistedHealthy,
+    greylisted_vm_sshd_stopped: GreylistedVmSshdStopped,
+    vpn_healthy: VpnHealthy,
+    vpn_vm_sshd_stopped: VpnVmSshdStopped,
+    vpn_edge_drop: VpnEdgeDrop,
+    vpn_edge_reset: VpnEdgeReset,
+    vpn_dead: VpnDead,
 }
 
 fn trace_every_way(test: &str, fault: Fault) {
@@ -355,6 +388,32 @@ fn lossy_links_clear_no_culprit() {
         (fault, Way { options, right: false, family: seed as usize % 2, ..PLAIN })
     });
     trace_all("lossy_links_clear_no_culprit", &ways);
+}
+
+/// Of a hundred round trips 36 fail: the right one is suspected first, or nobody beyond the client is let off.
+#[test]
+fn very_lossy_links_mislead_nobody() {
+    const TEST: &str = "very_lossy_links_mislead_nobody";
+    let faults = [
+        Fault::Healthy,
+        Fault::EdgeReset,
+        Fault::EdgeDropAfterTtl,
+        Fault::AzureDropBeforeTtl,
+        Fault::VmSshdStopped,
+    ];
+    let mut seed = first_seed();
+    for _ in 0..2 {
+        let ways: Vec<_> = faults
+            .iter()
+            .flat_map(|&fault| [0, 1].map(|family| (fault, family)))
+            .map(|(fault, family)| {
+                seed += 1;
+                let options = Options { delay: None, loss: Some(Loss { share: 0.2, seed }) };
+                (fault, Way { options, right: false, family, ..PLAIN })
+            })
+            .collect();
+        trace_all(TEST, &ways);
+    }
 }
 
 #[test]

@@ -17,7 +17,19 @@ pub(crate) enum Reading {
         /// The suspects that stand, the most suspected first, with their segments.
         standing: Vec<(String, String)>,
         cleared: Vec<String>,
+        /// Those that stand only if an assumption that it names is wrong.
+        assumed_away: Vec<String>,
     },
+}
+
+/// In which of whichhop's lists the culprit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Culprit {
+    Stands,
+    AssumedAway,
+    Cleared,
+    /// In none; so it is where whichhop says `open`.
+    Absent,
 }
 
 /// A line of a tracer's output.
@@ -60,19 +72,32 @@ impl Reading {
         }
     }
 
-    /// Whether it clears the culprit.
-    pub(crate) fn clears_the_culprit(&self, truth: &Truth) -> bool {
-        matches!((self, truth.guilty), (Self::Verdict { cleared, .. }, Some(guilty))
-            if cleared.iter().any(|suspect| suspect == guilty.name()))
+    /// What whichhop makes of the culprit, where there is one.
+    pub(crate) fn culprit(&self, truth: &Truth) -> Option<Culprit> {
+        let Self::Verdict { standing, cleared, assumed_away, .. } = self else { return None };
+        let guilty = truth.guilty?.name();
+        Some(if cleared.iter().any(|suspect| suspect == guilty) {
+            Culprit::Cleared
+        } else if standing.iter().any(|(suspect, _)| suspect == guilty) {
+            Culprit::Stands
+        } else if assumed_away.iter().any(|suspect| suspect == guilty) {
+            Culprit::AssumedAway
+        } else {
+            Culprit::Absent
+        })
     }
 
-    /// How many suspects, and of how many segments, it leaves standing.
-    pub(crate) fn standing(&self) -> Option<(usize, usize)> {
+    /// How many suspects whichhop leaves standing, and their segments in path order.
+    pub(crate) fn standing(&self) -> Option<(usize, Vec<&'static str>)> {
         let Self::Verdict { standing, .. } = self else { return None };
-        let mut segments: Vec<&str> = standing.iter().map(|(_, segment)| segment.as_str()).collect();
-        segments.sort_unstable();
-        segments.dedup();
-        Some((standing.len(), segments.len()))
+        let stands = |segment: &&Segment| standing.iter().any(|(_, one)| one == segment.name());
+        let segments = Segment::ALL.iter().filter(stands).map(|segment| segment.name()).collect();
+        Some((standing.len(), segments))
+    }
+
+    /// Whether the outcome is that SSH is reachable.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self, Self::Verdict { outcome, .. } if outcome == "open")
     }
 
     /// Whom it blames, in a few words.

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
+use whichhop::attempt::Outcome;
 
-use crate::lab::{AZURE_NETS, VM, program};
+use crate::lab::{AZURE_NETS, Family, Fault, VM, program};
 use crate::reading::{Hop, Reading};
 
 /// The highest TTL asked for; the VM is at 5.
@@ -16,6 +18,8 @@ const MOST: u8 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
     Whichhop,
+    /// whichhop with `--deep`.
+    Deep,
     Tcptraceroute,
     Traceroute,
     Mtr,
@@ -26,8 +30,9 @@ pub(crate) enum Tool {
 }
 
 impl Tool {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Whichhop,
+        Self::Deep,
         Self::Tcptraceroute,
         Self::Traceroute,
         Self::Mtr,
@@ -39,13 +44,33 @@ impl Tool {
 
     /// Those that are on this machine.
     pub(crate) fn installed() -> Vec<Self> {
-        let here = |tool: &Self| *tool == Self::Whichhop || program(tool.program()).is_some();
+        let here = |tool: &Self| tool.is_whichhop() || program(tool.program()).is_some();
         Self::ALL.into_iter().filter(here).collect()
+    }
+
+    const fn is_whichhop(self) -> bool {
+        matches!(self, Self::Whichhop | Self::Deep)
+    }
+
+    /// Whether it can trace over that IP version.
+    pub(crate) const fn speaks(self, family: Family) -> bool {
+        matches!(family, Family::V4) || !matches!(self, Self::Tcptraceroute | Self::Hping)
+    }
+
+    /// Whether it has anything to find out about a fault: `--deep` is for ports that are silent.
+    pub(crate) fn is_for(self, fault: Fault) -> bool {
+        self != Self::Deep || fault.truth().outcomes.contains(&Outcome::Timeout)
+    }
+
+    /// No run takes longer.
+    pub(crate) const fn patience(self) -> Duration {
+        Duration::from_secs(if matches!(self, Self::Deep) { 100 } else { 30 })
     }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Whichhop => "whichhop",
+            Self::Deep => "whichhop --deep",
             Self::Tcptraceroute => "tcptraceroute",
             Self::Traceroute => "traceroute -T",
             Self::Mtr => "mtr --tcp",
@@ -58,7 +83,7 @@ impl Tool {
 
     const fn program(self) -> &'static str {
         match self {
-            Self::Whichhop => "whichhop",
+            Self::Whichhop | Self::Deep => "whichhop",
             Self::Tcptraceroute => "tcptraceroute",
             Self::Traceroute => "traceroute",
             Self::Mtr => "mtr",
@@ -75,7 +100,7 @@ impl Tool {
             Self::Tcptraceroute | Self::Scamper => "-v",
             _ => "--version",
         };
-        let program = if self == Self::Whichhop { whichhop.to_owned() } else { self.program().into() };
+        let program = if self.is_whichhop() { whichhop.to_owned() } else { self.program().into() };
         let output = Command::new(program).arg(argument).output();
         let said = output.map(|o| [o.stdout, o.stderr].concat()).unwrap_or_default();
         String::from_utf8_lossy(&said).lines().next().unwrap_or_default().trim().to_owned()
@@ -83,23 +108,25 @@ impl Tool {
 
     /// The command lines of one run: a probe or two per hop, and a second of patience, which the lab's answers never
     /// need.
-    pub(crate) fn lines(self, whichhop: &Path) -> Vec<Vec<String>> {
-        let vm = VM[0].to_string();
+    pub(crate) fn lines(self, whichhop: &Path, family: Family) -> Vec<Vec<String>> {
+        let vm = VM[family as usize].to_string();
+        let six = if family == Family::V6 { "-6" } else { "" };
         let line = match self {
-            Self::Whichhop => {
+            Self::Whichhop | Self::Deep => {
                 let nets = AZURE_NETS.map(|net| format!("--azure-net={net}")).join(" ");
-                format!("{} trace --json {nets} {vm}", whichhop.display())
+                let deep = if self == Self::Deep { "--deep" } else { "" };
+                format!("{} trace --json {deep} {nets} {vm}", whichhop.display())
             }
             Self::Tcptraceroute => format!("tcptraceroute -n -q 2 -w 1 -m {MOST} {vm} 22"),
-            Self::Traceroute => format!("traceroute -n -T -O info -p 22 -q 2 -w 1 -m {MOST} {vm}"),
-            Self::Mtr => format!("mtr -n --tcp -P 22 -c 2 -G 1 -m {MOST} --csv {vm}"),
-            Self::Nmap => format!("nmap -n -Pn -p 22 --traceroute --max-retries 1 -oX - {vm}"),
+            Self::Traceroute => format!("traceroute {six} -n -T -O info -p 22 -q 2 -w 1 -m {MOST} {vm}"),
+            Self::Mtr => format!("mtr {six} -n --tcp -P 22 -c 2 -G 1 -m {MOST} --csv {vm}"),
+            Self::Nmap => format!("nmap {six} -n -Pn -p 22 --traceroute --max-retries 1 -oX - {vm}"),
             // Its command is one argument.
             Self::Scamper => {
                 let trace = format!("trace -P tcp -d 22 -q 2 -w 1 -m {MOST}");
                 return vec![["scamper", "-c", &trace, "-i", &vm].map(str::to_owned).into()];
             }
-            Self::Trippy => format!("trip --tcp -P 22 -m csv -C 2 --max-ttl {MOST} {vm}"),
+            Self::Trippy => format!("trip {six} --tcp -P 22 -m csv -C 2 --max-ttl {MOST} {vm}"),
             Self::Hping => {
                 return (1..=MOST)
                     .map(|ttl| words(&format!("hping3 -n -S -p 22 -c 1 -t {ttl} {vm}")))
@@ -112,7 +139,7 @@ impl Tool {
     /// Reads what it printed.
     pub(crate) fn read(self, said: &str) -> Reading {
         match self {
-            Self::Whichhop => verdict(said),
+            Self::Whichhop | Self::Deep => verdict(said),
             Self::Tcptraceroute | Self::Traceroute | Self::Scamper => {
                 Reading::Hops(said.lines().filter_map(numbered).collect())
             }
@@ -139,6 +166,11 @@ fn verdict(said: &str) -> Reading {
             .map(|one| (text(&one["suspect"]), text(&one["segment"])))
             .collect(),
         cleared: list(&report["verdict"]["cleared"]).iter().map(|one| text(&one["suspect"])).collect(),
+        assumed_away: list(&report["verdict"]["assuming"])
+            .iter()
+            .flat_map(|assumption| list(&assumption["suspects"]))
+            .map(|one| one.as_str().map_or_else(|| text(&one["suspect"]), str::to_owned))
+            .collect(),
     }
 }
 

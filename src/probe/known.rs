@@ -21,6 +21,8 @@ pub(super) struct Known {
     pub(super) accepted: Option<u8>,
     /// Largest round-trip time seen, ns.
     pub(super) rtt: i64,
+    /// Whether a router answered one control and not another: packets get lost, or are on their way yet.
+    pub(super) lossy: bool,
 }
 
 impl Known {
@@ -33,6 +35,7 @@ impl Known {
             refused: None,
             accepted: None,
             rtt: 0,
+            lossy: false,
         }
     }
 
@@ -62,6 +65,11 @@ impl Known {
             .filter(|rtt| (0..1_000 * MS).contains(rtt))
             .max()
             .unwrap_or(0);
-        Self { probes, path, last_router, reached, refused, accepted, rtt }
+        let answered = |p: &Probe| p.time_exceeded().is_some();
+        let controls = || probes.iter().filter(swept).filter(|p| p.via != via);
+        let lossy = controls()
+            .filter(|p| p.replies.is_empty())
+            .any(|lost| controls().any(|p| p.hop_limit == lost.hop_limit && answered(p)));
+        Self { probes, path, last_router, reached, refused, accepted, rtt, lossy }
     }
 }

@@ -37,6 +37,9 @@ const KERNEL_SYN_DUE: i64 = 1_250 * MS;
 /// 0.6 and 1.4 s (RFC 6298, Linux's least timeout).
 const STEP_WAIT: i64 = 2_000 * MS;
 
+/// How long where packets get lost: the kernel sends once more after 3 s.
+const LOSSY_STEP_WAIT: i64 = 4_000 * MS;
+
 /// How long the banner is waited for where something on this machine took the connection.
 const LOCAL_BANNER_WAIT: i64 = 2_000 * MS;
 
@@ -213,6 +216,7 @@ impl Planner {
 
     /// What to do at `now`. Asking again without need changes nothing.
     pub fn step(&mut self, now: Timestamp) -> Step {
+        self.learn();
         if let Some(action) = self.connect().or_else(|| self.abandon(now)) {
             return Step::Do(action);
         }
@@ -319,10 +323,19 @@ impl Planner {
     /// Until when the next step of an established connection is waited for.
     fn patience(&self, id: u32, connection: &Connection) -> Option<Timestamp> {
         let established = connection.established?;
+        let step_wait = if self.loses_packets(id) { LOSSY_STEP_WAIT } else { STEP_WAIT };
         Some(match connection.banner() {
-            Some(_) => connection.progress.plus(STEP_WAIT.min(self.plan.banner_wait) + 2 * self.rtt()),
+            Some(_) => connection.progress.plus(step_wait.min(self.plan.banner_wait) + 2 * self.rtt()),
             None => established.plus(self.banner_wait(id)),
         })
+    }
+
+    /// Whether packets get lost on the way, as far as routers and a connection's handshake show.
+    fn loses_packets(&self, id: u32) -> bool {
+        let connection = self.seen.connections.get(id);
+        let attempt = connection.and_then(|c| self.seen.kernel_attempt(c, c.server));
+        attempt.is_some_and(|a| a.syn > 1 || a.syn_ack > 1)
+            || self.seen.known.as_ref().is_some_and(|k| k.lossy)
     }
 
     /// How long the banner is waited for. A proxy on this machine that relays has it soon, or never.

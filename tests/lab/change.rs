@@ -10,6 +10,8 @@ use super::middlebox::Conduct;
 use super::namespace::{self, Namespace};
 use super::role::Role;
 use super::service::{Manner, Service};
+use super::sshd::{EVERYWHERE, LOOPBACK};
+use super::tunnel::Tunnel;
 use super::{Lab, SSH_PORT, VM, prepare};
 
 /// One thing that is changed in the lab.
@@ -24,6 +26,8 @@ pub(super) enum Change {
     PowerOff,
     /// sshd listens there, or does not run.
     SshdPort(Option<u16>),
+    /// sshd listens where only the VM itself reaches it.
+    SshdLoopback,
     /// sshd runs, and its kernel takes connections for it, but it does nothing.
     SshdFrozen,
     /// sshd has as many connections before authentication as it wants.
@@ -36,6 +40,8 @@ pub(super) enum Change {
     Box { before: Role, conduct: Conduct },
     /// The second way from the edge to the Azure edge; no packets take it unless routes say so.
     Detour,
+    /// The client reaches the VM through a VPN that ends at the edge.
+    Tunnel,
 }
 
 /// How a connection comes to whom it was not meant for.
@@ -55,9 +61,13 @@ impl Change {
             | Self::Sysctl { at, .. }
             | Self::Intercept { at, .. }
             | Self::Box { before: at, .. } => *at,
-            Self::PowerOff | Self::SshdPort(_) | Self::SshdFrozen | Self::SshdBusy | Self::Replace(_) => {
-                Role::Vm
-            }
+            Self::PowerOff
+            | Self::SshdPort(_)
+            | Self::SshdLoopback
+            | Self::SshdFrozen
+            | Self::SshdBusy
+            | Self::Replace(_) => Role::Vm,
+            Self::Tunnel => Role::Edge,
             Self::Detour => Role::Detour,
         }
     }
@@ -83,6 +93,8 @@ pub(super) enum Undo {
     Box { before: Role },
     /// The second way goes.
     Detour,
+    /// The VPN goes.
+    Tunnel,
 }
 
 /// Where packets that a transparent proxy takes are looked up: all is local there.
@@ -124,7 +136,11 @@ impl Lab {
             Change::SshdPort(port) => {
                 self.undo.push(Undo::Sshd);
                 self.sshd = None;
-                port.map_or(Ok(()), |port| self.start_sshd(port, ""))
+                port.map_or(Ok(()), |port| self.start_sshd(EVERYWHERE, port, ""))
+            }
+            Change::SshdLoopback => {
+                self.undo.push(Undo::Sshd);
+                self.start_sshd(LOOPBACK, SSH_PORT, "")
             }
             Change::SshdFrozen => {
                 self.undo.push(Undo::Sshd);
@@ -132,7 +148,7 @@ impl Lab {
             }
             Change::SshdBusy => {
                 self.undo.push(Undo::Sshd);
-                self.start_sshd(SSH_PORT, "MaxStartups 1:100:1\n")?;
+                self.start_sshd(EVERYWHERE, SSH_PORT, "MaxStartups 1:100:1\n")?;
                 let sshd = SocketAddr::new(VM[0], SSH_PORT);
                 let held = self.node(Role::Vm).enter(|| TcpStream::connect(sshd))??;
                 // Whoever comes before sshd counts this one would still be let in.
@@ -154,6 +170,11 @@ impl Lab {
                 self.undo.push(Undo::Detour);
                 self.make_detour()
             }
+            Change::Tunnel => {
+                self.undo.push(Undo::Tunnel);
+                self.tunnel = Some(Tunnel::start(self.client(), self.node(Role::Edge))?);
+                Ok(())
+            }
         }
     }
 
@@ -167,13 +188,17 @@ impl Lab {
                 // It may be asking for the VM still, and would ask again only after a second.
                 self.node(Role::AzureEdge).ip("neigh flush dev eth1\n")
             }
-            Undo::Sshd => self.start_sshd(SSH_PORT, ""),
+            Undo::Sshd => self.start_sshd(EVERYWHERE, SSH_PORT, ""),
             Undo::Hold(held) => {
                 drop(held);
                 Ok(())
             }
             Undo::Service => {
                 self.services.pop();
+                Ok(())
+            }
+            Undo::Tunnel => {
+                self.tunnel = None;
                 Ok(())
             }
             Undo::Box { before } => self.links.take_box(&self.nodes, before),

@@ -9,8 +9,8 @@ use std::str::FromStr;
 pub(super) use changes::chain;
 pub(crate) use truth::{Answers, Truth};
 
-use super::Role;
 use super::change::Change;
+use super::{Family, Role};
 
 macro_rules! faults {
     ($($variant:ident = $name:literal, $about:literal;)*) => {
@@ -40,9 +40,11 @@ faults! {
     VmSshdStopped = "vm-sshd-stopped", "VM: sshd does not run";
     VmRejectReset = "vm-reject-reset", "VM: firewall rejects port 22 with a reset";
     VmRejectIcmp = "vm-reject-icmp", "VM: firewall rejects port 22 with ICMP port unreachable";
+    VmRejectAdmin = "vm-reject-admin", "VM: firewall rejects port 22 with ICMP administratively prohibited";
     VmDropIn = "vm-drop-in", "VM: firewall drops port 22 on input";
     VmDropOut = "vm-drop-out", "VM: firewall drops what sshd sends";
     VmSshdOtherPort = "vm-sshd-other-port", "VM: sshd listens on port 2222";
+    VmSshdLoopback = "vm-sshd-loopback", "VM: sshd listens on the loopback addresses only";
     VmOff = "vm-off", "VM: powered off; the Azure edge finds no neighbour and says so after 3 s";
     VmInitialTtl255 = "vm-initial-ttl-255", "VM: sshd does not run, and packets start with TTL 255";
     VmSshdFrozen = "vm-sshd-frozen", "VM: sshd hangs; its kernel takes the connection";
@@ -54,6 +56,9 @@ faults! {
     AzureDropAfterTtl = "azure-drop-after-ttl", "Azure edge: drops port 22 when it forwards";
     AzureDropBack = "azure-drop-back", "Azure edge: drops what comes back from port 22";
     AzureReset = "azure-reset", "Azure edge: answers port 22 with a reset";
+    AzureAdminProhibited = "azure-admin-prohibited", "Azure edge: answers port 22 with ICMP administratively prohibited";
+    AzureEndpointWrongPort = "azure-endpoint-wrong-port", "Azure edge: leads port 22 to a port of the VM that nothing listens on";
+    AzureBalancerDeadHost = "azure-balancer-dead-host", "Azure edge: leads port 22 to a host that is not there";
     AzureBalancerSilent = "azure-balancer-silent", "Azure edge: takes the connection, and says nothing";
     AzureFirewallCloses = "azure-firewall-closes", "Azure edge: takes the connection and closes it";
     AzureResetOnSsh = "azure-reset-on-ssh", "Azure edge: resets both ends when the client's identification passes";
@@ -76,9 +81,11 @@ faults! {
     EdgeDropBeforeTtl = "edge-drop-before-ttl", "edge: drops port 22 before it looks at the TTL";
     EdgeDropAfterTtl = "edge-drop-after-ttl", "edge: drops port 22 when it forwards";
     EdgeDropBack = "edge-drop-back", "edge: drops what comes back from port 22";
+    EdgeDropAcks = "edge-drop-acks", "edge: lets SYNs to port 22 pass, and drops all else that goes there";
     EdgeReset = "edge-reset", "edge: answers port 22 with a reset";
     EdgeAdminProhibited = "edge-admin-prohibited", "edge: answers port 22 with ICMP administratively prohibited";
     EdgeResetBehindNat = "edge-reset-behind-nat", "edge: answers port 22 with a reset, and translates IPv4 sources";
+    EdgeRedirectClosed = "edge-redirect-closed", "edge: leads port 22 to a port of its own that nothing listens on";
     EdgeProxySilent = "edge-proxy-silent", "edge: a proxy takes the connection, and says nothing";
     EdgeTproxySilent = "edge-tproxy-silent", "edge: a proxy listens on the VM's address, and says nothing";
     EdgeProxyHttp = "edge-proxy-http", "edge: a proxy takes the connection and answers in HTTP";
@@ -100,6 +107,8 @@ faults! {
     ClientProxyCloses = "client-proxy-closes", "client: port 22 is redirected to a local proxy that closes";
     ClientNoRoute = "client-no-route", "client: no default route";
     ClientDeadGateway = "client-dead-gateway", "client: the default route leads to an address that nobody has";
+    ClientPolicyProhibit = "client-policy-prohibit", "client: policy routing by user prohibits port 22";
+    ClientPolicyDeadGateway = "client-policy-dead-gateway", "client: policy routing by user leads port 22 to an address that nobody has";
     ClientTwoGatewaysEdgeReset = "client-two-gateways-edge-reset", "edge-reset, and the client has a second default route";
     SilentTransitEdgeReset = "silent-transit-edge-reset", "edge-reset, and transit never sends time-exceeded";
     SilentTransitVmSshdStopped = "silent-transit-vm-sshd-stopped", "vm-sshd-stopped, and transit never sends time-exceeded";
@@ -120,12 +129,38 @@ faults! {
     ShiftedSequenceVmSshdStopped = "shifted-sequence-vm-sshd-stopped", "vm-sshd-stopped, and a box in transit shifts sequence numbers";
     UntranslatedNatVmSshdStopped = "untranslated-nat-vm-sshd-stopped", "vm-sshd-stopped, and a box in transit translates IPv4 sources, but not in quotes";
     RestoredTtlVmSshdStopped = "restored-ttl-vm-sshd-stopped", "vm-sshd-stopped, and the first transit router sets TTLs back to 64";
+    RationedPathAzureReset = "rationed-path-azure-reset", "azure-reset, and every router sends an ICMP error every 10 s";
+    AsymmetricVmSshdStopped = "asymmetric-vm-sshd-stopped", "vm-sshd-stopped, and what comes from Azure takes a shorter way back";
+    NatPortsAzureDrop = "nat-ports-azure-drop", "azure-drop-before-ttl, and the edge translates IPv4 sources and ports";
+    DroppedDscpVmSshdStopped = "dropped-dscp-vm-sshd-stopped", "vm-sshd-stopped, and the edge drops what bears a DSCP";
+    StrictEdgeHealthy = "strict-edge-healthy", "nothing is wrong; the edge lets nothing pass but SSH and what belongs to it";
+    StrictEdgeVmSshdStopped = "strict-edge-vm-sshd-stopped", "vm-sshd-stopped, and the edge lets nothing pass but SSH and what belongs to it";
+    StrictEdgeAzureReset = "strict-edge-azure-reset", "azure-reset, and the edge lets nothing pass but SSH and what belongs to it";
+    StrictEdgeAzureDrop = "strict-edge-azure-drop", "azure-drop-before-ttl, and the edge lets nothing pass but SSH and what belongs to it";
+    LimitedEdgeHealthy = "limited-edge-healthy", "nothing is wrong; the edge drops SYNs to port 22 beyond five a second";
+    LimitedEdgeAzureReset = "limited-edge-azure-reset", "azure-reset, and the edge drops SYNs to port 22 beyond five a second";
+    GreylistedHealthy = "greylisted-healthy", "nothing is wrong; the edge drops the first SYN of each connection to port 22";
+    GreylistedVmSshdStopped = "greylisted-vm-sshd-stopped", "vm-sshd-stopped, and the edge drops the first SYN of each connection to port 22";
+    VpnHealthy = "vpn-healthy", "nothing is wrong; the way leads through a VPN that ends at the edge";
+    VpnVmSshdStopped = "vpn-vm-sshd-stopped", "vm-sshd-stopped, through a VPN that ends at the edge";
+    VpnEdgeDrop = "vpn-edge-drop", "edge-drop-after-ttl, through a VPN that ends at the edge";
+    VpnEdgeReset = "vpn-edge-reset", "edge-reset, through a VPN that ends at the edge";
+    VpnDead = "vpn-dead", "edge: swallows all that comes through the VPN to it";
 }
 
 impl Fault {
     /// The hosts it changes; a box in user space counts to the host behind it.
     pub(crate) fn places(self) -> Vec<Role> {
         self.changes().iter().map(Change::at).collect()
+    }
+
+    /// Whether it is a fault of its own there: addresses are translated over IPv4 alone.
+    pub(crate) const fn exists_over(self, family: Family) -> bool {
+        let translates = matches!(
+            self,
+            Self::EdgeResetBehindNat | Self::NatVmSshdStopped | Self::NatAzureDrop | Self::NatPortsAzureDrop
+        );
+        matches!(family, Family::V4) || !translates
     }
 }
 

@@ -6,6 +6,8 @@
 //!    fd22:1::/64  2001:db8:1::/64  …:2::/64       …:3::/64       …:19::/64
 //! ```
 //!
+//! A fault may lead the client's way to the VM through a VPN that ends at the edge (10.22.9.0/24, fd22:9::/64).
+//!
 //! Every router answers an expired TTL from the address it has towards the client. Kernels keep their defaults,
 //! above all the limits on ICMP errors (per destination a burst of 6, then one a second): a trace spends them, and
 //! [`Lab::clear_fault`] cannot give them back.
@@ -18,6 +20,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod change;
+mod family;
 mod fault;
 mod links;
 mod middlebox;
@@ -25,6 +28,7 @@ mod namespace;
 mod role;
 mod service;
 mod sshd;
+mod tunnel;
 mod wire;
 
 use std::collections::hash_map::RandomState;
@@ -40,6 +44,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use change::{Change, Undo};
+pub(crate) use family::Family;
 pub(crate) use fault::{Answers, Fault, Truth};
 use links::Links;
 pub(crate) use middlebox::{Conduct, Forgery, Injector, Number, Trigger};
@@ -48,6 +53,7 @@ pub(crate) use role::Role;
 pub(crate) use service::Manner;
 use service::Service;
 use sshd::Sshd;
+use tunnel::Tunnel;
 
 /// The client's addresses.
 pub(crate) const CLIENT: [IpAddr; 2] =
@@ -102,6 +108,7 @@ pub(crate) struct Lab {
     directory: PathBuf,
     sshd: Option<Sshd>,
     services: Vec<Service>,
+    tunnel: Option<Tunnel>,
     fault: Fault,
     undo: Vec<Undo>,
 }
@@ -125,6 +132,7 @@ impl Lab {
             directory: std::env::temp_dir().join(&name),
             sshd: None,
             services: Vec::new(),
+            tunnel: None,
             fault: Fault::Healthy,
             undo: Vec::new(),
             name,
@@ -135,7 +143,7 @@ impl Lab {
         lab.name_hosts()?;
         DirBuilder::new().mode(0o700).create(&lab.directory)?;
         sshd::make_host_key(&lab.directory)?;
-        lab.start_sshd(SSH_PORT, "")?;
+        lab.start_sshd(sshd::EVERYWHERE, SSH_PORT, "")?;
         Ok(lab)
     }
 
@@ -232,9 +240,9 @@ impl Lab {
     }
 
     /// Starts sshd on the VM, in place of the one that may run.
-    fn start_sshd(&mut self, port: u16, more: &str) -> io::Result<()> {
+    fn start_sshd(&mut self, addresses: [&str; 2], port: u16, more: &str) -> io::Result<()> {
         self.sshd = None;
-        self.sshd = Some(Sshd::start(self.node(Role::Vm), &self.directory, port, more)?);
+        self.sshd = Some(Sshd::start(self.node(Role::Vm), &self.directory, addresses, port, more)?);
         Ok(())
     }
 
@@ -251,6 +259,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.services.clear();
+        self.tunnel = None;
         self.sshd = None;
         let mut all: Vec<&Namespace> = self.nodes.iter().collect();
         all.extend(self.links.end());
@@ -274,7 +283,7 @@ fn prepare(role: Role, node: &Namespace) -> io::Result<()> {
 
 /// Why this machine cannot hold a lab, if it cannot.
 pub(crate) fn obstacle() -> Option<String> {
-    let missing: Vec<_> = ["ip", "nft", "sshd", "ssh-keygen", "ethtool", "ping"]
+    let missing: Vec<_> = ["ip", "nft", "sshd", "ssh-keygen", "ethtool", "ping", "socat"]
         .into_iter()
         .filter(|name| program(name).is_none())
         .collect();

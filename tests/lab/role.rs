@@ -69,8 +69,8 @@ impl Role {
                  addr replace 2001:db8:1::2/64 dev eth0 nodad\n\
                  addr replace 198.18.2.1/24 dev eth1\n\
                  addr replace 2001:db8:2::1/64 dev eth1 nodad\n\
-                 route replace 10.22.1.0/24 via 198.18.1.1\n\
-                 route replace fd22:1::/64 via 2001:db8:1::1\n\
+                 route replace 10.22.0.0/16 via 198.18.1.1\n\
+                 route replace fd22::/16 via 2001:db8:1::1\n\
                  route replace 198.18.3.0/24 via 198.18.2.2\n\
                  route replace 2001:db8:3::/64 via 2001:db8:2::2\n\
                  route replace 198.19.0.0/24 via 198.18.2.2\n\
@@ -81,8 +81,8 @@ impl Role {
                  addr replace 2001:db8:2::2/64 dev eth0 nodad\n\
                  addr replace 198.18.3.1/24 dev eth1\n\
                  addr replace 2001:db8:3::1/64 dev eth1 nodad\n\
-                 route replace 10.22.1.0/24 via 198.18.2.1\n\
-                 route replace fd22:1::/64 via 2001:db8:2::1\n\
+                 route replace 10.22.0.0/16 via 198.18.2.1\n\
+                 route replace fd22::/16 via 2001:db8:2::1\n\
                  route replace 198.18.1.0/24 via 198.18.2.1\n\
                  route replace 2001:db8:1::/64 via 2001:db8:2::1\n\
                  route replace 198.19.0.0/24 via 198.18.3.2\n\

@@ -13,20 +13,32 @@ use nix::unistd::Pid;
 
 use super::namespace::{Namespace, run, tool};
 
+/// All addresses of the host.
+pub(super) const EVERYWHERE: [&str; 2] = ["0.0.0.0", "::"];
+
+/// Those that only the host itself reaches.
+pub(super) const LOOPBACK: [&str; 2] = ["127.0.0.1", "::1"];
+
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A running sshd; dropping it stops it. Sessions it has begun end with the namespace.
 pub(super) struct Sshd(Child);
 
 impl Sshd {
-    /// Starts it, with further lines of configuration, and waits until it listens on `port`, IPv4 and IPv6.
-    pub(super) fn start(namespace: &Namespace, directory: &Path, port: u16, more: &str) -> io::Result<Self> {
+    /// Starts it, with further lines of configuration, and waits until it listens there, IPv4 and IPv6.
+    pub(super) fn start(
+        namespace: &Namespace,
+        directory: &Path,
+        [v4, v6]: [&str; 2],
+        port: u16,
+        more: &str,
+    ) -> io::Result<Self> {
         // sshd wants it, also on machines where no sshd was ever started.
         DirBuilder::new().recursive(true).mode(0o755).create("/run/sshd")?;
         let config = directory.join("sshd_config");
         let text = format!(
-            "ListenAddress 0.0.0.0:{port}\n\
-             ListenAddress [::]:{port}\n\
+            "ListenAddress {v4}:{port}\n\
+             ListenAddress [{v6}]:{port}\n\
              HostKey \"{}\"\n\
              PidFile none\n\
              UsePAM no\n\

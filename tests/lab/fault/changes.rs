@@ -7,10 +7,15 @@ use crate::lab::change::{Change, Means};
 use crate::lab::middlebox::{Ack, Conduct, Forgery, Injector, Number, Trigger};
 use crate::lab::role::Role;
 use crate::lab::service::Manner;
+use crate::lab::tunnel::PORT as VPN_PORT;
 
 const DROP: &str = "tcp dport 22 drop";
 const RESET: &str = "tcp dport 22 reject with tcp reset";
+const PROHIBIT: &str = "tcp dport 22 reject with icmpx type admin-prohibited";
 const NAT: &str = "meta nfproto ipv4 oifname eth1 masquerade";
+const NAT_WITH_PORTS: &str = "meta nfproto ipv4 oifname eth1 masquerade fully-random";
+/// A SYN to port 22 that asks for a connection.
+const SYN: &str = "tcp dport 22 tcp flags & (fin | syn | rst | ack) == syn";
 
 impl Fault {
     /// What it does to the lab, in order.
@@ -21,8 +26,10 @@ impl Fault {
             Self::VmSshdOtherPort => vec![Change::SshdPort(Some(2222))],
             Self::VmRejectReset => vec![input(RESET)],
             Self::VmRejectIcmp => vec![input("tcp dport 22 reject with icmpx type port-unreachable")],
+            Self::VmRejectAdmin => vec![input(PROHIBIT)],
             Self::VmDropIn => vec![input(DROP)],
             Self::VmDropOut => vec![filter(Role::Vm, "output", "tcp sport 22 drop")],
+            Self::VmSshdLoopback => vec![Change::SshdLoopback],
             Self::VmOff => vec![Change::PowerOff],
             Self::VmInitialTtl255 => vec![
                 Change::SshdPort(None),
@@ -39,6 +46,13 @@ impl Fault {
             Self::AzureDropAfterTtl => vec![forward(Role::AzureEdge, DROP)],
             Self::AzureDropBack => vec![forward(Role::AzureEdge, "oifname eth0 tcp sport 22 drop")],
             Self::AzureReset => vec![forward(Role::AzureEdge, RESET)],
+            Self::AzureAdminProhibited => vec![forward(Role::AzureEdge, PROHIBIT)],
+            Self::AzureEndpointWrongPort => {
+                vec![lead_to(Role::AzureEdge, ["198.19.0.4:2222", "[2001:db8:19::4]:2222"])]
+            }
+            Self::AzureBalancerDeadHost => {
+                vec![lead_to(Role::AzureEdge, ["198.19.0.99", "2001:db8:19::99"])]
+            }
             Self::AzureBalancerSilent => vec![redirect(Role::AzureEdge, Manner::Silent)],
             Self::AzureFirewallCloses => vec![redirect(Role::AzureEdge, Manner::Closes)],
             Self::AzureResetOnSsh => vec![reset_on_ssh(Role::AzureEdge)],
@@ -95,13 +109,18 @@ impl Fault {
             Self::EdgeDropBeforeTtl => vec![before_ttl(Role::Edge, DROP)],
             Self::EdgeDropAfterTtl => vec![forward(Role::Edge, DROP)],
             Self::EdgeDropBack => vec![forward(Role::Edge, "oifname eth0 tcp sport 22 drop")],
-            Self::EdgeReset => vec![forward(Role::Edge, RESET)],
-            Self::EdgeAdminProhibited => {
-                vec![forward(Role::Edge, "tcp dport 22 reject with icmpx type admin-prohibited")]
+            Self::EdgeDropAcks => {
+                vec![forward(Role::Edge, "tcp dport 22 tcp flags & (syn | ack) != syn drop")]
             }
+            Self::EdgeReset => vec![forward(Role::Edge, RESET)],
+            Self::EdgeAdminProhibited => vec![forward(Role::Edge, PROHIBIT)],
             Self::EdgeResetBehindNat => {
                 let chains =
                     chain("filter", "forward", "0", RESET) + &chain("nat", "postrouting", "100", NAT);
+                vec![Change::Rules { at: Role::Edge, chains }]
+            }
+            Self::EdgeRedirectClosed => {
+                let chains = chain("nat", "prerouting", "-100", "tcp dport 22 redirect to :3128");
                 vec![Change::Rules { at: Role::Edge, chains }]
             }
             Self::EdgeProxySilent => vec![redirect(Role::Edge, Manner::Silent)],
@@ -139,6 +158,24 @@ impl Fault {
                 lines: "route replace default via 10.22.1.254\nroute del ::/0\nroute add default via fd22:1::fe\n",
                 undo: "route replace default via 10.22.1.1\nroute del ::/0\nroute add default via fd22:1::1\n",
             }],
+            Self::ClientPolicyProhibit => vec![Change::Ip {
+                at: Role::Client,
+                lines: "rule add uidrange 0-65534 ipproto tcp dport 22 prohibit\n\
+                        -6 rule add uidrange 0-65534 ipproto tcp dport 22 prohibit\n",
+                undo: "rule del uidrange 0-65534 ipproto tcp dport 22 prohibit\n\
+                       -6 rule del uidrange 0-65534 ipproto tcp dport 22 prohibit\n",
+            }],
+            Self::ClientPolicyDeadGateway => vec![Change::Ip {
+                at: Role::Client,
+                lines: "route add default via 10.22.1.254 table 101\n\
+                        rule add uidrange 0-65534 ipproto tcp dport 22 lookup 101\n\
+                        -6 route add default via fd22:1::fe table 101\n\
+                        -6 rule add uidrange 0-65534 ipproto tcp dport 22 lookup 101\n",
+                undo: "rule del uidrange 0-65534 ipproto tcp dport 22 lookup 101\n\
+                       route del default table 101\n\
+                       -6 rule del uidrange 0-65534 ipproto tcp dport 22 lookup 101\n\
+                       -6 route del default table 101\n",
+            }],
             Self::ClientTwoGatewaysEdgeReset => {
                 let second = Change::Ip {
                     at: Role::Client,
@@ -153,16 +190,26 @@ impl Fault {
             Self::SilentTransitEdgeReset => with(silent_transit(), Self::EdgeReset),
             Self::SilentTransitVmSshdStopped => with(silent_transit(), Self::VmSshdStopped),
             Self::SilentTransitAzureDrop => with(silent_transit(), Self::AzureDropBeforeTtl),
-            Self::RationedTransitAzureDrop => with(rationed_transit(), Self::AzureDropBeforeTtl),
+            Self::RationedTransitAzureDrop => {
+                with(rationed(&[Role::Transit1, Role::Transit2]), Self::AzureDropBeforeTtl)
+            }
+            Self::RationedPathAzureReset => {
+                let routers = [Role::Edge, Role::Transit1, Role::Transit2, Role::AzureEdge];
+                with(rationed(&routers), Self::AzureReset)
+            }
             Self::OpaqueAzureHealthy => vec![opaque_azure("tcp dport != 22 drop")],
             Self::OpaqueAzureDrop => vec![opaque_azure("meta l4proto tcp drop")],
             Self::OpaqueAzureVmSshdStopped => {
                 with(vec![opaque_azure("tcp dport != 22 drop")], Self::VmSshdStopped)
             }
-            Self::NatVmSshdStopped => with(vec![nat()], Self::VmSshdStopped),
-            Self::NatAzureDrop => with(vec![nat()], Self::AzureDropAfterTtl),
+            Self::NatVmSshdStopped => with(vec![nat(NAT)], Self::VmSshdStopped),
+            Self::NatAzureDrop => with(vec![nat(NAT)], Self::AzureDropAfterTtl),
+            Self::NatPortsAzureDrop => with(vec![nat(NAT_WITH_PORTS)], Self::AzureDropBeforeTtl),
             Self::EcmpTransitDrop => two_ways_through_transit(),
             Self::AsymmetricAzureReset => with(vec![Change::Detour, shorter_way_back()], Self::AzureReset),
+            Self::AsymmetricVmSshdStopped => {
+                with(vec![Change::Detour, shorter_way_back()], Self::VmSshdStopped)
+            }
             Self::DetourVmSshdStopped => {
                 with(vec![Change::Detour, shorter_way_for_ssh()], Self::VmSshdStopped)
             }
@@ -172,6 +219,10 @@ impl Fault {
             }
             Self::BleachedDscpVmSshdStopped => with(vec![bleach()], Self::VmSshdStopped),
             Self::BleachedDscpVmRejectReset => with(vec![bleach()], Self::VmRejectReset),
+            Self::DroppedDscpVmSshdStopped => {
+                let drop = forward(Role::Edge, "ip dscp != cs0 drop; ip6 dscp != cs0 drop");
+                with(vec![drop], Self::VmSshdStopped)
+            }
             Self::ShiftedSequenceAzureReset => with(vec![shift_sequence()], Self::AzureReset),
             Self::ShiftedSequenceVmSshdStopped => with(vec![shift_sequence()], Self::VmSshdStopped),
             Self::UntranslatedNatVmSshdStopped => {
@@ -182,6 +233,21 @@ impl Fault {
             Self::RestoredTtlVmSshdStopped => {
                 let restore = "oifname eth1 ip ttl set 64; oifname eth1 ip6 hoplimit set 64";
                 with(vec![forward(Role::Transit1, restore)], Self::VmSshdStopped)
+            }
+            Self::StrictEdgeHealthy => vec![strict_edge()],
+            Self::StrictEdgeVmSshdStopped => with(vec![strict_edge()], Self::VmSshdStopped),
+            Self::StrictEdgeAzureReset => with(vec![strict_edge()], Self::AzureReset),
+            Self::StrictEdgeAzureDrop => with(vec![strict_edge()], Self::AzureDropBeforeTtl),
+            Self::LimitedEdgeHealthy => vec![limit_syns()],
+            Self::LimitedEdgeAzureReset => with(vec![limit_syns()], Self::AzureReset),
+            Self::GreylistedHealthy => vec![greylist()],
+            Self::GreylistedVmSshdStopped => with(vec![greylist()], Self::VmSshdStopped),
+            Self::VpnHealthy => vec![Change::Tunnel],
+            Self::VpnVmSshdStopped => with(vec![Change::Tunnel], Self::VmSshdStopped),
+            Self::VpnEdgeDrop => with(vec![Change::Tunnel], Self::EdgeDropAfterTtl),
+            Self::VpnEdgeReset => with(vec![Change::Tunnel], Self::EdgeReset),
+            Self::VpnDead => {
+                vec![Change::Tunnel, filter(Role::Edge, "input", &format!("udp dport {VPN_PORT} drop"))]
             }
         }
     }
@@ -211,6 +277,12 @@ fn before_ttl(at: Role, rules: &str) -> Change {
 
 fn redirect(at: Role, manner: Manner) -> Change {
     Change::Intercept { at, by: Means::Redirect, manner }
+}
+
+/// Translates the destination of connections to port 22, over IPv4 and IPv6.
+fn lead_to(at: Role, [v4, v6]: [&str; 2]) -> Change {
+    let rules = format!("tcp dport 22 dnat ip to {v4}; tcp dport 22 dnat ip6 to {v6}");
+    Change::Rules { at, chains: chain("nat", "prerouting", "-100", &rules) }
 }
 
 fn inject(before: Role, forgery: Forgery) -> Change {
@@ -245,11 +317,11 @@ fn silent_transit() -> Vec<Change> {
     [Role::Transit1, Role::Transit2].map(|at| filter(at, "output", SILENT)).into()
 }
 
-fn rationed_transit() -> Vec<Change> {
+fn rationed(routers: &[Role]) -> Vec<Change> {
     const MILLISECONDS: &str = "10000";
-    [Role::Transit1, Role::Transit2]
-        .into_iter()
-        .flat_map(|at| ["net/ipv4/icmp_ratelimit", "net/ipv6/icmp/ratelimit"].map(|key| (at, key)))
+    routers
+        .iter()
+        .flat_map(|&at| ["net/ipv4/icmp_ratelimit", "net/ipv6/icmp/ratelimit"].map(|key| (at, key)))
         .map(|(at, key)| Change::Sysctl { at, key, value: MILLISECONDS })
         .collect()
 }
@@ -264,8 +336,33 @@ fn opaque_azure(rules: &str) -> Change {
     Change::Rules { at: Role::AzureEdge, chains }
 }
 
-fn nat() -> Change {
-    Change::Rules { at: Role::Edge, chains: chain("nat", "postrouting", "100", NAT) }
+fn nat(rules: &str) -> Change {
+    Change::Rules { at: Role::Edge, chains: chain("nat", "postrouting", "100", rules) }
+}
+
+/// A firewall that tracks connections and has one rule: SSH may go out.
+fn strict_edge() -> Change {
+    const RULES: &str = "ct state invalid drop; ct state established,related accept; \
+                         iifname eth0 tcp dport 22 ct state new accept; drop";
+    forward(Role::Edge, RULES)
+}
+
+fn limit_syns() -> Change {
+    forward(Role::Edge, &format!("{SYN} limit rate over 5/second burst 5 packets drop"))
+}
+
+/// Only the second SYN of a connection passes, and what comes behind it.
+fn greylist() -> Change {
+    let set = |name: &str, kind: &str| {
+        format!("set {name} {{ type {kind} . inet_service; flags dynamic, timeout; timeout 1m; }}\n")
+    };
+    let rule = |ip: &str, name: &str| {
+        format!("{SYN} {ip} saddr . tcp sport != @{name} add @{name} {{ {ip} saddr . tcp sport }} drop")
+    };
+    let rules = [rule("ip", "seen4"), rule("ip6", "seen6")].join("; ");
+    let chains =
+        set("seen4", "ipv4_addr") + &set("seen6", "ipv6_addr") + &chain("filter", "forward", "0", &rules);
+    Change::Rules { at: Role::Edge, chains }
 }
 
 fn bleach() -> Change {

@@ -47,7 +47,13 @@ impl Fault {
 
         const SILENCE: &[Outcome] = &[Timeout];
         let (outcomes, guilty, answers): (&[Outcome], Suspect, Answers) = match self {
-            Self::Healthy | Self::EdgeSynproxy | Self::OpaqueAzureHealthy => return NOTHING_WRONG,
+            Self::Healthy
+            | Self::EdgeSynproxy
+            | Self::OpaqueAzureHealthy
+            | Self::StrictEdgeHealthy
+            | Self::LimitedEdgeHealthy
+            | Self::GreylistedHealthy
+            | Self::VpnHealthy => return NOTHING_WRONG,
             Self::VmSshdStopped
             | Self::VmInitialTtl255
             | Self::SilentTransitVmSshdStopped
@@ -57,14 +63,19 @@ impl Fault {
             | Self::BleachedDscpVmSshdStopped
             | Self::ShiftedSequenceVmSshdStopped
             | Self::UntranslatedNatVmSshdStopped
-            | Self::RestoredTtlVmSshdStopped => (&[Reset], Suspect::VmSshdNotRunning, Answered),
+            | Self::RestoredTtlVmSshdStopped
+            | Self::AsymmetricVmSshdStopped
+            | Self::DroppedDscpVmSshdStopped
+            | Self::StrictEdgeVmSshdStopped
+            | Self::GreylistedVmSshdStopped
+            | Self::VpnVmSshdStopped => (&[Reset], Suspect::VmSshdNotRunning, Answered),
             Self::VmRejectReset | Self::BleachedDscpVmRejectReset => {
                 (&[Reset], Suspect::VmFirewall, Answered)
             }
-            Self::VmRejectIcmp => (&[Rejected], Suspect::VmFirewall, Answered),
+            Self::VmRejectIcmp | Self::VmRejectAdmin => (&[Rejected], Suspect::VmFirewall, Answered),
             Self::VmDropIn | Self::VmDropOut => (SILENCE, Suspect::VmFirewall, Silent),
             Self::EdgeSynproxyVmDropIn => (&[NoBanner, Intercepted], Suspect::VmFirewall, HalfOpen),
-            Self::VmSshdOtherPort => (&[Reset], Suspect::VmSshdPort, Answered),
+            Self::VmSshdOtherPort | Self::VmSshdLoopback => (&[Reset], Suspect::VmSshdPort, Answered),
             Self::VmOff => (&[Timeout, Rejected], Suspect::VmDown, Silent),
             Self::VmSshdFrozen => (&[NoBanner], Suspect::VmSshdHung, HalfOpen),
             Self::VmSshdCloses | Self::VmSshdBusy => (&[Closed], Suspect::VmSshdRefuses, Answered),
@@ -77,13 +88,21 @@ impl Fault {
             | Self::SilentTransitAzureDrop
             | Self::RationedTransitAzureDrop
             | Self::OpaqueAzureDrop
-            | Self::NatAzureDrop => (SILENCE, Suspect::AzureNsg, Silent),
+            | Self::NatAzureDrop
+            | Self::NatPortsAzureDrop
+            | Self::StrictEdgeAzureDrop => (SILENCE, Suspect::AzureNsg, Silent),
             Self::AzureReset
             | Self::AzureInjectsFixedTtl
             | Self::AzureInjectsCopiedTtl
             | Self::AsymmetricAzureReset
             | Self::ClampedMssAzureReset
-            | Self::ShiftedSequenceAzureReset => (&[Reset], Suspect::AzureFirewall, Answered),
+            | Self::ShiftedSequenceAzureReset
+            | Self::RationedPathAzureReset
+            | Self::StrictEdgeAzureReset
+            | Self::LimitedEdgeAzureReset => (&[Reset], Suspect::AzureFirewall, Answered),
+            Self::AzureAdminProhibited => (&[Rejected], Suspect::AzureFirewall, Answered),
+            Self::AzureEndpointWrongPort => (&[Reset], Suspect::AzureEndpoint, Answered),
+            Self::AzureBalancerDeadHost => (&[Timeout, Rejected], Suspect::AzureLoadBalancer, Silent),
             Self::AzureBalancerSilent => (&[Intercepted], Suspect::AzureLoadBalancer, HalfOpen),
             Self::AzureFirewallCloses => (&[Intercepted], Suspect::AzureFirewall, Answered),
             Self::AzureInjectsBeside => (&[Reset], Suspect::AzureIds, Answered),
@@ -104,16 +123,20 @@ impl Fault {
             Self::TransitInjectsOldAck => (&[Reset, Timeout], Suspect::TransitFilter, Silent),
             // Half of the connections go through.
             Self::EcmpTransitDrop => (&[Timeout, Open], Suspect::TransitFilter, Silent),
-            Self::EdgeDropBeforeTtl | Self::EdgeDropAfterTtl | Self::EdgeDropBack => {
+            Self::EdgeDropBeforeTtl | Self::EdgeDropAfterTtl | Self::EdgeDropBack | Self::VpnEdgeDrop => {
                 (SILENCE, Suspect::EdgeFirewall, Silent)
             }
+            Self::VpnDead => (SILENCE, Suspect::EdgeRoute, Silent),
+            Self::EdgeDropAcks => (&[NoBanner], Suspect::EdgeFirewall, HalfOpen),
             Self::EdgeReset
             | Self::EdgeResetBehindNat
             | Self::EdgeInjectsEchoes
             | Self::EdgeInjectsThree
             | Self::ClientTwoGatewaysEdgeReset
-            | Self::SilentTransitEdgeReset => (&[Reset], Suspect::EdgeFirewall, Answered),
+            | Self::SilentTransitEdgeReset
+            | Self::VpnEdgeReset => (&[Reset], Suspect::EdgeFirewall, Answered),
             Self::EdgeAdminProhibited => (&[Rejected], Suspect::EdgeFirewall, Answered),
+            Self::EdgeRedirectClosed => (&[Reset], Suspect::EdgeProxy, Answered),
             Self::EdgeProxySilent | Self::EdgeTproxySilent | Self::EdgeProxyHttp => {
                 (&[Intercepted], Suspect::EdgeProxy, HalfOpen)
             }
@@ -130,9 +153,13 @@ impl Fault {
             Self::ClientDropIn => (&[Outcome::HalfOpen], Suspect::ClientFirewallIn, HalfOpen),
             Self::ClientRedirect => (&[Intercepted], Suspect::ClientProxy, HalfOpen),
             Self::ClientProxyCloses => (&[Intercepted], Suspect::ClientProxy, Answered),
-            Self::ClientNoRoute => (&[LocalFailure], Suspect::ClientRoute, Answered),
+            Self::ClientNoRoute | Self::ClientPolicyProhibit => {
+                (&[LocalFailure], Suspect::ClientRoute, Answered)
+            }
             // Its kernel asks for the gateway's link-layer address for 3 s.
-            Self::ClientDeadGateway => (&[LocalFailure], Suspect::ClientRoute, Silent),
+            Self::ClientDeadGateway | Self::ClientPolicyDeadGateway => {
+                (&[LocalFailure], Suspect::ClientRoute, Silent)
+            }
         };
         Truth {
             outcomes,
@@ -171,15 +198,21 @@ impl Fault {
                 | Self::VmDropOut
                 | Self::VmOff
                 | Self::AzureDropAfterTtl
+                | Self::AzureBalancerDeadHost
                 | Self::NatAzureDrop
                 | Self::OpaqueAzureDrop
                 // One hop's forward path and the next one's ingress look the same.
                 | Self::AzureDropBeforeTtl
                 | Self::SilentTransitAzureDrop
                 | Self::RationedTransitAzureDrop
+                | Self::NatPortsAzureDrop
+                | Self::StrictEdgeAzureDrop
                 | Self::TransitBlackhole
                 | Self::EdgeDropAfterTtl
+                | Self::VpnEdgeDrop
                 | Self::EcmpTransitDrop
+                // The reset is the VM's own.
+                | Self::AzureEndpointWrongPort
                 // Every hop answers; the way back is anybody's.
                 | Self::EdgeDropBack
                 | Self::AzureDropBack
@@ -189,8 +222,11 @@ impl Fault {
                 | Self::TransitResetsAnswer
                 // An answer of the VM that does not come is anybody's, too.
                 | Self::EdgeStallOnBanner
+                | Self::EdgeDropAcks
                 // A gateway that is not there is the client's mistake, or the edge's.
                 | Self::ClientDeadGateway
+                | Self::ClientPolicyDeadGateway
+                | Self::VpnDead
         )
     }
 }
