@@ -3,12 +3,14 @@
 //! The answer bears the VM's address whoever forged it. What gives the sender away is the least hop limit that
 //! draws the answer: a packet that runs out before the VM cannot have been answered by it.
 
+use std::net::IpAddr;
+
 use super::distance::{agreeing, is_from_beyond, own_answer, spares_elsewhere, spares_strangers};
 use super::forged::{hop_limit_is_forged, hop_limit_varies, is_a_closed_ports};
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::packet::IcmpErrorKind;
-use crate::path::{AT_ONCE, Place, Reply, ReplyKind, SWEPT, Segment, hops_back};
+use crate::path::{AT_ONCE, Place, Probe, Reply, ReplyKind, SWEPT, Segment, hops_back};
 use crate::recording::RecordNumber;
 
 /// Fewest answers with one and the same hop limit left that rule out a sender who copies or draws it at random.
@@ -252,7 +254,10 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
         None if reply.from == scene.target => scene.place(trigger.at_most),
         None => return None,
     };
-    let who = scene.between(place, place);
+    let who = match place {
+        Place(hop) if place != Place::END => format!("{} (hop {hop})", reply.from),
+        end => scene.between(end, end),
+    };
     let (meaning, suspects) = match kind {
         IcmpErrorKind::HostUnreachable if after_waiting(scene) => (
             "host unreachable, after waiting: the next host does not answer on its link",
@@ -280,9 +285,11 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
         });
     }
     if reply.from != scene.target || place == Place::END {
-        // A router known by its refusal alone may be the silent one before.
+        // A router known by its refusal alone may stand one hop nearer, if that is silent or another router is here too.
         let silent_before = scene.path.hop(place.0 - 1).is_some_and(|h| h.address.is_none());
-        let maybe_nearer = place != Place::END && silent_before && own_answer(scene, place).is_none();
+        let another = scene.path.hop(place.0).is_some_and(|h| h.address != Some(reply.from));
+        let by_refusal = place > Place(1) && place != Place::END && !answers_probes(scene, reply.from);
+        let maybe_nearer = by_refusal && (silent_before || another);
         claims.extend(spares_but(place.0 - u8::from(maybe_nearer), place, next));
     }
     Some(Evidence {
@@ -291,6 +298,11 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
         packets: trigger.replies.iter().map(|(_, r)| r.record).take(6).collect(),
         claims,
     })
+}
+
+/// Whether time exceeded came from this address.
+fn answers_probes(scene: &Scene<'_>, address: IpAddr) -> bool {
+    scene.probes.iter().filter_map(Probe::time_exceeded).any(|r| r.from == address)
 }
 
 /// Spares whoever would have to send an ICMP error in the name of `place`, or of hop `nearest` at least: it tells of what

@@ -158,8 +158,14 @@ impl<'a> Scene<'a> {
 
     /// Whether enough was answered, and nothing lost, for a few missing answers to mean something.
     pub fn is_lossless(&self) -> bool {
-        let answered = self.controls().filter(|p| !p.replies.is_empty()).count();
-        answered >= ANSWERED_WITHOUT_LOSS && self.capture != Capture::Lossy && !self.loss_seen()
+        self.answered_controls() >= ANSWERED_WITHOUT_LOSS
+            && self.capture != Capture::Lossy
+            && !self.loss_seen()
+    }
+
+    /// How many controls were answered.
+    pub fn answered_controls(&self) -> usize {
+        self.controls().filter(|p| !p.replies.is_empty()).count()
     }
 
     /// The place that lies `hop` hops away.

@@ -6,10 +6,14 @@ use crate::attempt::Outcome;
 use crate::path::{Place, Probe, ReplyKind, SWEPT, Segment, Via};
 use crate::recording::RecordNumber;
 
-/// Fewest unanswered SYNs beyond the last hop that answered the port, at hops that answered a TCP control: where
-/// no packet was seen to be lost, and where some were.
+/// Fewest unanswered SYNs beyond the last hop that answered the port, at hops that answered a TCP control: where no packet
+/// was seen to be lost among many, where none among few, and where some were.
 const UNANSWERED: usize = 3;
-const UNANSWERED_WITH_LOSS: usize = 9;
+const UNANSWERED_OF_FEW: usize = 4;
+const UNANSWERED_WITH_LOSS: usize = 12;
+
+/// Answered controls that are many: loss that leaves them all alone takes three SYNs in a row hardly ever.
+const MANY: usize = 12;
 
 /// Fewest controls that must have gone unanswered before all beyond is said to be silent.
 const SILENT_CONTROLS: usize = 3;
@@ -75,7 +79,11 @@ pub(super) fn stops_where_control_goes_on(scene: &Scene<'_>) -> Option<Evidence>
     let (reached, mut packets) = scene.reached();
     let (next, control) = control_beyond(scene, reached)?;
     let missing = unanswered_beyond(scene, reached);
-    let needed = if scene.is_lossless() { UNANSWERED } else { UNANSWERED_WITH_LOSS };
+    let needed = match scene.is_lossless() {
+        true if scene.answered_controls() >= MANY => UNANSWERED,
+        true => UNANSWERED_OF_FEW,
+        false => UNANSWERED_WITH_LOSS,
+    };
     let goes_on = control.len() / 2 >= 2 && scene.same_way_before(reached + 1);
     if missing.len() < needed || !goes_on || scene.capture == Capture::Lossy {
         return None;

@@ -30,6 +30,9 @@ const PINGS: &str = "
     6.02 > echo 2 ttl=2           | 11/0 198.18.1.1
     6.03 > echo 3 ttl=3           | 11/0 198.18.2.1
     6.04 > echo 4 ttl=4           | 11/0 198.18.3.1
+    6.05 > echo 5 ttl=1           | 11/0 10.22.1.1
+    6.06 > echo 6 ttl=2           | 11/0 198.18.1.1
+    6.07 > echo 7 ttl=3           | 11/0 198.18.2.1
 ";
 
 /// Hop 1 drops SYNs to port 22 and no others.
@@ -105,6 +108,14 @@ fn two_missing_answers_are_too_few() {
 }
 
 #[test]
+fn of_few_controls_more_answers_must_be_missing() {
+    let few = |lines: &str| trace(&format!("{lines}{}", without(PINGS, "6.07")));
+    assert!(!few(BY_THE_EDGE).has(STOPS), "three");
+    let again = "4.200 > 20003:22 S ttl=2\n 4.204 > 20005:61999 S ttl=2 | 11/0 198.18.1.1\n";
+    assert!(few(&format!("{BY_THE_EDGE}{again}").replace("4.112", "4.212")).has(STOPS), "four");
+}
+
+#[test]
 fn silence_beside_a_silent_control_is_none() {
     let silent = BY_THE_EDGE.replace("61999 S ttl=4   | 11/0 198.18.3.1", "61999 S ttl=4");
     assert!(!trace(&format!("{silent}{PINGS}")).has(STOPS), "hop 4 is shy, and two are too few");
@@ -151,11 +162,11 @@ fn where_packets_get_lost_more_answers_must_be_missing() {
     let lossy = format!("{BY_THE_EDGE}{PINGS} 4.3 > 20004:22 S ttl=1  # lost, where its like was answered");
     assert!(!trace(&lossy).has(STOPS));
     let mut many = lossy;
-    for i in 0..6 {
+    for i in 0..9 {
         let control = format!("5.{i}04 > 300{i}:61999 S ttl=3 | 11/0 198.18.2.1");
         many = format!("{many}\n 5.{i}00 > 2001{i}:22 S ttl=3\n {control}");
     }
-    assert!(trace(&many).has(STOPS), "nine of them");
+    assert!(trace(&many).has(STOPS), "twelve of them");
 }
 
 #[test]
