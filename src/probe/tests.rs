@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::inquiry::FULL;
 use super::{Action, Manner, Means, Plan, Planner, Step};
 use crate::diagnose::{Diagnosis, Question};
 use crate::packet::build::Data;
@@ -10,8 +11,6 @@ use crate::testing::{self, CLIENT, Found, Script, TARGET, address};
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
-/// What gets to the target.
-const FULL: u8 = 64;
 const ROUTERS: [&str; 4] = ["11/0 10.22.1.1", "11/0 198.18.1.1", "11/0 198.18.2.1", "11/0 198.18.3.1"];
 
 /// What a network says to a probe: its port (0 for an echo) and its hop limit; as lines of a script say it, several
