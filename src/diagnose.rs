@@ -452,17 +452,13 @@ mod tests {
         for n in 0..attempts {
             let [high, low] = (n % servers).to_be_bytes();
             let bytes = build::syn(&build::Syn {
-                source: SocketAddr::new([10, 22, 0, 1].into(), n),
-                destination: SocketAddr::new([198, 18, high, low].into(), 22),
                 hop_limit: HopLimit(1 + (n % 40) as u8),
-                isn: SeqNumber(u32::from(n)),
-                window: 1,
                 identification: n,
-                flow_label: 0,
-                traffic_class: 0,
-                timestamp: 1,
-                mss: 1460,
-                bad_checksum: false,
+                ..build::Syn::plain(
+                    SocketAddr::new([10, 22, 0, 1].into(), n),
+                    SocketAddr::new([198, 18, high, low].into(), 22),
+                    SeqNumber(u32::from(n)),
+                )
             });
             let frame = Frame {
                 interface: 0,

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use whichhop::packet::{HopLimit, LinkType, MacAddr, SeqNumber, build};
+use whichhop::packet::{LinkType, MacAddr, SeqNumber, build};
 use whichhop::recording::{
     ConnectStage, Direction, EndReason, Event, InterfaceInfo, Route, Start, Target, Timestamp, Writer,
     escape_bytes, is_hostile,
@@ -84,19 +84,7 @@ fn capture(line: &[u8]) -> Vec<u8> {
     let (client, server) = (socket(CLIENT), socket(SERVER));
     let mut writer = Writer::new(Vec::new()).unwrap();
     writer.interface(&InterfaceInfo { name: "eth0".to_owned(), link: LinkType::ETHERNET }).unwrap();
-    let syn = build::syn(&build::Syn {
-        source: client,
-        destination: server,
-        hop_limit: HopLimit(64),
-        isn: SeqNumber(1000),
-        window: 64_240,
-        identification: 1,
-        flow_label: 0,
-        traffic_class: 0,
-        timestamp: 1,
-        mss: 1460,
-        bad_checksum: false,
-    });
+    let syn = build::syn(&build::Syn::plain(client, server, SeqNumber(1000)));
     let segment = |from: SocketAddr, to: SocketAddr, seq: u32, ack: u32, flags: u8, data: &[u8]| {
         let reset = build::Reset { source: from, destination: to, seq: SeqNumber(seq), identification: 1 };
         let mut packet = build::reset(&reset);

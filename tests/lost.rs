@@ -5,26 +5,18 @@
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use whichhop::packet::{HopLimit, LinkType, MacAddr, SeqNumber, build};
+use whichhop::packet::{LinkType, MacAddr, SeqNumber, build};
 use whichhop::recording::{Direction, InterfaceInfo, Timestamp, Writer};
 
 /// A SYN that nobody answers, and at the end the statistics of the interface as dumpcap writes them.
 fn capture(lost: u64) -> Vec<u8> {
     let mut writer = Writer::new(Vec::new()).unwrap();
     writer.interface(&InterfaceInfo { name: "eth0".to_owned(), link: LinkType::ETHERNET }).unwrap();
-    let syn = build::syn(&build::Syn {
-        source: "10.22.1.2:50000".parse().unwrap(),
-        destination: "198.19.0.4:22".parse().unwrap(),
-        hop_limit: HopLimit(64),
-        isn: SeqNumber(1000),
-        window: 64_240,
-        identification: 1,
-        flow_label: 0,
-        traffic_class: 0,
-        timestamp: 1,
-        mss: 1460,
-        bad_checksum: false,
-    });
+    let syn = build::syn(&build::Syn::plain(
+        "10.22.1.2:50000".parse().unwrap(),
+        "198.19.0.4:22".parse().unwrap(),
+        SeqNumber(1000),
+    ));
     let frame = build::ethernet(MacAddr([2; 6]), MacAddr([4; 6]), &syn);
     let at = Timestamp::from_nanos(1_600_000_000_000_000_000);
     writer.frame(0, at, Direction::Unknown, frame.len() as u32, &frame).unwrap();

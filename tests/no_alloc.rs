@@ -45,17 +45,9 @@ fn frames() -> Vec<(LinkType, Vec<u8>)> {
         let (source, destination) =
             (source.parse().expect("an address"), destination.parse().expect("an address"));
         let syn = build::syn(&Syn {
-            source: (source, 50022).into(),
-            destination: (destination, 22).into(),
             hop_limit: HopLimit(5),
-            isn: SeqNumber(7),
-            window: 64_241,
-            identification: 9,
             flow_label: 1,
-            traffic_class: 0,
-            timestamp: 3,
-            mss: 1460,
-            bad_checksum: false,
+            ..Syn::plain((source, 50022).into(), (destination, 22).into(), SeqNumber(7))
         });
         let hop_limit = HopLimit(5);
         let mut error = build::echo(&Echo {

@@ -41,17 +41,12 @@ mod tests {
     fn a_question_that_came_in_is_not_ours() {
         let mut own = OwnQuestions::default();
         let syn = build::syn(&build::Syn {
-            source: "10.22.0.1:20000".parse().unwrap(),
-            destination: "198.19.0.4:22".parse().unwrap(),
             hop_limit: HopLimit(1),
-            isn: SeqNumber(1),
-            window: 1,
-            identification: 1,
-            flow_label: 0,
-            traffic_class: 0,
-            timestamp: 1,
-            mss: 1460,
-            bad_checksum: false,
+            ..build::Syn::plain(
+                "10.22.0.1:20000".parse().unwrap(),
+                "198.19.0.4:22".parse().unwrap(),
+                SeqNumber(1),
+            )
         });
         let syn = decode(LinkType::RAW, &syn).unwrap();
         assert!(own.admit(Direction::Inbound, &syn), "a capture may be taken anywhere");

@@ -490,18 +490,12 @@ fn resets_that_nobody_believes_do_not_crowd_out_what_comes_after() {
 fn timelines_of_all_attempts_together_have_a_bound() {
     use crate::packet::{LinkType, decode};
     use crate::recording::{RecordNumber, Timestamp};
-    let syn = |port: u16| crate::packet::build::Syn {
-        source: (address("10.22.0.1"), port).into(),
-        destination: (address("198.19.0.4"), 22).into(),
-        hop_limit: crate::packet::HopLimit(64),
-        isn: crate::packet::SeqNumber(7),
-        window: 1,
-        identification: 1,
-        flow_label: 0,
-        traffic_class: 0,
-        timestamp: 1,
-        mss: 1460,
-        bad_checksum: false,
+    let syn = |port: u16| {
+        crate::packet::build::Syn::plain(
+            (address("10.22.0.1"), port).into(),
+            (address("198.19.0.4"), 22).into(),
+            crate::packet::SeqNumber(7),
+        )
     };
     let mut tracker = Tracker::default();
     for port in 1..=2200 {
@@ -525,19 +519,11 @@ fn very_many_attempts_on_one_pair_take_no_longer_than_on_many() {
     let mut tracker = Tracker::with_capacity(1000);
     let mut error = Vec::new();
     for isn in 0..100_000_u32 {
-        let bytes = crate::packet::build::syn(&crate::packet::build::Syn {
-            source: (address("10.22.0.1"), 50_000).into(),
-            destination: (address("198.19.0.4"), 22).into(),
-            hop_limit: crate::packet::HopLimit(64),
-            isn: crate::packet::SeqNumber(isn.wrapping_mul(1 << 16)),
-            window: 1,
-            identification: 1,
-            flow_label: 0,
-            traffic_class: 0,
-            timestamp: 1,
-            mss: 1460,
-            bad_checksum: false,
-        });
+        let bytes = crate::packet::build::syn(&crate::packet::build::Syn::plain(
+            (address("10.22.0.1"), 50_000).into(),
+            (address("198.19.0.4"), 22).into(),
+            crate::packet::SeqNumber(isn.wrapping_mul(1 << 16)),
+        ));
         tracker.push(RecordNumber(1), Timestamp::from_nanos(0), &decode(LinkType::RAW, &bytes).unwrap());
         error = bytes;
     }

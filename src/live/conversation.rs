@@ -18,7 +18,7 @@ use super::readiness::watch;
 use super::{clock, errno};
 use crate::packet::ssh::{self, FirstPacket};
 use crate::probe::Manner;
-use crate::recording::{ConnectStage, Said, Timestamp};
+use crate::recording::{ConnectStage, Said, Timestamp, escape_bytes};
 
 /// Bytes of the server's that are kept as an event; the frames hold the rest.
 const KEPT: usize = 1024;
@@ -283,7 +283,7 @@ impl Banner {
     fn flush(&mut self) -> Option<String> {
         let held = std::mem::take(&mut self.held);
         self.told += held.len();
-        (!held.is_empty()).then(|| escape(&held))
+        (!held.is_empty()).then(|| escape_bytes(&held))
     }
 
     fn holds_back(&self) -> bool {
@@ -297,20 +297,6 @@ impl Banner {
     fn is_hopeless(&self) -> bool {
         self.read >= READ
     }
-}
-
-/// Printable ASCII as it is, all else (backslash included) as `\xNN`.
-fn escape(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(bytes.len());
-    for &byte in bytes {
-        if matches!(byte, b' '..=b'~') && byte != b'\\' {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    text
 }
 
 #[cfg(test)]
@@ -359,10 +345,5 @@ mod tests {
             told += banner.flush().map_or(0, |t| t.len());
         }
         assert_eq!(told, KEPT);
-    }
-
-    #[test]
-    fn text_is_escaped_reversibly() {
-        assert_eq!(escape(b"a\\b\x00\xff~ "), "a\\x5cb\\x00\\xff~ ");
     }
 }

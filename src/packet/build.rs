@@ -271,6 +271,23 @@ struct IpFields {
 }
 
 impl Syn {
+    /// A SYN of which nothing is out of the ordinary.
+    pub const fn plain(source: SocketAddr, destination: SocketAddr, isn: SeqNumber) -> Self {
+        Self {
+            source,
+            destination,
+            hop_limit: DEFAULT_HOP_LIMIT,
+            isn,
+            window: 64_240,
+            identification: 1,
+            flow_label: 0,
+            traffic_class: 0,
+            timestamp: 1,
+            mss: 1460,
+            bad_checksum: false,
+        }
+    }
+
     fn ip(&self) -> IpFields {
         IpFields {
             source: self.source.ip(),
@@ -405,17 +422,14 @@ mod tests {
     use crate::packet::{Icmp, LinkType, Packet, Transport, decode};
 
     const SYN: Syn = Syn {
-        source: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 22, 0, 1)), 50022),
-        destination: SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(198, 19, 0, 4)), 22),
-        hop_limit: HopLimit(64),
-        isn: SeqNumber(0x1234_5678),
         window: 0xfaf1,
         identification: 0x7701,
-        flow_label: 0,
-        traffic_class: 0,
         timestamp: 0x0102_0304,
-        mss: 1460,
-        bad_checksum: false,
+        ..Syn::plain(
+            SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 22, 0, 1)), 50022),
+            SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(198, 19, 0, 4)), 22),
+            SeqNumber(0x1234_5678),
+        )
     };
 
     fn read(packet: &[u8]) -> Packet<'_> {

@@ -184,7 +184,7 @@ impl Lab {
             Undo::Ip { at, lines } => self.node(at).ip(lines),
             Undo::Sysctl { at, key, value } => self.node(at).set_sysctl(key, &value),
             Undo::PowerOn => {
-                self.node(Role::Vm).ip(Role::Vm.addresses())?;
+                self.node(Role::Vm).ip(&Role::Vm.addresses())?;
                 // It may be asking for the VM still, and would ask again only after a second.
                 self.node(Role::AzureEdge).ip("neigh flush dev eth1\n")
             }
@@ -261,6 +261,6 @@ impl Lab {
             "link set eth2 up\naddr replace 198.18.5.2/24 dev eth2\naddr replace 2001:db8:5::2/64 dev eth2 nodad\n",
         )?;
         detour.ip("link set lo up\nlink set eth0 up\nlink set eth1 up\n")?;
-        detour.ip(Role::Detour.addresses())
+        detour.ip(&Role::Detour.addresses())
     }
 }

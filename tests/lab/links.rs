@@ -187,7 +187,7 @@ fn address(nodes: &[Namespace], number: usize) -> io::Result<()> {
         let node = &nodes[role as usize];
         wait_until_up(node, device)?;
         if is_joined(node, role) {
-            node.ip(role.addresses())?;
+            node.ip(&role.addresses())?;
         }
     }
     Ok(())

@@ -46,72 +46,74 @@ impl Role {
         !matches!(self, Self::Client | Self::Vm)
     }
 
-    /// Addresses and routes, as `ip -batch` reads them. `eth0` looks towards the client, `eth1` towards the VM;
-    /// the client's and the VM's only interface is `eth0`. The lines may be fed twice.
-    pub(super) const fn addresses(self) -> &'static str {
-        match self {
-            Self::Client => {
-                "addr replace 10.22.1.2/24 dev eth0\n\
-                 addr replace fd22:1::2/64 dev eth0 nodad\n\
-                 route replace default via 10.22.1.1\n\
-                 route replace default via fd22:1::1\n"
-            }
-            Self::Edge => {
-                "addr replace 10.22.1.1/24 dev eth0\n\
-                 addr replace fd22:1::1/64 dev eth0 nodad\n\
-                 addr replace 198.18.1.1/24 dev eth1\n\
-                 addr replace 2001:db8:1::1/64 dev eth1 nodad\n\
-                 route replace default via 198.18.1.2\n\
-                 route replace default via 2001:db8:1::2\n"
-            }
-            Self::Transit1 => {
-                "addr replace 198.18.1.2/24 dev eth0\n\
-                 addr replace 2001:db8:1::2/64 dev eth0 nodad\n\
-                 addr replace 198.18.2.1/24 dev eth1\n\
-                 addr replace 2001:db8:2::1/64 dev eth1 nodad\n\
-                 route replace 10.22.0.0/16 via 198.18.1.1\n\
-                 route replace fd22::/16 via 2001:db8:1::1\n\
-                 route replace 198.18.3.0/24 via 198.18.2.2\n\
-                 route replace 2001:db8:3::/64 via 2001:db8:2::2\n\
-                 route replace 198.19.0.0/24 via 198.18.2.2\n\
-                 route replace 2001:db8:19::/64 via 2001:db8:2::2\n"
-            }
-            Self::Transit2 => {
-                "addr replace 198.18.2.2/24 dev eth0\n\
-                 addr replace 2001:db8:2::2/64 dev eth0 nodad\n\
-                 addr replace 198.18.3.1/24 dev eth1\n\
-                 addr replace 2001:db8:3::1/64 dev eth1 nodad\n\
-                 route replace 10.22.0.0/16 via 198.18.2.1\n\
-                 route replace fd22::/16 via 2001:db8:2::1\n\
-                 route replace 198.18.1.0/24 via 198.18.2.1\n\
-                 route replace 2001:db8:1::/64 via 2001:db8:2::1\n\
-                 route replace 198.19.0.0/24 via 198.18.3.2\n\
-                 route replace 2001:db8:19::/64 via 2001:db8:3::2\n"
-            }
-            Self::AzureEdge => {
-                "addr replace 198.18.3.2/24 dev eth0\n\
-                 addr replace 2001:db8:3::2/64 dev eth0 nodad\n\
-                 addr replace 198.19.0.1/24 dev eth1\n\
-                 addr replace 2001:db8:19::1/64 dev eth1 nodad\n\
-                 route replace default via 198.18.3.1\n\
-                 route replace default via 2001:db8:3::1\n"
-            }
-            Self::Vm => {
-                "addr replace 198.19.0.4/24 dev eth0\n\
-                 addr replace 2001:db8:19::4/64 dev eth0 nodad\n\
-                 route replace default via 198.19.0.1\n\
-                 route replace default via 2001:db8:19::1\n"
-            }
-            Self::Detour => {
-                "addr replace 198.18.4.2/24 dev eth0\n\
-                 addr replace 2001:db8:4::2/64 dev eth0 nodad\n\
-                 addr replace 198.18.5.1/24 dev eth1\n\
-                 addr replace 2001:db8:5::1/64 dev eth1 nodad\n\
-                 route replace default via 198.18.4.1\n\
-                 route replace default via 2001:db8:4::1\n\
-                 route replace 198.19.0.0/24 via 198.18.5.2\n\
-                 route replace 2001:db8:19::/64 via 2001:db8:5::2\n"
+    /// Addresses and routes, as `ip -batch` reads them. The lines may be fed twice.
+    pub(super) fn addresses(self) -> String {
+        let host = self.host();
+        let mut lines = Vec::new();
+        for (i, [v4, v6]) in host.addresses.iter().enumerate() {
+            lines.push(format!("addr replace {v4}/24 dev eth{i}\n"));
+            lines.push(format!("addr replace {v6}/64 dev eth{i} nodad\n"));
+        }
+        for (to, [v4, v6]) in host.routes {
+            for (net, via) in to.iter().zip([v4, v6]) {
+                lines.push(format!("route replace {net} via {via}\n"));
             }
         }
+        lines.concat()
     }
+
+    const fn host(self) -> Host {
+        match self {
+            Self::Client => Host {
+                addresses: &[["10.22.1.2", "fd22:1::2"]],
+                routes: &[(REST, ["10.22.1.1", "fd22:1::1"])],
+            },
+            Self::Edge => Host {
+                addresses: &[["10.22.1.1", "fd22:1::1"], ["198.18.1.1", "2001:db8:1::1"]],
+                routes: &[(REST, ["198.18.1.2", "2001:db8:1::2"])],
+            },
+            Self::Transit1 => Host {
+                addresses: &[["198.18.1.2", "2001:db8:1::2"], ["198.18.2.1", "2001:db8:2::1"]],
+                routes: &[
+                    (CLIENTS, ["198.18.1.1", "2001:db8:1::1"]),
+                    (["198.18.3.0/24", "2001:db8:3::/64"], ["198.18.2.2", "2001:db8:2::2"]),
+                    (VMS, ["198.18.2.2", "2001:db8:2::2"]),
+                ],
+            },
+            Self::Transit2 => Host {
+                addresses: &[["198.18.2.2", "2001:db8:2::2"], ["198.18.3.1", "2001:db8:3::1"]],
+                routes: &[
+                    (CLIENTS, ["198.18.2.1", "2001:db8:2::1"]),
+                    (["198.18.1.0/24", "2001:db8:1::/64"], ["198.18.2.1", "2001:db8:2::1"]),
+                    (VMS, ["198.18.3.2", "2001:db8:3::2"]),
+                ],
+            },
+            Self::AzureEdge => Host {
+                addresses: &[["198.18.3.2", "2001:db8:3::2"], ["198.19.0.1", "2001:db8:19::1"]],
+                routes: &[(REST, ["198.18.3.1", "2001:db8:3::1"])],
+            },
+            Self::Vm => Host {
+                addresses: &[["198.19.0.4", "2001:db8:19::4"]],
+                routes: &[(REST, ["198.19.0.1", "2001:db8:19::1"])],
+            },
+            Self::Detour => Host {
+                addresses: &[["198.18.4.2", "2001:db8:4::2"], ["198.18.5.1", "2001:db8:5::1"]],
+                routes: &[(REST, ["198.18.4.1", "2001:db8:4::1"]), (VMS, ["198.18.5.2", "2001:db8:5::2"])],
+            },
+        }
+    }
+}
+
+/// Of IPv4 and of IPv6.
+type Both = [&'static str; 2];
+
+const REST: Both = ["default", "default"];
+const CLIENTS: Both = ["10.22.0.0/16", "fd22::/16"];
+const VMS: Both = ["198.19.0.0/24", "2001:db8:19::/64"];
+
+struct Host {
+    /// Of `eth0`, which looks towards the client, or is the only one; then of `eth1`, which looks towards the VM.
+    addresses: &'static [Both],
+    /// Networks, and the next hop to them.
+    routes: &'static [(Both, Both)],
 }

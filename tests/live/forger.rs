@@ -124,17 +124,11 @@ fn forged(random: &mut Random) -> Vec<u8> {
         }
         // In the client's own name, as if its kernel tried again.
         _ => build::syn(&build::Syn {
-            source: (client, port).into(),
-            destination: (vm, 22).into(),
             hop_limit: HopLimit(1 + random.below(5) as u8),
-            isn: SeqNumber(seq),
             window: 1000,
             identification: random.next() as u16,
-            flow_label: 0,
-            traffic_class: 0,
             timestamp: ack,
-            mss: 1460,
-            bad_checksum: false,
+            ..build::Syn::plain((client, port).into(), (vm, 22).into(), SeqNumber(seq))
         }),
     }
 }
@@ -142,17 +136,11 @@ fn forged(random: &mut Random) -> Vec<u8> {
 /// A SYN as a router would quote it.
 fn quoted(random: &mut Random, port: u16, seq: u32) -> Vec<u8> {
     build::syn(&build::Syn {
-        source: (v4(CLIENT[V4]), port).into(),
-        destination: (v4(VM[V4]), 22).into(),
         hop_limit: HopLimit(1),
-        isn: SeqNumber(seq),
         window: 1000,
         identification: random.next() as u16,
-        flow_label: 0,
-        traffic_class: 0,
         timestamp: random.next() as u32,
-        mss: 1460,
-        bad_checksum: false,
+        ..build::Syn::plain((v4(CLIENT[V4]), port).into(), (v4(VM[V4]), 22).into(), SeqNumber(seq))
     })
 }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use whichhop::packet::ssh::{self, FirstPacket};
 use whichhop::probe::Manner;
-use whichhop::recording::{ConnectStage, Event, KernelAnswer, KernelProbe, Said};
+use whichhop::recording::{ConnectStage, Event, KernelAnswer, KernelProbe, Said, escape_bytes};
 
 use super::rng::Rng;
 use super::scenario::{ClientFault, Culprit, Scenario, Service};
@@ -258,7 +258,9 @@ impl Kernel {
                     1 => {
                         let mut acts = vec![];
                         if !words.is_empty() {
-                            acts.extend(self.tell(socket, ConnectStage::Received { data: as_text(words) }));
+                            acts.extend(
+                                self.tell(socket, ConnectStage::Received { data: escape_bytes(words) }),
+                            );
                         }
                         if closes {
                             acts.extend(self.tell(socket, ConnectStage::Closed));
@@ -428,7 +430,7 @@ impl Kernel {
                     if told {
                         let line =
                             tcp.data.iter().position(|b| *b == b'\n').map_or(tcp.data.len(), |at| at + 1);
-                        let data = as_text(&tcp.data[..line]);
+                        let data = escape_bytes(&tcp.data[..line]);
                         acts.extend(self.tell(socket, ConnectStage::Received { data }));
                     }
                     acts.extend(self.listen(at, socket));
@@ -627,18 +629,4 @@ impl Socket {
     fn is_on_wire(&self) -> bool {
         matches!(self.state, State::SynSent { .. } | State::Established | State::Closing)
     }
-}
-
-/// Bytes as the recording keeps them: printable ASCII as it is, all else as `\xNN`.
-fn as_text(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for &byte in bytes {
-        if matches!(byte, b' '..=b'~') && byte != b'\\' {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    text
 }

@@ -43,17 +43,10 @@ fn connect(scenario: &Scenario, id: u32) -> Action {
 
 fn syn(scenario: &Scenario, port: u16, ttl: u8) -> Action {
     Action::SendSyn(build::Syn {
-        source: SocketAddr::new(scenario.client, port),
-        destination: server(scenario),
         hop_limit: HopLimit(ttl),
-        isn: SeqNumber(9),
         window: 1025,
-        identification: 1,
         flow_label: 1,
-        traffic_class: 0,
-        timestamp: 1,
-        mss: 1460,
-        bad_checksum: false,
+        ..build::Syn::plain(SocketAddr::new(scenario.client, port), server(scenario), SeqNumber(9))
     })
 }
 

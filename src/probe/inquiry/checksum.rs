@@ -1,14 +1,11 @@
 //! A reset that seems to come from the end of the path is asked for once more with a wrong checksum: a kernel verifies
 //! it, a box that forges resets need not. Another port of the target says whether the way repairs checksums.
 
-use super::{Hand, Inquiry, View};
+use super::{FULL, Hand, Inquiry, View};
 use crate::attempt::Handshake;
 use crate::path::{ReplyKind, Via};
 use crate::probe::Action;
 use crate::recording::Timestamp;
-
-/// Fewer hops than this no sweep has; what operating systems send.
-const HOP_LIMIT: u8 = 64;
 
 /// SYNs to the other port, whose silence must not be that of one lost packet.
 const CONTROLS: usize = 2;
@@ -26,7 +23,7 @@ impl Inquiry for Checksum {
         let other = other_port(view).filter(|_| begun || may_be_the_end(view))?;
         let port = if begun { other } else { view.plan.port };
         self.0 += 1;
-        hand.spoilt_syn(port, HOP_LIMIT, now)
+        hand.spoilt_syn(port, FULL, now)
     }
 }
 

@@ -79,7 +79,7 @@ pub(super) struct Hand<'a> {
 }
 
 /// What operating systems send with: it gets to the target.
-const FULL: u8 = 64;
+pub(super) const FULL: u8 = 64;
 
 impl Hand<'_> {
     /// A kernel connection that is held for crafted data, if sshd can be asked for one more; and its number.
