@@ -267,3 +267,13 @@ fn an_identification_that_is_swallowed_behind_a_banner_stalls() {
     assert!(found.says(SWALLOWED).contains("SSH identification"), "{}", found.says(SWALLOWED));
     assert!(found.cleared().contains(&"vm-ids"));
 }
+
+#[test]
+fn without_the_rules_nothing_is_ruled_out() {
+    let swallows = |hop: u8| if hop < 2 { vec![exceeded(hop)] } else { vec![] };
+    for (rule, sweep) in [(RESET, Sweep::rounds(2, box_at(2))), (SWALLOWED, Sweep::rounds(2, swallows))] {
+        let found = sweep.diagnose();
+        assert!(found.cleared().contains(&"vm-ids"), "{rule}");
+        assert!(found.without(rule).stands("vm-ids"), "{rule}");
+    }
+}
