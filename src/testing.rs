@@ -23,7 +23,7 @@
 //!   `mss=N`.
 //! - **ICMP errors**: `TYPE/CODE FROM`, about the packet last sent or `about=RECORD`; `left=` is the hop limit in
 //!   the quote (1), `quote=N` the bytes quoted of the transport (all), `qsrc=`, `qsport=`, `qid=`, `qseq=`, `qtos=`,
-//!   `qmss=`, `qsum=` (the TCP checksum) what a box on the way rewrote.
+//!   `qmss=`, `qsum=` (the TCP checksum) what a box on the way rewrote; `mtu=` the next link's MTU.
 //! - **Echoes**: `echo N`, `echo-reply N`.
 //! - **Events**: `start [name=NAME] [addresses=A,B] [edge=NET] [azure=NET] [contained] [blind] [deep]`,
 //!   `route [on=INTERFACE] [gw=A] [error=TEXT]`, `connect ID started|established|failed ERRNO|received "…"|closed|broken ERRNO|`
@@ -310,7 +310,8 @@ impl Script {
         }
         quote.truncate(header + words.value("quote").unwrap_or(usize::MAX - header));
         let protocol = if v6 { ip_number::IPV6_ICMP } else { ip_number::ICMP };
-        let message = [&[icmp_type, code, 0, 0, 0, 0, 0, 0], quote.as_slice()].concat();
+        let [m0, m1, m2, m3] = words.value::<u32>("mtu").unwrap_or(0).to_be_bytes();
+        let message = [&[icmp_type, code, 0, 0, m0, m1, m2, m3], quote.as_slice()].concat();
         ip(from, self.client, ttl, 0, 0, protocol, &message)
     }
 
@@ -636,6 +637,17 @@ impl Found {
         };
         findings.verdict = eliminate(&case, &findings.evidence);
         Self(findings)
+    }
+
+    /// Who stands, in order, how strongly, where, and by which rules; and who is cleared.
+    pub(crate) fn suspicion(&self) -> Vec<String> {
+        let because = |s: &crate::verdict::Standing| -> Vec<&str> {
+            s.because.iter().map(|evidence| self.0.evidence[*evidence].rule).collect()
+        };
+        let standing = self.0.verdict.standing.iter();
+        let standing =
+            standing.map(|s| format!("{} {} {:?} {:?}", s.strength.name(), s.suspect, s.hops, because(s)));
+        standing.chain(self.cleared().into_iter().map(|name| format!("not {name}"))).collect()
     }
 
     /// The sentence of a rule.

@@ -141,12 +141,16 @@ const TELLING_SILENCE: i64 = 3_000_000_000;
 /// `after-the-handshake`
 ///
 /// - **Says.** How the established connection ended, or that it stayed silent, and for how long.
-/// - **Needs.** A completed handshake.
+/// - **Needs.** A completed handshake; no other tool's requests, of which the rules for those say more.
 /// - **Effect.** Implicates what on the VM does that, less surely where another program's capture shows less than 3 s of
 ///   silence; clears nobody: a box on the way may do the same.
 /// - **Misleads when.** A proxy answers for the VM.
 /// - **Rests on.** RFC 4253 section 4.2: the server sends its identification line without being asked.
 pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
+    // Nobody tried SSH.
+    if scene.connection.is_none() && super::request::blocked_connection(scene.data, scene.target).is_some() {
+        return None;
+    }
     let (says, suspects): (&str, &[Suspect]) = match scene.outcome {
         Outcome::ResetAfterHandshake if said(scene, Said::Identification) => (
             "the SSH identification came and ours was sent, then the connection was reset",

@@ -188,6 +188,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         stage::passes_every_hop,
         request::request_answered_before_path_end,
         request::request_swallowed,
+        request::request_passes_every_hop,
         banner::banner_read,
         quote::changed_on_the_way,
         border::begins_behind,

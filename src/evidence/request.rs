@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::silence::most_usual_dropper;
 use super::stage::{PROMPT, clear_around, inspectors_at, stops};
 use super::suspect::INSPECTORS;
-use super::{Capture, Claim, Evidence, Scene, Strength, Suspects};
+use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::Asked;
 use crate::path::{DataProbe, Place, Reply, ReplyKind, SWEPT, hops_back};
 use crate::recording::RecordNumber;
@@ -51,6 +51,11 @@ impl Trial<'_> {
         self.time_exceeded.filter(|_| self.answer.is_none())
     }
 
+    /// Was answered as servers answer what they take.
+    fn is_served(&self) -> bool {
+        self.answer.is_some_and(|reply| reply.kind == ReplyKind::Data)
+    }
+
     fn records(&self) -> impl Iterator<Item = RecordNumber> {
         let replies = self.time_exceeded.into_iter().chain(self.answer).map(|reply| reply.record);
         replies.chain([self.record])
@@ -84,34 +89,51 @@ struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// `None` where it is not clear which request is blocked.
-    fn of(data: &'a [DataProbe], target: IpAddr) -> Option<Self> {
-        let trials = trials(data, target);
+    /// Where one request alone `fails`.
+    fn of(trials: Vec<Trial<'a>>, fails: impl Fn(&[Trial<'a>], &Asked) -> bool) -> Option<Self> {
         let mut requests: Vec<&Asked> = Vec::new();
         for trial in &trials {
             if !requests.contains(&trial.request) {
                 requests.push(trial.request);
             }
         }
-        let fails = |request: &&Asked| {
+        requests.retain(|request| fails(&trials, request));
+        let &[blocked] = requests.as_slice() else { return None };
+        let (subject, controls) = trials.into_iter().partition(|t| t.request == blocked);
+        Some(Self { subject, controls })
+    }
+
+    /// The request that fails where another comes back from a router; `None` where it is not clear which one does.
+    fn on_the_way(data: &'a [DataProbe], target: IpAddr) -> Option<Self> {
+        let comparison = Self::of(trials(data, target), |trials, request| {
             let beside = |hop: u8| {
-                let there = || trials.iter().filter(move |t| t.hop == hop && t.request != *request);
+                let there = || trials.iter().filter(move |t| t.hop == hop && t.request != request);
                 there().any(|t| t.ran_out().is_some()) && there().all(|t| t.answer.is_none())
             };
-            let own = || trials.iter().filter(|t| t.request == *request && beside(t.hop));
+            let own = || trials.iter().filter(|t| t.request == request && beside(t.hop));
             own().filter(|t| t.answer.is_some()).count() >= ANSWERED
                 || own().filter(|t| t.is_silent()).count() >= SILENT
-        };
-        let failing: Vec<&Asked> = requests.into_iter().filter(fails).collect();
-        let &[blocked] = failing.as_slice() else { return None };
-        let (subject, controls) = trials.into_iter().partition(|t| t.request == blocked);
-        let comparison = Self { subject, controls };
+        })?;
         // What went on all the same shows two ways, or a box that does not always act.
         let goes_on = match comparison.answered().as_slice() {
             [_, (second, _), ..] => comparison.came_back(u8::MAX, RecordNumber(0)).0 >= second.hop,
             _ => false,
         };
         (!goes_on).then_some(comparison)
+    }
+
+    /// The request that fails where every other is answered with data.
+    fn at_the_end(data: &'a [DataProbe], target: IpAddr) -> Option<Self> {
+        Self::of(trials(data, target), |trials, request| {
+            let own = || trials.iter().filter(|t| t.request == request);
+            let served = |hop: u8| {
+                let mut there = trials.iter().filter(|t| t.hop == hop && t.request != request).peekable();
+                there.peek().is_some() && there.all(Trial::is_served)
+            };
+            own().filter(|t| served(t.hop) && !t.is_served() && t.ran_out().is_none()).count() >= ANSWERED
+                && own().any(|t| t.ran_out().is_some())
+                && !own().any(Trial::is_served)
+        })
     }
 
     /// Those for comparison that came back from a hop; none if any of them was answered there or before it.
@@ -190,8 +212,8 @@ impl<'a> Comparison<'a> {
 
 /// The client's end of the connection on which the request that is blocked failed last, if it is clear which one is.
 pub fn blocked_connection(data: &[DataProbe], target: IpAddr) -> Option<SocketAddr> {
-    let comparison = Comparison::of(data, target)?;
-    let answered = comparison.answered().into_iter().map(|(t, _)| t).max_by_key(|t| t.record);
+    let comparison = Comparison::on_the_way(data, target).or_else(|| Comparison::at_the_end(data, target))?;
+    let answered = comparison.subject.iter().rfind(|t| t.answer.is_some());
     let silent = || comparison.subject.iter().rfind(|t| t.is_silent());
     answered.or_else(silent).map(|t| t.client)
 }
@@ -290,7 +312,7 @@ fn word(kind: ReplyKind) -> &'static str {
 
 /// The comparison that a capture by another program shows.
 fn comparison<'a>(scene: &Scene<'a>) -> Option<Comparison<'a>> {
-    Comparison::of(scene.data, scene.target).filter(|_| scene.connection.is_none())
+    Comparison::on_the_way(scene.data, scene.target).filter(|_| scene.connection.is_none())
 }
 
 /// `request-swallowed`
@@ -342,6 +364,47 @@ pub(super) fn request_swallowed(scene: &Scene<'_>) -> Option<Evidence> {
         ),
         packets: shown.flat_map(Trial::records).collect(),
         claims,
+    })
+}
+
+/// `request-passes-every-hop`
+///
+/// - **Says.** A request gets past every router, and fails where the path ends, where another is answered with data.
+/// - **Needs.** A capture of another tool's requests, as for `request-answered-before-path-end`: two trials of one
+///   request that were reset, closed or not answered at hop limits at which every other was answered with data, and the
+///   answer of the last router before to it.
+/// - **Effect.** Implicates who inspects on the VM, less so in Azure behind the last router; clears nobody: a box on the
+///   way may wait for more.
+/// - **Misleads when.** The server itself answers one of the requests with a reset.
+/// - **Rests on.** RFC 792, RFC 4443: the quote ties the answer to the request.
+pub(super) fn request_passes_every_hop(scene: &Scene<'_>) -> Option<Evidence> {
+    if scene.connection.is_some() || comparison(scene).is_some() {
+        return None;
+    }
+    let comparison = Comparison::at_the_end(scene.data, scene.target)?;
+    let served = comparison.controls.iter().filter(|t| t.is_served()).min_by_key(|t| t.hop)?;
+    let (last, _) = comparison.came_back(served.hop, RecordNumber(0));
+    let passed = comparison.subject.iter().rfind(|t| t.hop == last && t.ran_out().is_some())?;
+    let failed = comparison.subject.iter().find(|t| t.hop >= served.hop && t.ran_out().is_none())?;
+    if last + 1 != served.hop {
+        return None;
+    }
+    let answer = failed.answer.map_or("nothing", |reply| word(reply.kind));
+    let vms = Suspects::of(&[Suspect::VmIds, Suspect::VmFirewall]);
+    let azures = Suspects::of(&[Suspect::AzureIds, Suspect::AzureFirewall]);
+    Some(Evidence {
+        rule: "request-passes-every-hop",
+        says: format!(
+            "the {} gets to {} unharmed and draws {answer} beyond, where the {} is answered with data",
+            comparison.words(),
+            scene.between(Place(last), Place(last)),
+            served.request.words,
+        ),
+        packets: [passed, failed, served].into_iter().flat_map(Trial::records).collect(),
+        claims: vec![
+            Claim::implicates(Place::END, Place::END, vms, Strength::Likely),
+            Claim::implicates(Place(last), Place::END, azures, Strength::Possible),
+        ],
     })
 }
 

@@ -72,6 +72,7 @@ fn the_edge_resets() {
     assert_eq!(found.cites("reset-before-path-end"), [9, 10, 13, 14], "the SYN and its reset; hop 2 lives");
     assert_eq!(found.claims("reset-before-path-end"), ["clears 3-end everyone"]);
     assert_eq!(found.cites("syn-passed-hops"), [7, 8]);
+    assert_ne!(found.suspicion(), found.without("syn-passed-hops").suspicion());
     assert_eq!(found.claims("syn-passed-hops"), ["possible 1 edge-firewall", "possible 2 transit-filter"]);
     assert_eq!(found.cites("return-distance"), [5, 8]);
     assert_eq!(found.claims("return-distance"), ["likely 1 edge-firewall"]);

@@ -283,3 +283,20 @@ fn without_the_rule_the_closed_port_is_suspected_again() {
         assert_ne!(told(&less), told(&found), "{rule}");
     }
 }
+
+#[test]
+fn without_the_rule_the_anomaly_speaks_for_nobody() {
+    let sweep = "0.02 > 20000:22 S ttl=2 | 11/0 198.18.1.1\n";
+    let echoed = alone(&[(3, "R. ttl=60 id=100"), (3, "R. ttl=60 id=101")]);
+    let taken = format!("0.005 < R. ttl=60 id=1\n 0.006 ! connect 0 failed 111\n{sweep}{echoed}");
+    let bare = "0.005 < R ttl=60\n 1.001 > S id=2\n 1.005 < R ttl=60\n 3.4 ! connect 0 abandoned 3400";
+    let old = "0.005 < R. ttl=60 ack=1000\n 0.006 ! connect 0 failed 111";
+    for (rule, lines) in [
+        ("reset-instead-of-time-exceeded", taken.as_str()),
+        ("reset-without-ack", bare),
+        ("reset-acknowledges-isn", old),
+    ] {
+        let found = trace(lines);
+        assert_ne!(found.suspicion(), found.without(rule).suspicion(), "{rule}");
+    }
+}

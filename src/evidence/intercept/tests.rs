@@ -62,3 +62,20 @@ fn a_web_proxy_is_heard() {
     assert!(found.has("speaks-http"));
     assert!(!trace(&spoken.replace("HTTP", "SMTP")).has("speaks-http"));
 }
+
+#[test]
+fn without_its_rule_a_stranger_is_less_suspected() {
+    let spoken = "0.1 < P. data=\"HTTP/1.1 400 Bad\\r\\n\" ttl=64
+         0.1 ! connect 0 received \"HTTP/1.1 400 Bad\\r\\n\"";
+    for (rule, lines) in [
+        ("closed-port-opens", "0.060 > 20001:61500 S ttl=3 | S. ttl=64"),
+        ("answers-unlike-other-ports", "0.060 > 20001:61500 S ttl=3 | R. ttl=62"),
+        ("speaks-http", spoken),
+    ] {
+        let found = trace(lines);
+        let spoken_for = |found: &Found| {
+            found.suspicion().iter().any(|s| s.contains("edge-proxy") && s.contains(&format!("\"{rule}\"")))
+        };
+        assert!(spoken_for(&found) && !spoken_for(&found.without(rule)), "{rule}: {:?}", found.suspicion());
+    }
+}

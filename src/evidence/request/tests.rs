@@ -86,6 +86,7 @@ fn box_at(place: u8) -> impl Fn(u8) -> Vec<String> {
 
 const RESET: &str = "request-answered-before-path-end";
 const SWALLOWED: &str = "request-swallowed";
+const PASSES: &str = "request-passes-every-hop";
 
 #[test]
 fn a_reset_is_placed_by_the_smallest_hop_limit_that_draws_it() {
@@ -188,10 +189,9 @@ fn silence_clears_nobody_where_anything_for_comparison_was_lost() {
 fn what_is_unclear_is_not_said() {
     let says_nothing = |sweep: &Sweep, why: &str| {
         let found = sweep.diagnose();
-        assert!(!found.has(RESET) && !found.has(SWALLOWED), "{why}: {}", found.rules());
+        assert!(![RESET, SWALLOWED, PASSES].iter().any(|rule| found.has(rule)), "{why}: {}", found.rules());
     };
     says_nothing(&Sweep::rounds(2, |hop| through(BLOCKED, hop)), "neither fails");
-    says_nothing(&Sweep::rounds(2, box_at(5)), "nobody can be compared with at the end of the path");
     let once = |hop: u8| if hop == 2 { vec![reset(63)] } else { through(BLOCKED, hop) };
     says_nothing(&Sweep::rounds(1, once), "one reset alone");
     let mut both = Sweep::new();
@@ -245,6 +245,24 @@ fn a_reset_from_as_far_as_the_target_clears_nobody() {
 }
 
 #[test]
+fn what_fails_where_the_path_ends_has_passed_every_hop() {
+    let dropped = |hop: u8| if hop < 5 { vec![exceeded(hop)] } else { vec![] };
+    for (sweep, draws) in [(Sweep::rounds(2, box_at(5)), "a reset"), (Sweep::rounds(2, dropped), "nothing")] {
+        let found = sweep.diagnose();
+        assert!(found.says(PASSES).contains(&format!("(198.18.3.2) unharmed and draws {draws}")), "{draws}");
+        assert_eq!(found.claims(PASSES)[0], "likely end vm-firewall vm-ids");
+        assert!(found.stands("edge-ids") && found.stands("vm-ids"), "nobody is cleared");
+    }
+    let mut nobody_served = Sweep::new();
+    for hop in 1..=6 {
+        for request in [BLOCKED, FREE, BLOCKED, FREE] {
+            nobody_served.trial(request, hop, &dropped(hop));
+        }
+    }
+    assert!(!nobody_served.diagnose().has(PASSES), "both fail");
+}
+
+#[test]
 fn a_request_is_told_by_what_it_asks_for() {
     let found = Sweep::rounds(2, box_at(2)).diagnose();
     let says = found.says(RESET);
@@ -266,4 +284,16 @@ fn an_identification_that_is_swallowed_behind_a_banner_stalls() {
     assert_eq!(found.outcome(), "stalled");
     assert!(found.says(SWALLOWED).contains("SSH identification"), "{}", found.says(SWALLOWED));
     assert!(found.cleared().contains(&"vm-ids"));
+}
+
+#[test]
+fn without_the_rules_nothing_is_ruled_out() {
+    let swallows = |hop: u8| if hop < 2 { vec![exceeded(hop)] } else { vec![] };
+    for (rule, sweep) in [(RESET, Sweep::rounds(2, box_at(2))), (SWALLOWED, Sweep::rounds(2, swallows))] {
+        let found = sweep.diagnose();
+        assert!(found.cleared().contains(&"vm-ids"), "{rule}");
+        assert!(found.without(rule).stands("vm-ids"), "{rule}");
+    }
+    let found = Sweep::rounds(2, box_at(5)).diagnose();
+    assert_ne!(found.suspicion(), found.without(PASSES).suspicion());
 }

@@ -40,6 +40,7 @@ fn an_acknowledgment_counts_what_the_server_has_sent() {
     let lost = trace(&format!("0.012 < . seq=9112 ack=1025 ttl=62\n{stalled}"));
     assert!(lost.says("sent-and-lost").contains("100 bytes"));
     assert_eq!(lost.cites("sent-and-lost"), [12]);
+    assert_ne!(lost.suspicion(), lost.without("sent-and-lost").suspicion());
     assert!(lost.cleared().contains(&"vm-sshd-hung"), "it did answer");
     assert!(!trace(&format!("0.012 < . seq=9012 ack=1025\n{stalled}")).has("sent-and-lost"));
     assert!(
@@ -105,4 +106,15 @@ fn a_router_names_the_size_it_takes() {
     let found = trace(&format!("{sent}\n 0.11 < 3/4 198.18.1.1\n 2.5 ! connect 0 abandoned 2500"));
     assert_eq!(found.outcome(), "stalled");
     assert!(found.stands("transit-mtu"));
+}
+
+#[test]
+fn without_its_rule_nobody_names_the_size() {
+    let found = trace(
+        "0.1 ! connect 0 kexinit\n 0.1 > P. len=1448 seq=1025 ack=9012\n 0.1 ! connect 0 sent key-exchange
+         0.11 < 3/4 198.18.1.1 mtu=1400\n 2.5 ! connect 0 abandoned 2500",
+    );
+    assert!(found.says("packet-too-big").contains("1400 bytes"));
+    let less = found.without("packet-too-big");
+    assert_ne!(found.suspicion(), less.suspicion());
 }

@@ -54,6 +54,7 @@ fn a_stall_behind_our_identification_is_placed() {
     }
     let passes = found(&troubled(Trouble::Stalls, 4));
     assert!(passes.has("passes-every-hop") && passes.stands("vm-sshd-hung"));
+    assert_ne!(passes.suspicion(), passes.without("passes-every-hop").suspicion());
     assert!(!passes.has("identification-stops"));
 }
 

@@ -16,7 +16,14 @@ fn found_without(setting: Setting, inquiry: &str) -> Found {
 #[test]
 fn every_further_question_is_there_for_a_fault() {
     let unverified = Setting { verifies: false, ..usual(vm) };
+    let silent = Setting { deep: true, gives_up_after: Some(30 * SECOND), ..usual(dark) };
+    let inspected = |trouble| Setting { trouble, box_at: 1, ..usual(sshd) };
     for (inquiry, setting, rule) in [
+        ("Mark", usual(vm_mirrors), "reset-bears-mark"),
+        ("HalfSyn", silent, "half-syn-taken-in"),
+        ("Stages", inspected(Trouble::Resets), "identification-reset-before-path-end"),
+        ("Stages", inspected(Trouble::Stalls), "identification-stops"),
+        ("Stages", inspected(Trouble::Swallows), "full-size-stops"),
         ("Vary", usual(copies_hop_limit), "reset-copies-hop-limit"),
         ("Checksum", unverified, "reset-without-checking"),
         ("Late", usual(listens_before_slow_sshd), "genuine-answer-follows"),
