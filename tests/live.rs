@@ -349,6 +349,27 @@ fn every_fault_that_is_told_has_a_fixture() {
     }
 }
 
+/// A usual size, and one that no table has.
+#[test]
+fn the_size_that_a_black_hole_lets_pass_is_told() {
+    for mtu in [1_400, 1_387] {
+        for family in [0, 1] {
+            let Some(mut lab) =
+                Lab::for_test("the_size_that_a_black_hole_lets_pass_is_told", Options::default())
+            else {
+                return;
+            };
+            lab.apply(Fault::TransitMtu).unwrap();
+            lab.node(Role::Transit1).ip(&format!("link set eth1 mtu {mtu}\n")).unwrap();
+            lab.node(Role::Transit2).ip(&format!("link set eth0 mtu {mtu}\n")).unwrap();
+            let bench = Bench::new();
+            let traced = ran(&mut bench.trace(&lab, &["--json", &VM[family].to_string()]));
+            let told = format!("packets of up to {mtu} bytes get beyond it, and of {} do not", mtu + 1);
+            assert!(traced.stdout.contains(&told), "{told}: {}\n{}", traced.stdout, bench.keep("size"));
+        }
+    }
+}
+
 #[test]
 fn slow_links_change_no_verdict() {
     let options = Options { delay: Some(Duration::from_millis(80)), loss: None };

@@ -19,6 +19,7 @@ mod quote;
 mod request;
 mod scene;
 mod silence;
+mod size;
 mod stage;
 mod suspect;
 

@@ -4,6 +4,7 @@
 
 use super::distance::{agreeing, places, spares_elsewhere};
 use super::silence::most_usual_dropper;
+use super::size::Sizes;
 use super::suspect::INSPECTORS;
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, What};
@@ -19,8 +20,8 @@ pub(super) const PROMPT: i64 = 1_000_000_000;
 
 /// Fewest times that data must have gone unanswered at one hop, and how many of those beside harmless bytes that
 /// were answered.
-const UNANSWERED: usize = 3;
-const BESIDE_HARMLESS: usize = 2;
+pub(super) const UNANSWERED: usize = 3;
+pub(super) const BESIDE_HARMLESS: usize = 2;
 
 /// How soon harmless bytes must follow to speak for the same moment, in ns.
 const RIGHT_BEHIND: i64 = 80_000_000;
@@ -112,16 +113,12 @@ fn stop(scene: &Scene<'_>, wanted: fn(&DataProbe) -> bool) -> Option<Stop> {
     if !scene.is_lossless() {
         return None;
     }
-    let harmless_behind = |probe: &DataProbe| {
-        scene.data.iter().find(|h| {
-            h.is_harmless()
-                && h.hop_limit == probe.hop_limit
-                && (0..RIGHT_BEHIND).contains(&h.at.since(probe.at))
-                && h.time_exceeded().is_some()
-        })
-    };
-    let compared: Vec<(&DataProbe, &DataProbe)> =
-        scene.data.iter().filter(|p| wanted(p)).filter_map(|p| Some((p, harmless_behind(p)?))).collect();
+    let compared: Vec<(&DataProbe, &DataProbe)> = scene
+        .data
+        .iter()
+        .filter(|p| wanted(p))
+        .filter_map(|p| Some((p, harmless_behind(scene, p)?)))
+        .collect();
     let unanswered = |hop: u8| {
         let all = scene.data.iter().filter(|p| wanted(p) && p.hop_limit == hop);
         let beside = compared.iter().filter(|(p, _)| p.hop_limit == hop && p.replies.is_empty()).count();
@@ -142,6 +139,16 @@ fn stop(scene: &Scene<'_>, wanted: fn(&DataProbe) -> bool) -> Option<Stop> {
         })
         .collect();
     Some(Stop { reached, next, packets })
+}
+
+/// Harmless bytes that followed a probe to the same hop at once, and were answered there.
+pub(super) fn harmless_behind<'a>(scene: &'a Scene<'_>, probe: &DataProbe) -> Option<&'a DataProbe> {
+    scene.data.iter().find(|h| {
+        h.is_harmless()
+            && h.hop_limit == probe.hop_limit
+            && (0..RIGHT_BEHIND).contains(&h.at.since(probe.at))
+            && h.time_exceeded().is_some()
+    })
 }
 
 /// How far something gets, in words.
@@ -194,16 +201,19 @@ pub(super) fn identification_stops(scene: &Scene<'_>) -> Option<Evidence> {
 /// `full-size-stops`
 ///
 /// - **Says.** Segments of full size get as far as hop h and no farther, while small ones get beyond it: the link
-///   beyond h takes no packets of that size, and nobody says so.
-/// - **Needs.** As for `identification-stops`.
+///   beyond h takes no packets of that size, and nobody says so. And where smaller ones were tried, which get beyond.
+/// - **Needs.** As for `identification-stops`; for a size to be the least that is lost, the same again.
 /// - **Effect.** Implicates the path MTU between hop h and the next; clears everything before and beyond.
 /// - **Misleads when.** As for `identification-stops`.
 /// - **Rests on.** RFC 1191 and RFC 8201; RFC 2923 section 2.1 names such places black holes.
 pub(super) fn full_size_stops(scene: &Scene<'_>) -> Option<Evidence> {
-    let Stop { reached, next, packets } =
-        stop(scene, DataProbe::is_sized).filter(|_| scene.outcome == Outcome::Stalled)?;
+    let Stop { reached, next, mut packets } =
+        stop(scene, DataProbe::is_full_size).filter(|_| scene.outcome == Outcome::Stalled)?;
     let (from, to) = (Place(reached.max(1)), Place(next));
     let len = scene.data.iter().filter(|p| p.is_sized()).map(|p| p.len).max().unwrap_or(0);
+    let sizes = Sizes::beyond(scene, next);
+    packets.extend(sizes.iter().flat_map(|sizes| &sizes.packets));
+    let found = sizes.map_or_else(String::new, |sizes| format!("; {}", sizes.says()));
     let others = Suspects::of(&[Suspect::EdgeFirewall, Suspect::AzureFirewall]);
     let mut claims = vec![
         Claim::implicates(from, to, Suspects::of(&[Suspect::TransitMtu]), Strength::Likely),
@@ -213,7 +223,8 @@ pub(super) fn full_size_stops(scene: &Scene<'_>) -> Option<Evidence> {
     Some(Evidence {
         rule: "full-size-stops",
         says: stops(scene, &format!("a segment with {len} bytes"), "a short one", reached, next)
-            + ": an MTU black hole",
+            + ": an MTU black hole"
+            + &found,
         packets,
         claims,
     })
@@ -230,7 +241,7 @@ pub(super) fn full_size_stops(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Rests on.** RFC 792, RFC 4443: the quote ties the answer to our packet.
 pub(super) fn passes_every_hop(scene: &Scene<'_>) -> Option<Evidence> {
     let sized = scene.data.iter().any(DataProbe::is_sized);
-    let subject = |p: &&DataProbe| if sized { p.is_sized() } else { p.identifies };
+    let subject = |p: &&DataProbe| if sized { p.is_full_size() } else { p.identifies };
     let last = scene.path.hops.iter().rev().find(|h| h.address.is_some())?.number;
     let answered = scene.data.iter().filter(subject).rfind(|p| p.hop_limit == last)?;
     let reply = answered.time_exceeded()?;

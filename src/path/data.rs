@@ -20,6 +20,8 @@ pub struct DataProbe {
     pub hop_limit: u8,
     /// Bytes of data.
     pub len: u32,
+    /// Whether no other is longer, of those whose size is what they ask about.
+    pub is_longest: bool,
     /// Whether it begins as an SSH identification line does.
     pub identifies: bool,
     /// What it asks for; `None` where the connection had asked for too much else before.
@@ -43,6 +45,19 @@ impl DataProbe {
     /// Whether its size is what it asks about.
     pub fn is_sized(&self) -> bool {
         self.len >= SIZED
+    }
+
+    /// Whether it asks for as much room as segments of the connection do.
+    pub fn is_full_size(&self) -> bool {
+        self.is_sized() && self.is_longest
+    }
+
+    /// Bytes of its IP packet, if that has the options that whichhop sends: timestamps or none.
+    pub fn packet_len(&self) -> u32 {
+        const TCP: u32 = 20;
+        const TIMESTAMPS: u32 = 12;
+        let ip = if self.client.is_ipv4() { 20 } else { 40 };
+        ip + TCP + if self.sent.timestamps.is_some() { TIMESTAMPS } else { 0 } + self.len
     }
 
     /// Whether it is there for comparison: neither its first bytes nor its size are a reason to stop it.
@@ -84,6 +99,10 @@ impl DataProbe {
 pub fn data_probes<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Vec<DataProbe> {
     let mut probes: Vec<DataProbe> = attempts.into_iter().flat_map(of_attempt).collect();
     probes.sort_by_key(|p| p.record);
+    let longest = probes.iter().map(|p| p.len).max().unwrap_or(0);
+    for probe in &mut probes {
+        probe.is_longest = probe.len == longest;
+    }
     probes
 }
 
@@ -114,6 +133,7 @@ fn of_attempt(attempt: &Attempt) -> Vec<DataProbe> {
                     sent: *segment,
                     hop_limit: segment.hop_limit.0,
                     len: *len,
+                    is_longest: false,
                     identifies: *identifies,
                     request: request.and_then(|n| attempt.requests.get(usize::from(n)).cloned()),
                     record: entry.record,

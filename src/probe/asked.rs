@@ -51,6 +51,8 @@ pub(super) struct Flows {
     echo_identifier: u16,
     echo_sequence: u16,
     echo_token: [u8; 6],
+    /// Segments of data so far.
+    data: u32,
     random: Random,
     made: Vec<Flow>,
     unopened: Vec<Flow>,
@@ -93,6 +95,7 @@ impl Flows {
             echo_identifier: random.next() as u16,
             echo_sequence: random.next() as u16,
             echo_token: random.bytes(),
+            data: 0,
             random,
             made: Vec::new(),
             unopened: Vec::new(),
@@ -162,6 +165,9 @@ impl Flows {
 
     /// Data on a connection of the kernel's, beginning `offset` bytes beyond what it has sent.
     pub(super) fn data(&mut self, line: &Line, offset: u32, hop_limit: u8, data: Vec<u8>) -> build::Data {
+        // Each with a timestamp of its own: it is what tells them apart in quotes of IPv6.
+        self.data = self.data.wrapping_add(1);
+        let timestamps = line.timestamps.map(|(mine, theirs)| (mine.wrapping_add(self.data), theirs));
         build::Data {
             source: line.client,
             destination: line.server,
@@ -171,7 +177,7 @@ impl Flows {
             window: line.window,
             identification: self.tag(),
             flow_label: self.flow_label,
-            timestamps: line.timestamps,
+            timestamps,
             data,
         }
     }

@@ -13,6 +13,11 @@ const BANNER_WAIT: i64 = 1_500 * MS;
 /// Bytes of the timestamps option, padded.
 const TIMESTAMPS: u16 = 12;
 
+/// Bytes of a segment's options.
+fn options(line: &Line) -> u16 {
+    if line.timestamps.is_some() { TIMESTAMPS } else { 0 }
+}
+
 /// One held connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -86,7 +91,7 @@ impl Held {
             next: attempt.isn.plus(1),
             acknowledged: own.ack,
             window: own.window,
-            timestamps: both.map(|((mine, _), (theirs, _))| (mine.wrapping_add(1), theirs)),
+            timestamps: both.map(|((mine, _), (theirs, _))| (mine, theirs)),
             mss: syn.mss.unwrap_or(536).min(reply.mss.unwrap_or(536)),
         })
     }
@@ -94,9 +99,13 @@ impl Held {
     /// The longest data that the largest segment holds, in bytes.
     pub(super) fn room(&self, view: &View<'_>) -> usize {
         let line = self.line(view);
-        line.map_or(0, |l| {
-            usize::from(l.mss.saturating_sub(if l.timestamps.is_some() { TIMESTAMPS } else { 0 }))
-        })
+        line.map_or(0, |l| usize::from(l.mss.saturating_sub(options(&l))))
+    }
+
+    /// Bytes of a segment's headers, IP's among them.
+    pub(super) fn headers(&self, view: &View<'_>) -> u32 {
+        let ip = if view.server.is_ipv4() { 20 } else { 40 };
+        ip + 20 + self.line(view).map_or(0, |l| u32::from(options(&l)))
     }
 
     pub(super) fn is_open(&self, view: &View<'_>) -> bool {

@@ -7,6 +7,7 @@ mod half_syn;
 mod held;
 mod late;
 mod mark;
+mod size;
 mod stages;
 mod vary;
 

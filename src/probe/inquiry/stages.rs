@@ -4,6 +4,7 @@
 //! Nothing that is sent reaches the VM: no hop limit is larger than that of a router that is known to answer.
 
 use super::held::{Held, Readiness, ready};
+use super::size::{Next, Search};
 use super::{Hand, Inquiry, View};
 use crate::attempt::{Connection, ResetBy};
 use crate::packet::ssh::IDENTIFICATION;
@@ -55,6 +56,8 @@ pub(super) struct Stages {
     /// Hops to ask again, and the one that harmless bytes follow to.
     again: Vec<u8>,
     behind: Option<u8>,
+    /// For the size that gets beyond, once it is known where full size does not.
+    search: Option<Search>,
     not_before: Option<Timestamp>,
     done: bool,
 }
@@ -196,12 +199,23 @@ impl Stages {
             }
             return send(control, hop, APART, innocuous(), view, hand, now);
         }
+        if self.search.is_some() {
+            return self.size(subject, view, hand, now);
+        }
         if self.again.is_empty() {
             self.rounds += 1;
-            self.again = self.where_it_ends(view);
-            if self.rounds > ROUNDS || self.again.is_empty() {
+            let (reached, beyond) = self.where_it_ends(view);
+            if beyond.is_empty() || self.rounds > ROUNDS && self.trouble != Some(Trouble::Size) {
                 return self.finish();
             }
+            if self.rounds > ROUNDS {
+                let (passes, lost) = (innocuous().len() as u32, subject.room(view) as u32);
+                self.search = Some(Search::new(beyond, passes, lost, subject.headers(view), now));
+                return None;
+            }
+            self.again =
+                (reached > 0).then_some(reached).into_iter().chain(beyond.into_iter().take(HOLES)).collect();
+            self.again.reverse();
         }
         let hop = *self.again.last()?;
         if !hand.budget.may_spend(hop, 2, now) {
@@ -211,6 +225,28 @@ impl Stages {
         self.again.pop();
         self.behind = Some(hop);
         send(subject, hop, 0, self.words(subject, view), view, hand, now)
+    }
+
+    /// What size gets beyond the place where full size does not.
+    fn size(
+        &mut self,
+        subject: Held,
+        view: &View<'_>,
+        hand: &mut Hand<'_>,
+        now: Timestamp,
+    ) -> Option<Action> {
+        let probes = sent_to(view);
+        match self.search.as_mut()?.next(&probes, hand, settle(view), now) {
+            Next::Send { len, hop, beside_harmless } => {
+                self.behind = beside_harmless.then_some(hop);
+                send(subject, hop, 0, vec![b'.'; len as usize], view, hand, now)
+            }
+            Next::Wait(until) => {
+                self.not_before = Some(until);
+                None
+            }
+            Next::Over => self.finish(),
+        }
     }
 
     fn finish(&mut self) -> Option<Action> {
@@ -226,23 +262,22 @@ impl Stages {
         }
     }
 
-    /// The last hop that answered and the first ones that did not, the nearest at the end; none if all answered.
-    fn where_it_ends(&self, view: &View<'_>) -> Vec<u8> {
-        let probes = data_probes(view.tracker.attempts().filter(|a| a.server == view.server));
+    /// The last hop that answered, 0 if none did, and those that did not, though they answer other probes.
+    fn where_it_ends(&self, view: &View<'_>) -> (u8, Vec<u8>) {
+        let probes = sent_to(view);
         let sized = self.trouble == Some(Trouble::Size);
         let troubles = |p: &&DataProbe| if sized { p.is_sized() } else { p.identifies };
         let answered = |p: &&DataProbe| p.time_exceeded().is_some();
         let reached = probes.iter().filter(troubles).filter(answered).map(|p| p.hop_limit).max().unwrap_or(0);
         let lives =
             |hop: &u8| view.known.probes.iter().any(|p| p.hop_limit == *hop && p.time_exceeded().is_some());
-        let beyond: Vec<u8> = (reached + 1..=last(view)).filter(lives).take(HOLES).collect();
-        if beyond.is_empty() {
-            return beyond;
-        }
-        let mut hops: Vec<u8> = (reached > 0).then_some(reached).into_iter().chain(beyond).collect();
-        hops.reverse();
-        hops
+        (reached, (reached + 1..=last(view)).filter(lives).collect())
     }
+}
+
+/// All data that was sent to run out on its way.
+fn sent_to(view: &View<'_>) -> Vec<DataProbe> {
+    data_probes(view.tracker.attempts().filter(|a| a.server == view.server))
 }
 
 /// Bytes that say nothing, as many as our identification has.
