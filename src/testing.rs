@@ -40,7 +40,7 @@ use etherparse::{IpNumber, Ipv4Header, Ipv6Header, TcpHeader, TcpOptions, ip_num
 
 use crate::attempt::{Attempt, Tracker};
 use crate::diagnose::{Diagnosis, Findings, Question};
-use crate::evidence::{Claim, Effect, Evidence, Suspect, Suspects};
+use crate::evidence::{Claim, Effect, Evidence, Suspect, Suspects, strangers};
 use crate::packet::{LinkType, MacAddr, Packet, build, decode, decode_captured};
 use crate::path::{Networks, Path, Place, Probe, Segment, Survey};
 use crate::recording::{
@@ -714,10 +714,9 @@ fn claim_in_words(claim: &Claim) -> String {
         (from, to) if from == to => from,
         (from, to) => format!("{from}-{to}"),
     };
-    let strangers = Suspects::all().without(Suspects::in_segment(Segment::Vm));
     let whom: Vec<&str> = if claim.suspects == Suspects::all() {
         vec!["everyone"]
-    } else if claim.suspects == strangers {
+    } else if claim.suspects == strangers() {
         vec!["strangers"]
     } else {
         claim.suspects.iter().map(Suspect::name).collect()

@@ -3,7 +3,7 @@
 //! A hop limit can be imitated, so a distance never clears anybody: it points to the place that agrees, and spares those
 //! that do not, as long as nobody forges.
 
-use super::{Assumption, Claim, Scene, Suspects};
+use super::{Assumption, Claim, Scene, Suspect, Suspects};
 use crate::packet::HopLimit;
 use crate::path::{Place, Probe, Reply, ReplyKind, Segment, Via, hops_back};
 use crate::recording::RecordNumber;
@@ -77,11 +77,16 @@ pub(super) fn spares_elsewhere(scene: &Scene<'_>, place: Place, back: u8) -> Vec
     claims
 }
 
-/// Spares whoever is not the VM at the end of the path: it would have to own the VM's address, or to stand right before
-/// the VM without being a hop.
+/// Spares whoever is not a VM that answers at the end of the path: it would have to own the VM's address, or to stand right
+/// before the VM without being a hop.
 pub(super) fn spares_strangers() -> Claim {
-    let strangers = Suspects::all().without(Suspects::in_segment(Segment::Vm));
-    Claim::spares(Place::END, Place::END, strangers, Assumption::OwnAddress)
+    Claim::spares(Place::END, Place::END, strangers(), Assumption::OwnAddress)
+}
+
+/// All but what a VM that answers may suffer from.
+pub(crate) fn strangers() -> Suspects {
+    let dead = Suspects::of(&[Suspect::VmDown, Suspect::VmRoute]);
+    Suspects::all().without(Suspects::in_segment(Segment::Vm)).or(dead)
 }
 
 /// Whether every way back that was seen is as long as the way there.

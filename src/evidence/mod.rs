@@ -24,6 +24,8 @@ mod stage;
 mod suspect;
 
 pub use banner::is_intercepted;
+#[cfg(test)]
+pub(crate) use distance::strangers;
 pub use outcome::decide;
 pub use request::blocked_connection;
 pub use scene::{Capture, Scene, Trigger};

@@ -158,7 +158,7 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
     if let (Some(_), Some(first)) = (verdict.segment, verdict.standing.first_mut()) {
         first.strength = first.strength.max(Strength::Likely);
     }
-    verdict.next = next::steps(case, &verdict.standing);
+    verdict.next = next::steps(case, &verdict);
     verdict
 }
 

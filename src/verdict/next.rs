@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Case, Standing};
+use super::{Case, Standing, Verdict};
 use crate::attempt::Outcome;
-use crate::evidence::{Strength, Suspect};
+use crate::evidence::{Assumption, Strength, Suspect};
 use crate::path::Segment;
 
 /// One thing to do next.
@@ -22,10 +22,11 @@ impl NextStep {
     }
 }
 
-/// The steps that split `standing`, best first.
+/// The steps that split those who stand, best first.
 ///
 /// Command lines hold the address and the port, never a name from the network.
-pub(super) fn steps(case: &Case<'_>, standing: &[Standing]) -> Vec<NextStep> {
+pub(super) fn steps(case: &Case<'_>, verdict: &Verdict) -> Vec<NextStep> {
+    let standing = &verdict.standing;
     if case.works {
         return vec![host_key(case)];
     }
@@ -58,6 +59,8 @@ pub(super) fn steps(case: &Case<'_>, standing: &[Standing]) -> Vec<NextStep> {
     }
     if suspected.iter().any(|s| matches!(s.suspect, Suspect::VmDown | Suspect::AzurePublicIp)) {
         steps.insert(0, vm_state());
+    } else if at_vm && verdict.assuming.iter().any(|a| a.assumption == Assumption::OwnAddress) {
+        steps.push(vm_state());
     }
     steps.truncate(5);
     steps
