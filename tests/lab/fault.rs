@@ -158,7 +158,11 @@ impl Fault {
     pub(crate) const fn exists_over(self, family: Family) -> bool {
         let translates = matches!(
             self,
-            Self::EdgeResetBehindNat | Self::NatVmSshdStopped | Self::NatAzureDrop | Self::NatPortsAzureDrop
+            Self::EdgeResetBehindNat
+                | Self::NatVmSshdStopped
+                | Self::NatAzureDrop
+                | Self::NatPortsAzureDrop
+                | Self::UntranslatedNatVmSshdStopped
         );
         matches!(family, Family::V4) || !translates
     }
