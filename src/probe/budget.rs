@@ -37,13 +37,6 @@ impl Budget {
         self.errors.entry(hop).or_default().push(now);
     }
 
-    /// Notes that the probe sent there last never got there.
-    pub(super) fn take_back(&mut self, hop: u8) {
-        if let Some(spent) = self.errors.get_mut(&hop) {
-            spent.pop();
-        }
-    }
-
     /// Whether one more kernel connection may be made beyond those that every trace makes.
     pub(super) fn may_connect(&self) -> bool {
         self.connections < CONNECTIONS

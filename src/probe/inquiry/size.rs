@@ -78,8 +78,6 @@ impl Search {
                 return Next::Wait(asked.at.plus(settle));
             } else {
                 self.lost = self.lost.min(asked.len);
-                // It never got there.
-                hand.budget.take_back(asked.hop);
             }
             self.asked = None;
         }
@@ -114,7 +112,7 @@ impl Search {
         match usual().find(|len| open.contains(len)) {
             Some(len) => len,
             None if usual().any(|len| len == self.passes) => self.passes + 1,
-            // What is lost costs nothing but the wait.
+            // What passes costs a router an error, what is lost nothing but the wait.
             None => self.passes + 2 * (self.lost - self.passes) / 3,
         }
     }
