@@ -1,7 +1,8 @@
 //! After the handshake: who answered it, and what became of the connection.
 
 use super::distance::{agreeing, is_from_beyond, own_answer, places, spares_elsewhere};
-use super::stage::{inspectors_at, is_cut_off, passes_every_hop};
+use super::sequence::is_cut_off;
+use super::stage::{inspectors_at, passes_every_hop};
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Outcome, What};
 use crate::packet::HopLimit;

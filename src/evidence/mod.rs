@@ -18,6 +18,7 @@ mod outcome;
 mod quote;
 mod request;
 mod scene;
+mod sequence;
 mod silence;
 mod size;
 mod stage;
@@ -182,8 +183,8 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         banner::after_the_handshake,
         banner::end_return_distance,
         intercept::speaks_http,
-        stage::acknowledged,
-        stage::sent_and_lost,
+        sequence::acknowledged,
+        sequence::sent_and_lost,
         stage::packet_too_big,
         stage::identification_reset_before_path_end,
         stage::identification_stops,
