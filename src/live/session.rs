@@ -1,5 +1,7 @@
 //! One trace from its first record to its last.
 
+mod perform;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -9,23 +11,20 @@ use std::time::Duration;
 use socket2::Socket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use self::perform::Connection;
 use super::capture::{Captures, Lost, Seen};
-use super::connect::{self, Reporter, Told};
-use super::conversation;
+use super::connect::{self, Told};
 use super::interface::{self, Interface};
 use super::privilege::{self, Caller};
 use super::route::{self, Netlink};
 use super::send::{self, Sender};
 use super::tee::{Sink, Tee};
-use super::{LiveError, Progress, Request, Traced, clock, errno, kernel_probe};
+use super::{LiveError, Progress, Request, Traced, clock};
 use crate::packet::{build, decode};
-use crate::probe::{Action, CONNECTIONS, Manner, Means, Plan, Planner, Step};
-use crate::recording::{
-    ConnectStage, Direction, EndReason, Event, KernelAnswer, KernelProbe, Route, Start, Target, Timestamp,
-};
+use crate::probe::{Action, CONNECTIONS, Means, Plan, Planner, Step};
+use crate::recording::{Direction, EndReason, Event, Route, Start, Target, Timestamp};
 
 /// The longest sleep: how late a lost interface may be noticed, and how often progress is told.
 const TICK: Duration = Duration::from_millis(100);
@@ -166,15 +165,6 @@ struct RouteInterface {
     index: u32,
     /// Whether it was up and had its carrier when the trace began.
     ran: bool,
-}
-
-/// A kernel connection that is not over.
-struct Connection {
-    server: SocketAddr,
-    client: Option<SocketAddr>,
-    began: Timestamp,
-    task: Option<JoinHandle<()>>,
-    over: bool,
 }
 
 impl Session {
@@ -330,76 +320,6 @@ impl Session {
         }
     }
 
-    fn perform(&mut self, action: &Action) -> io::Result<()> {
-        match action {
-            Action::Connect { id, server, manner } => self.connect(*id, *server, *manner),
-            Action::Abandon { id } => self.abandon(*id),
-            Action::SendSyn(syn) => self.send(syn.destination.ip(), build::syn(syn)),
-            Action::SendHalfSyn(syn) => self.send(syn.destination.ip(), build::half_syn(syn)),
-            Action::SendEcho(echo) => self.send(echo.destination, build::echo(echo)),
-            Action::SendReset(reset) => self.send(reset.destination.ip(), build::reset(reset)),
-            Action::SendData(data) => self.send(data.destination.ip(), build::data(data)),
-            Action::Ask { id, probe, hop_limit } => self.ask(*id, *probe, *hop_limit),
-        }
-    }
-
-    /// connect(2): on record before its SYN can be on the wire, and again as soon as its port is known.
-    fn connect(&mut self, id: u32, server: SocketAddr, manner: Manner) -> io::Result<()> {
-        let event = |client, stage| Event::Connect { id, server, client, stage };
-        let began = clock::now();
-        self.tee.event_at(began, event(None, ConnectStage::Started))?;
-        let opened = self.sockets.get_mut(&server.ip()).and_then(Vec::pop);
-        let socket = opened.unwrap_or_else(|| connect::open(server, self.bind));
-        match socket.and_then(|socket| connect::begin(socket, server)) {
-            Ok(connect::Begun { socket, client }) => {
-                self.tee.event(event(client, ConnectStage::Started))?;
-                let reporter = Reporter { id, server, client, to: self.told_to.clone() };
-                let task = Some(tokio::spawn(conversation::follow(socket, reporter, manner)));
-                self.connections.insert(id, Connection { server, client, began, task, over: false });
-            }
-            Err(e) => {
-                let stage = ConnectStage::Failed { errno: errno::number(&e), error: errno::describe(&e) };
-                self.tee.event(event(None, stage))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn abandon(&mut self, id: u32) -> io::Result<()> {
-        let now = clock::now();
-        let Some(connection) = self.connections.get_mut(&id).filter(|c| !c.over) else { return Ok(()) };
-        connection.over = true;
-        if let Some(task) = connection.task.take() {
-            task.abort();
-        }
-        let waited_ms = u64::try_from(now.since(connection.began)).unwrap_or(0) / 1_000_000;
-        let Connection { server, client, .. } = *connection;
-        let stage = ConnectStage::Abandoned { waited_ms };
-        self.tee.event_at(now, Event::Connect { id, server, client, stage })
-    }
-
-    fn send(&mut self, target: IpAddr, packet: Vec<u8>) -> io::Result<()> {
-        match self.sender.send(&self.netlink, target, packet, clock::now()) {
-            Some(event) => self.tee.event(event),
-            None => Ok(()),
-        }
-    }
-
-    fn ask(&mut self, id: u32, probe: KernelProbe, hop_limit: u8) -> io::Result<()> {
-        self.tee.event(Event::KernelProbe { id, probe, hop_limit })?;
-        let token = token(id);
-        match kernel_probe::begin(probe, hop_limit, self.bind, token) {
-            Ok(socket) => {
-                tokio::spawn(kernel_probe::follow(socket, id, probe, token, self.told_to.clone()));
-                Ok(())
-            }
-            Err(e) => {
-                let answer = KernelAnswer::Failed { errno: errno::number(&e) };
-                self.tee.event(Event::KernelAnswer { id, answer })
-            }
-        }
-    }
-
     fn status(&mut self, progress: &mut impl FnMut(Progress<'_>), now: Timestamp) {
         let elapsed = Duration::from_nanos(u64::try_from(now.since(self.began)).unwrap_or(0));
         let text = self.tee.planner.status();
@@ -500,14 +420,6 @@ fn route_event(destination: IpAddr, answer: &route::Answer, interfaces: &[Interf
         mac: interface.and_then(|i| i.mac),
         error: answer.error.clone(),
     }
-}
-
-/// What nobody can guess; the standard library's hasher is keyed by the system's randomness.
-fn token(id: u32) -> kernel_probe::Token {
-    let random = [RandomState::new().hash_one(id), RandomState::new().hash_one(id)].map(u64::to_le_bytes);
-    let mut token = kernel_probe::Token::default();
-    token.iter_mut().zip(random.as_flattened()).for_each(|(to, from)| *to = *from);
-    token
 }
 
 /// The MSS the kernel would announce: what the first route's MTU leaves after IP and TCP headers, in bytes.
