@@ -29,9 +29,11 @@ enum Told {
     RuledOut(&'static str),
     /// A rule's own note.
     Note(&'static str),
+    /// These words of what was shown.
+    Words(&'static str),
 }
 
-use Told::{Culprit, Note, RuledOut, Segment};
+use Told::{Culprit, Note, RuledOut, Segment, Words};
 
 /// What is left out.
 #[derive(Clone, Copy)]
@@ -72,8 +74,14 @@ fn swept_data(packet: &Packet<'_>) -> bool {
     tcp.payload_len > 0 && packet.ip.hop_limit.0 <= SWEPT && !tcp.flags.has(TcpFlags::SYN)
 }
 
+/// Segments that search for the size of packet that passes; what fills an Ethernet frame is longer.
+fn less_than_full_size(packet: &Packet<'_>) -> bool {
+    let Transport::Tcp(tcp) = &packet.transport else { return false };
+    swept_data(packet) && (800..1440).contains(&tcp.payload_len)
+}
+
 /// Technique (as docs/techniques.md numbers them), fault, what is left out, and what is then no longer told.
-const CASES: [(usize, &str, Off, Told); 40] = [
+const CASES: [(usize, &str, Off, Told); 41] = [
     (1, "azure-drop-before-ttl", Rules(&["port-stops-where-control-goes-on"]), Culprit),
     (1, "azure-drop-before-ttl", Packets(port_sweep), Culprit),
     (1, "opaque-azure-drop", Rules(&["every-hop-passes-it"]), Culprit),
@@ -104,6 +112,7 @@ const CASES: [(usize, &str, Off, Told); 40] = [
     (10, "transit-reset-on-ssh", Packets(swept_data), RuledOut("vm-ids")),
     (10, "edge-stall-on-ssh", Rules(&["identification-stops"]), Segment),
     (10, "transit-mtu", Rules(&["full-size-stops"]), Segment),
+    (10, "transit-mtu", Packets(less_than_full_size), Words("1400 bytes")),
     (11, "vm-reject-reset", Rules(&["reset-lost-mark"]), Culprit),
     (11, "vm-reject-reset", Packets(marked), Culprit),
     (11, "detour-vm-sshd-stopped", Rules(&["reset-bears-mark"]), Culprit),
@@ -159,6 +168,7 @@ fn tells(findings: &Findings, fixture: &Fixture, what: Told) -> bool {
         Told::Place => first.map(|s| s.segment().name()) == truth.segment.as_deref(),
         Segment => findings.verdict.segment.map(whichhop::path::Segment::name) == truth.segment.as_deref(),
         RuledOut(name) => findings.verdict.cleared.iter().any(|c| c.suspect.name() == name),
+        Words(words) => findings.evidence.iter().any(|e| e.says.contains(words)),
         Note(rule) => findings.evidence.iter().any(|e| e.rule == rule),
     }
 }
