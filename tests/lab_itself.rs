@@ -399,6 +399,7 @@ fn hard_paths_have_their_faults() {
             (Fault::VpnVmSshdStopped, Refused),
             (Fault::VpnEdgeDrop, Silence),
             (Fault::VpnEdgeReset, Refused),
+            (Fault::VpnClientFrozen, Silence),
             (Fault::VpnDead, Silence),
         ],
     );
@@ -450,6 +451,7 @@ fn faults_of_the_edge_stop_ssh() {
             (Fault::EdgeDropBack, Silence),
             (Fault::EdgeDropAcks, Mute),
             (Fault::EdgeRedirectClosed, Refused),
+            (Fault::EdgeLeadsElsewhere, Refused),
             (Fault::EdgeReset, Refused),
             (Fault::EdgeAdminProhibited, Unreachable),
             (Fault::EdgeResetBehindNat, Refused),

@@ -266,6 +266,7 @@ faults! {
     edge_admin_prohibited: EdgeAdminProhibited,
     edge_reset_behind_nat: EdgeResetBehindNat,
     edge_redirect_closed: EdgeRedirectClosed,
+    edge_leads_elsewhere: EdgeLeadsElsewhere,
     edge_proxy_silent: EdgeProxySilent,
     edge_tproxy_silent: EdgeTproxySilent,
     edge_proxy_http: EdgeProxyHttp,
@@ -325,6 +326,7 @@ faults! {
     vpn_vm_sshd_stopped: VpnVmSshdStopped,
     vpn_edge_drop: VpnEdgeDrop,
     vpn_edge_reset: VpnEdgeReset,
+    vpn_client_frozen: VpnClientFrozen,
     vpn_dead: VpnDead,
 }
 

@@ -42,6 +42,8 @@ pub(super) enum Change {
     Detour,
     /// The client reaches the VM through a VPN that ends at the edge.
     Tunnel,
+    /// The client's end of the VPN hangs.
+    TunnelFrozen,
 }
 
 /// How a connection comes to whom it was not meant for.
@@ -68,6 +70,7 @@ impl Change {
             | Self::SshdBusy
             | Self::Replace(_) => Role::Vm,
             Self::Tunnel => Role::Edge,
+            Self::TunnelFrozen => Role::Client,
             Self::Detour => Role::Detour,
         }
     }
@@ -170,6 +173,7 @@ impl Lab {
                 self.undo.push(Undo::Detour);
                 self.make_detour()
             }
+            Change::TunnelFrozen => self.tunnel.as_ref().map_or(Ok(()), Tunnel::freeze_client),
             Change::Tunnel => {
                 self.undo.push(Undo::Tunnel);
                 self.tunnel = Some(Tunnel::start(self.client(), self.node(Role::Edge))?);

@@ -86,6 +86,7 @@ faults! {
     EdgeAdminProhibited = "edge-admin-prohibited", "edge: answers port 22 with ICMP administratively prohibited";
     EdgeResetBehindNat = "edge-reset-behind-nat", "edge: answers port 22 with a reset, and translates IPv4 sources";
     EdgeRedirectClosed = "edge-redirect-closed", "edge: leads port 22 to a port of its own that nothing listens on";
+    EdgeLeadsElsewhere = "edge-leads-elsewhere", "edge: leads port 22 to another host's address, the Azure edge's own, where nothing listens";
     EdgeProxySilent = "edge-proxy-silent", "edge: a proxy takes the connection, and says nothing";
     EdgeTproxySilent = "edge-tproxy-silent", "edge: a proxy listens on the VM's address, and says nothing";
     EdgeProxyHttp = "edge-proxy-http", "edge: a proxy takes the connection and answers in HTTP";
@@ -145,6 +146,7 @@ faults! {
     VpnVmSshdStopped = "vpn-vm-sshd-stopped", "vm-sshd-stopped, through a VPN that ends at the edge";
     VpnEdgeDrop = "vpn-edge-drop", "edge-drop-after-ttl, through a VPN that ends at the edge";
     VpnEdgeReset = "vpn-edge-reset", "edge-reset, through a VPN that ends at the edge";
+    VpnClientFrozen = "vpn-client-frozen", "client: the VPN's program hangs";
     VpnDead = "vpn-dead", "edge: swallows all that comes through the VPN to it";
 }
 

@@ -6,6 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::namespace::{Namespace, tool};
 
 /// The UDP port at both ends.
@@ -35,6 +38,13 @@ impl Tunnel {
             node.ip(&format!("{SETTINGS}{addresses}"))?;
         }
         Ok(tunnel)
+    }
+}
+
+impl Tunnel {
+    /// Freezes the client's end: its kernel goes on handing packets to it. [`Drop`] ends it all the same.
+    pub(super) fn freeze_client(&self) -> io::Result<()> {
+        Ok(kill(Pid::from_raw(self.0[0].id() as i32), Signal::SIGSTOP)?)
     }
 }
 

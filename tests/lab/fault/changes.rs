@@ -123,6 +123,7 @@ impl Fault {
                 let chains = chain("nat", "prerouting", "-100", "tcp dport 22 redirect to :3128");
                 vec![Change::Rules { at: Role::Edge, chains }]
             }
+            Self::EdgeLeadsElsewhere => vec![lead_to(Role::Edge, ["198.18.3.2", "2001:db8:3::2"])],
             Self::EdgeProxySilent => vec![redirect(Role::Edge, Manner::Silent)],
             Self::EdgeTproxySilent => {
                 vec![Change::Intercept { at: Role::Edge, by: Means::Tproxy, manner: Manner::Silent }]
@@ -246,6 +247,7 @@ impl Fault {
             Self::VpnVmSshdStopped => with(vec![Change::Tunnel], Self::VmSshdStopped),
             Self::VpnEdgeDrop => with(vec![Change::Tunnel], Self::EdgeDropAfterTtl),
             Self::VpnEdgeReset => with(vec![Change::Tunnel], Self::EdgeReset),
+            Self::VpnClientFrozen => vec![Change::Tunnel, Change::TunnelFrozen],
             Self::VpnDead => {
                 vec![Change::Tunnel, filter(Role::Edge, "input", &format!("udp dport {VPN_PORT} drop"))]
             }

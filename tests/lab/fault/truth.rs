@@ -126,6 +126,7 @@ impl Fault {
             Self::EdgeDropBeforeTtl | Self::EdgeDropAfterTtl | Self::EdgeDropBack | Self::VpnEdgeDrop => {
                 (SILENCE, Suspect::EdgeFirewall, Silent)
             }
+            Self::VpnClientFrozen => (SILENCE, Suspect::ClientSecuritySoftware, Silent),
             Self::VpnDead => (SILENCE, Suspect::EdgeRoute, Silent),
             Self::EdgeDropAcks => (&[NoBanner], Suspect::EdgeFirewall, HalfOpen),
             Self::EdgeReset
@@ -134,6 +135,7 @@ impl Fault {
             | Self::EdgeInjectsThree
             | Self::ClientTwoGatewaysEdgeReset
             | Self::SilentTransitEdgeReset
+            | Self::EdgeLeadsElsewhere
             | Self::VpnEdgeReset => (&[Reset], Suspect::EdgeFirewall, Answered),
             Self::EdgeAdminProhibited => (&[Rejected], Suspect::EdgeFirewall, Answered),
             Self::EdgeRedirectClosed => (&[Reset], Suspect::EdgeProxy, Answered),
@@ -211,7 +213,8 @@ impl Fault {
                 | Self::EdgeDropAfterTtl
                 | Self::VpnEdgeDrop
                 | Self::EcmpTransitDrop
-                // The reset is the VM's own.
+                // The reset is the VM's own, or that of another host that the way was led to.
+                | Self::EdgeLeadsElsewhere
                 | Self::AzureEndpointWrongPort
                 // Every hop answers; the way back is anybody's.
                 | Self::EdgeDropBack
@@ -227,6 +230,8 @@ impl Fault {
                 | Self::ClientDeadGateway
                 | Self::ClientPolicyDeadGateway
                 | Self::VpnDead
+                // What the program of a VPN does with packets is not seen.
+                | Self::VpnClientFrozen
         )
     }
 }
