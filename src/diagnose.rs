@@ -102,6 +102,7 @@ pub struct Diagnosis {
     ended: Option<EndReason>,
     undecoded: BTreeMap<Undecoded, u64>,
     frames: u64,
+    bare_link: bool,
     first: Option<Timestamp>,
     now: Option<Timestamp>,
     caveats: Vec<String>,
@@ -120,6 +121,7 @@ impl Diagnosis {
         match &record.body {
             Body::Frame(frame) => {
                 self.frames += 1;
+                self.bare_link |= frame.link.is_bare();
                 match decode_captured(frame.link, frame.bytes, frame.original_len) {
                     Ok(packet) if !self.own.admit(frame.direction, &packet) => {}
                     Ok(packet) => {
@@ -291,6 +293,7 @@ impl Diagnosis {
             data: &data,
             path: &path,
             capture,
+            bare_link: self.bare_link,
             until: self.now,
         };
         if is_intercepted(&scene) {

@@ -81,7 +81,7 @@ fn less_than_full_size(packet: &Packet<'_>) -> bool {
 }
 
 /// Technique (as docs/techniques.md numbers them), fault, what is left out, and what is then no longer told.
-const CASES: [(usize, &str, Off, Told); 41] = [
+const CASES: [(usize, &str, Off, Told); 42] = [
     (1, "azure-drop-before-ttl", Rules(&["port-stops-where-control-goes-on"]), Culprit),
     (1, "azure-drop-before-ttl", Packets(port_sweep), Culprit),
     (1, "opaque-azure-drop", Rules(&["every-hop-passes-it"]), Culprit),
@@ -121,6 +121,7 @@ const CASES: [(usize, &str, Off, Told); 41] = [
     (7, "client-dead-gateway", Rules(&["next-hop-silent"]), Culprit),
     (7, "client-no-route-unprivileged", Rules(&["no-route"]), Culprit),
     (8, "azure-balancer-silent", Packets(port_sweep), Segment),
+    (18, "edge-leads-elsewhere", Rules(&["led-elsewhere"]), Culprit),
     (18, "vm-off", Rules(&["icmp-sender"]), Culprit),
     (18, "transit-unreachable-ipv6", Rules(&["border-by-address"]), Segment),
 ];

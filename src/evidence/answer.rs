@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::distance::{agreeing, is_from_beyond, own_answer, spares_elsewhere, spares_strangers};
 use super::forged::{hop_limit_is_forged, hop_limit_varies, is_a_closed_ports};
+use super::translation::leads_on;
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::packet::IcmpErrorKind;
@@ -116,7 +117,8 @@ pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
 ///   answers that came with one and the same hop limit left though drawn by different ones (no copied hop limit), or made
 ///   up ones, from farther away than those hops' own answers; no sign of packet loss, on the way or in the
 ///   capture; no genuine answer behind the forged one.
-/// - **Effect.** Clears the hops before h; spares them alone where hop limits were made up, for a small one does not get back.
+/// - **Effect.** Spares the hops before h: one of them may lead the connection elsewhere, or, where hop limits were made up,
+///   have sent answers that did not get back. Clears nobody.
 /// - **Misleads when.** A box answers a copy of the SYN, and its answers to those SYNs were all lost without any
 ///   other loss. A box turns the target's answer into a reset, with a hop limit that hides how near it is.
 /// - **Rests on.** RFC 791; injectors that answer copies send an answer for every SYN that passes them.
@@ -138,7 +140,8 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
             .collect()
     };
     let reached = scene.reached().0.min(trigger.at_most - 1);
-    let cleared_to = (1..reached).rev().find(|hop| passed(hop + 1).len() / 2 >= PASSED)?;
+    let translated = leads_on(scene).map_or(SWEPT, |(hop, _)| hop);
+    let cleared_to = (1..reached.min(translated)).rev().find(|hop| passed(hop + 1).len() / 2 >= PASSED)?;
     if came_from_as_near(scene, &trigger.replies, cleared_to) {
         return None;
     }
@@ -152,11 +155,12 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
             trigger.at_most,
         ),
         packets: passed(cleared_to + 1),
-        claims: vec![if steady {
-            Claim::clears(Place(1), Place(cleared_to), Suspects::all())
-        } else {
-            Claim::spares(Place(1), Place(cleared_to), Suspects::all(), Assumption::PlainWay)
-        }],
+        claims: vec![Claim::spares(
+            Place(1),
+            Place(cleared_to),
+            Suspects::all(),
+            if steady { Assumption::OwnAddress } else { Assumption::PlainWay },
+        )],
     })
 }
 
@@ -184,13 +188,17 @@ fn steady(replies: &[(u8, Reply)]) -> bool {
 /// - **Says.** The answer came from as far away as one of the places that stand, and not the others; or from farther than
 ///   every hop, where the target answers nothing else.
 /// - **Needs.** The hop limit left of the answer, and of answers that each place certainly sent; resets whose hop limit
-///   shows no sign of having been copied or made up.
+///   shows no sign of having been copied or made up; nobody leads the connection elsewhere.
 /// - **Effect.** Implicates that place, and where three answers agree spares the others; where the VM agrees, only if the
 ///   resets are what a closed port sends. Clears nobody.
 /// - **Misleads when.** The forger copies, randomises or imitates hop limits, or the way back is another one.
 /// - **Rests on.** Operating systems start with 64, 128 or 255.
 pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
     let trigger = refusals(scene).filter(|t| t.at_most < SWEPT && !hop_limit_is_forged(scene))?;
+    // Another machine answers then, wherever it stands.
+    if leads_on(scene).is_some() {
+        return None;
+    }
     let (_, answer) = trigger.replies.iter().find(|(_, r)| r.hop_limit.is_some())?;
     let back = hops_back(answer.hop_limit?);
     let near = scene.reached().0.min(trigger.at_most).max(1);
@@ -290,7 +298,7 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
         let another = scene.path.hop(place.0).is_some_and(|h| h.address != Some(reply.from));
         let by_refusal = place > Place(1) && place != Place::END && !answers_probes(scene, reply.from);
         let maybe_nearer = by_refusal && (silent_before || another);
-        claims.extend(spares_but(place.0 - u8::from(maybe_nearer), place, next));
+        claims.extend(spares_but(scene, place.0 - u8::from(maybe_nearer), place, next));
     }
     Some(Evidence {
         rule: "icmp-sender",
@@ -307,7 +315,7 @@ fn answers_probes(scene: &Scene<'_>, address: IpAddr) -> bool {
 
 /// Spares whoever would have to send an ICMP error in the name of `place`, or of hop `nearest` at least: it tells of what
 /// `next` did, itself or the end of the path.
-fn spares_but(nearest: u8, place: Place, next: Place) -> Vec<Claim> {
+fn spares_but(scene: &Scene<'_>, nearest: u8, place: Place, next: Place) -> Vec<Claim> {
     let spares = |from, to| Claim::spares(from, to, Suspects::all(), Assumption::NoForgery);
     let mut claims = Vec::new();
     if nearest > 1 {
@@ -316,15 +324,15 @@ fn spares_but(nearest: u8, place: Place, next: Place) -> Vec<Claim> {
     if place < next {
         claims.push(spares(place, place));
     }
-    claims.push(match next {
-        Place::END if place == next => spares_strangers(),
+    claims.extend(match next {
+        Place::END if place == next => spares_strangers(scene),
         Place::END => {
             // Nobody may have the address any more.
             let stale = Suspects::of(&[Suspect::AzurePublicIp, Suspect::ClientName]);
             let rest = Suspects::all().without(Suspects::in_segment(Segment::Vm)).without(stale);
-            Claim::spares(next, next, rest, Assumption::OwnAddress)
+            Some(Claim::spares(next, next, rest, Assumption::OwnAddress))
         }
-        Place(hop) => spares(Place(hop + 1), Place::END),
+        Place(hop) => Some(spares(Place(hop + 1), Place::END)),
     });
     claims
 }

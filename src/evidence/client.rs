@@ -243,7 +243,8 @@ pub(super) fn syn_ack_ignored(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Says.** The SYN left this machine, and what came back (or did not) was seen before any local firewall.
 /// - **Needs.** The SYN in the capture; without a capture, a router's answer to a SYN on the port. Not a connection that
 ///   this machine itself reset before anything came.
-/// - **Effect.** Clears the client, but not a host it may be contained in, nor the name it resolved.
+/// - **Effect.** Clears the client, but not a host it may be contained in, nor the name it resolved; nor, while nothing at all
+///   comes out of an interface without a link layer (tun), the routing and the VPN's program behind that.
 /// - **Misleads when.** An XDP program drops what comes in before the capture sees it.
 /// - **Rests on.** As for [`no_syn_on_wire`].
 pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
@@ -271,7 +272,12 @@ pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
             }
             .to_owned(),
             packets: vec![syn.record],
-            claims: vec![Claim::clears_the_client()],
+            claims: vec![if is_within_a_tunnel(scene) {
+                let not_these = [Suspect::ClientFirewallOut, Suspect::ClientFirewallIn, Suspect::ClientProxy];
+                Claim::clears(Place::CLIENT, Place::CLIENT, Suspects::of(&not_these))
+            } else {
+                Claim::clears_the_client()
+            }],
         });
     }
     if scene.capture != Capture::None || scene.outcome == Outcome::Timeout {
@@ -288,6 +294,15 @@ pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
             Suspects::of(&[Suspect::ClientFirewallOut, Suspect::ClientProxy, Suspect::ClientRoute]),
         )],
     })
+}
+
+/// Whether the SYN was but handed to a program of this machine, a VPN's, and nothing shows that it got out of there.
+fn is_within_a_tunnel(scene: &Scene<'_>) -> bool {
+    let bare = match scene.route {
+        Some((route, _)) => route.interface.is_some() && route.mac.is_none(),
+        None => scene.bare_link,
+    };
+    bare && scene.outcome == Outcome::Timeout && scene.reached().0 == 0
 }
 
 /// `address-given`

@@ -3,6 +3,7 @@
 //! A hop limit can be imitated, so a distance never clears anybody: it points to the place that agrees, and spares those
 //! that do not, as long as nobody forges.
 
+use super::translation::leads_on;
 use super::{Assumption, Claim, Scene, Suspect, Suspects};
 use crate::packet::HopLimit;
 use crate::path::{Place, Probe, Reply, ReplyKind, Segment, Via, hops_back};
@@ -72,15 +73,16 @@ pub(super) fn spares_elsewhere(scene: &Scene<'_>, place: Place, back: u8) -> Vec
         }
     }
     if place == Place::END && scene.path.target.is_some() {
-        claims.push(spares_strangers());
+        claims.extend(spares_strangers(scene));
     }
     claims
 }
 
 /// Spares whoever is not a VM that answers at the end of the path: it would have to own the VM's address, or to stand right
 /// before the VM without being a hop.
-pub(super) fn spares_strangers() -> Claim {
-    Claim::spares(Place::END, Place::END, strangers(), Assumption::OwnAddress)
+pub(super) fn spares_strangers(scene: &Scene<'_>) -> Option<Claim> {
+    let own = leads_on(scene).is_none();
+    own.then(|| Claim::spares(Place::END, Place::END, strangers(), Assumption::OwnAddress))
 }
 
 /// All but what a VM that answers may suffer from.

@@ -83,7 +83,7 @@ pub(super) fn reset_bears_mark(scene: &Scene<'_>) -> Option<Evidence> {
     let resets = on_port(scene).filter(Resets::bear_the_mark)?;
     let mut claims = vec![Claim::implicates(Place::END, Place::END, CLOSED, Strength::Likely)];
     if is_a_closed_ports(scene) {
-        claims.push(spares_strangers());
+        claims.extend(spares_strangers(scene));
     }
     Some(Evidence {
         rule: "reset-bears-mark",

@@ -23,6 +23,7 @@ mod silence;
 mod size;
 mod stage;
 mod suspect;
+mod translation;
 
 pub use banner::is_intercepted;
 #[cfg(test)]
@@ -80,7 +81,7 @@ pub enum Effect {
 pub enum Assumption {
     /// Nobody makes his packets look as if they came from elsewhere.
     NoForgery,
-    /// The address is the VM's own: not stale, and nobody before the VM answers on it.
+    /// The address is the VM's own: not stale, and nobody before the VM answers on it or leads it elsewhere.
     OwnAddress,
     /// No box stands between two hops that is none itself.
     EveryBoxAHop,
@@ -195,6 +196,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         request::request_passes_every_hop,
         banner::banner_read,
         quote::changed_on_the_way,
+        translation::led_elsewhere,
         border::begins_behind,
     ];
     let mut found: Vec<Evidence> = rules.iter().filter_map(|rule| rule(scene)).collect();

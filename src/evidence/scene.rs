@@ -33,6 +33,8 @@ pub struct Scene<'a> {
     pub path: &'a Path,
     /// How far the capture can be trusted.
     pub capture: Capture,
+    /// Whether packets were captured on an interface without a link layer.
+    pub bare_link: bool,
     /// The latest time that is recorded.
     pub until: Option<Timestamp>,
 }

@@ -27,6 +27,10 @@ impl Path {
                 seen.entry(hop).or_default().add(probe, reply);
             }
         }
+        for hop in seen.values_mut() {
+            // Whoever translates the target's address lets the errors of others bear it.
+            hop.addresses.sort_by_key(|a| *a == target);
+        }
         let last = seen.keys().next_back().copied().unwrap_or(0);
         let last = end.map_or(last, |end| last.max(end.saturating_sub(1)));
         let addresses: Vec<Option<IpAddr>> =

@@ -56,7 +56,7 @@ pub(super) const fn assumption(assumption: Assumption) -> &'static str {
     match assumption {
         Assumption::NoForgery => "nobody makes packets look as if they came from elsewhere",
         Assumption::OwnAddress => {
-            "the address is the VM's own: not stale, and not that of a load balancer, an endpoint or a firewall"
+            "the address is the VM's own: it is not stale, and no load balancer, endpoint or firewall answers on it or leads it elsewhere"
         }
         Assumption::EveryBoxAHop => "every box on the way is a hop of the path",
         Assumption::KnownBorder => "whose a hop is, its address says",

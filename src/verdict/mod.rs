@@ -120,9 +120,8 @@ pub fn eliminate(case: &Case<'_>, evidence: &[Evidence]) -> Verdict {
     }
     let mut candidates: Vec<Candidate> =
         suspects(case).into_iter().map(|(suspect, place)| judge(suspect, place, evidence)).collect();
-    // An assumption helps to tell apart those whom the evidence points to; it never accuses by itself.
-    let points_to =
-        |c: &Candidate| c.cleared_by.is_none() && c.strength > Strength::Possible && !c.is_spared();
+    // An assumption helps to tell apart those whom the evidence speaks against; it never accuses by itself.
+    let points_to = |c: &Candidate| c.cleared_by.is_none() && !c.implicated_by.is_empty() && !c.is_spared();
     if !candidates.iter().any(points_to) {
         for candidate in &mut candidates {
             candidate.spared_by.clear();

@@ -73,6 +73,11 @@ impl LinkType {
     pub const PKTAP: Self = Self(258);
     /// Linux cooked capture, version 2.
     pub const LINUX_SLL2: Self = Self(276);
+
+    /// Whether frames begin with IP itself, as on a tun interface.
+    pub const fn is_bare(self) -> bool {
+        matches!(self, Self::RAW | Self::RAW_BSD | Self::RAW_OPENBSD | Self::IPV4 | Self::IPV6)
+    }
 }
 
 /// What stands first in the bytes that are still to be read.
