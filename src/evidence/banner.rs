@@ -220,8 +220,9 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Says.** What ended the connection, or what came instead of SSH, came from as far away as one of the places.
 /// - **Needs.** The hop limit left of it and of the SYN/ACK; answers that the places certainly sent.
 /// - **Effect.** Where it came from nearer than the SYN/ACK, implicates whoever inspects at the hop that agrees. Spares those
-///   from which it would have come over another number of routers; where it came from as far as the SYN/ACK and our
-///   identification ended the connection, only if that was seen to pass every hop. Clears nobody.
+///   from which it would have come over another number of routers; where it came from as far as the SYN/ACK, only if no
+///   packet was seen to be lost (a nearer reset among them) and, if our identification ended the connection, that was
+///   seen to pass every hop. Clears nobody.
 /// - **Misleads when.** The sender copies or imitates the hop limit of the VM's packets.
 /// - **Rests on.** As for `return-distance`.
 pub(super) fn end_return_distance(scene: &Scene<'_>) -> Option<Evidence> {
@@ -241,7 +242,7 @@ pub(super) fn end_return_distance(scene: &Scene<'_>) -> Option<Evidence> {
         let inspectors = inspectors_at(scene, place);
         let whence = format!("as do the answers of {}, and the SYN/ACK did not", scene.between(place, place));
         (whence, vec![Claim::implicates(place, place, inspectors, Strength::Likely)])
-    } else if place == Place::END && left == syn_ack && !may_have_been_drawn(scene) {
+    } else if place == Place::END && left == syn_ack && !may_have_been_drawn(scene) && !scene.loss_seen() {
         ("as the SYN/ACK did".to_owned(), vec![])
     } else {
         return None;

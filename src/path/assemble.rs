@@ -20,9 +20,6 @@ impl Path {
         }
         for (hop, probe, reply) in refusing_routers(probes, target) {
             let known = seen.values().any(|s| s.addresses.contains(&reply.from));
-            // A router that refuses what it has counted already stands one hop nearer, where nobody else answers.
-            let counted = hop > 1 && seen.contains_key(&hop) && !seen.contains_key(&(hop - 1));
-            let hop = hop - u8::from(counted);
             if !known && end.is_none_or(|end| hop < end) {
                 seen.entry(hop).or_default().add(probe, reply);
             }
