@@ -151,6 +151,8 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         client::no_route,
         client::next_hop_silent,
         client::syn_ack_ignored,
+        client::data_not_on_wire,
+        client::data_ignored,
         client::syn_on_wire,
         client::address_given,
         answer::before_path_end,
