@@ -111,7 +111,7 @@ const CASES: [(usize, &str, Off, Told); 42] = [
     (10, "transit-reset-on-ssh", Rules(&["identification-reset-before-path-end"]), RuledOut("vm-ids")),
     (10, "transit-reset-on-ssh", Packets(swept_data), RuledOut("vm-ids")),
     (10, "edge-stall-on-ssh", Rules(&["identification-stops"]), Segment),
-    (10, "transit-mtu", Rules(&["full-size-stops"]), Segment),
+    (10, "transit-mtu", Rules(&["full-size-stops"]), RuledOut("vm-sshd-hung")),
     (10, "transit-mtu", Packets(less_than_full_size), Words("1400 bytes")),
     (11, "vm-reject-reset", Rules(&["reset-lost-mark"]), Culprit),
     (11, "vm-reject-reset", Packets(marked), Culprit),

@@ -124,6 +124,10 @@ pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Rests on.** RFC 791; injectors that answer copies send an answer for every SYN that passes them.
 pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
     let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
+    // What is made of the target's own answer may be made anywhere.
+    if scene.place(trigger.at_most) == Place::END && !is_a_closed_ports(scene) {
+        return None;
+    }
     let steady = scene.outcome != Outcome::Reset || steady(&trigger.replies);
     if !steady && hop_limit_varies(scene).is_none() {
         return None;
@@ -145,6 +149,9 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
     if came_from_as_near(scene, &trigger.replies, cleared_to) {
         return None;
     }
+    // A hop that passed the SYNs on may lead them elsewhere, or turn what comes back into a reset.
+    let unless: &[Assumption] =
+        if steady { &[Assumption::OwnAddress, Assumption::NoForgery] } else { &[Assumption::PlainWay] };
     Some(Evidence {
         rule: "no-answer-from-nearer",
         says: format!(
@@ -155,12 +162,10 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
             trigger.at_most,
         ),
         packets: passed(cleared_to + 1),
-        claims: vec![Claim::spares(
-            Place(1),
-            Place(cleared_to),
-            Suspects::all(),
-            if steady { Assumption::OwnAddress } else { Assumption::PlainWay },
-        )],
+        claims: unless
+            .iter()
+            .map(|unless| Claim::spares(Place(1), Place(cleared_to), Suspects::all(), *unless))
+            .collect(),
     })
 }
 
@@ -292,7 +297,11 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
             Claim::implicates(end, end, stale, Strength::Likely)
         });
     }
-    if reply.from != scene.target || place == Place::END {
+    let back = reply.hop_limit.map(hops_back);
+    let own_name = reply.from != scene.target
+        || place == Place::END
+            && own_answer(scene, place).is_none_or(|(left, _)| Some(hops_back(left)) == back);
+    if own_name && !(reply.from == scene.target && back.is_some_and(|b| b < scene.reached().0)) {
         // A router known by its refusal alone may stand one hop nearer, if that is silent or another router is here too.
         let silent_before = scene.path.hop(place.0 - 1).is_some_and(|h| h.address.is_none());
         let another = scene.path.hop(place.0).is_some_and(|h| h.address != Some(reply.from));

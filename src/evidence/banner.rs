@@ -2,7 +2,7 @@
 
 use super::distance::{agreeing, is_from_beyond, own_answer, places, spares_elsewhere};
 use super::sequence::is_cut_off;
-use super::stage::{inspectors_at, passes_every_hop};
+use super::stage::{copied, inspectors_at, passes_every_hop};
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Outcome, What};
 use crate::packet::HopLimit;
@@ -226,7 +226,7 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Misleads when.** The sender copies or imitates the hop limit of the VM's packets.
 /// - **Rests on.** As for `return-distance`.
 pub(super) fn end_return_distance(scene: &Scene<'_>) -> Option<Evidence> {
-    let (record, left, what) = ending(scene)?;
+    let (record, left, what) = ending(scene).filter(|_| copied(scene).is_none())?;
     let syn_ack = scene.attempt?.timeline.iter().find_map(|e| match &e.what {
         What::SynAck(s) => Some(s.hop_limit),
         _ => None,

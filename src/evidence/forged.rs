@@ -11,7 +11,7 @@ use super::distance::ways_are_plain;
 use super::suspect::INSPECTORS;
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, Segment, SynReset, What};
-use crate::path::{Place, ReplyKind, SWEPT, Via};
+use crate::path::{self, Place, ReplyKind, SWEPT, Via};
 use crate::recording::RecordNumber;
 
 /// Fewest different hop limits sent whose resets lost the same number of hops before they count as copies.
@@ -107,9 +107,19 @@ pub(super) fn copies_hop_limit(scene: &Scene<'_>) -> Option<Evidence> {
     let mut claims = vec![Claim::implicates(place, place, there, Strength::Likely)];
     claims.extend(no_closed_port(scene));
     if ways_are_plain(scene) && scene.capture != Capture::Lossy {
-        let elsewhere = [(Place(1), Place(hop.saturating_sub(1))), (Place(hop + 1), Place::END)];
-        let spare = |(from, to)| Claim::spares(from, to, Suspects::all(), Assumption::PlainWay);
-        claims.extend(elsewhere.map(spare).into_iter().filter(|_| place != Place::END));
+        let spare = |from, to, unless| Claim::spares(from, to, Suspects::all(), unless);
+        if place != Place::END {
+            claims.push(spare(Place(hop + 1), Place::END, Assumption::PlainWay));
+            // A box between two routers copies what the second would.
+            let before = Place(hop.saturating_sub(1));
+            if before > Place(1) {
+                claims.push(spare(Place(1), Place(before.0 - 1), Assumption::PlainWay));
+            }
+            if before > Place::CLIENT && scene.segment_of(before) != path::Segment::Edge {
+                claims.push(spare(before, before, Assumption::PlainWay));
+                claims.push(spare(before, before, Assumption::EveryBoxAHop));
+            }
+        }
     }
     Some(Evidence {
         rule: "reset-copies-hop-limit",

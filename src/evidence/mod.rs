@@ -190,6 +190,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         sequence::sent_and_lost,
         stage::packet_too_big,
         stage::identification_reset_before_path_end,
+        stage::data_reset_copies_hop_limit,
         stage::identification_stops,
         stage::full_size_stops,
         stage::passes_every_hop,

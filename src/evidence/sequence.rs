@@ -27,7 +27,8 @@ pub(super) fn acknowledged(scene: &Scene<'_>) -> Option<Evidence> {
         let mut claims = vec![Claim::implicates(Place::END, Place::END, hung, Strength::Likely)];
         let back = hops_back(segment.hop_limit);
         let by_the_end = agreeing(scene, back, places(scene)).is_some_and(|(place, _)| place == Place::END);
-        if by_the_end && received(scene) == Some(segment.seq) && !was_reset(scene) {
+        let nothing_missing = received(scene) == Some(segment.seq) && sent_and_lost(scene).is_none();
+        if by_the_end && nothing_missing && !was_reset(scene) {
             claims.extend(spares_elsewhere(scene, Place::END, back));
         }
         return Some(Evidence {

@@ -78,6 +78,59 @@ pub(super) fn identification_reset_before_path_end(scene: &Scene<'_>) -> Option<
     })
 }
 
+/// `data-reset-copies-hop-limit`
+///
+/// - **Says.** Whoever reset the connection copied the hop limit of our data; it stands at hop ⌊(sent − received) / 2⌋ + 1, or
+///   between that and the hop before, if the way back is as long as the way there.
+/// - **Needs.** Resets of data with at least two different hop limits; all lost the same number of hops.
+/// - **Effect.** Implicates whoever inspects there; clears nobody.
+/// - **Misleads when.** The way back is longer or shorter than the way there.
+/// - **Rests on.** As for `reset-copies-hop-limit`.
+pub(super) fn data_reset_copies_hop_limit(scene: &Scene<'_>) -> Option<Evidence> {
+    let (lost, packets) = copied(scene).filter(|_| scene.outcome == Outcome::ResetAfterHandshake)?;
+    let hop = lost / 2 + 1;
+    let (from, to) = (Place(hop.saturating_sub(1).max(1)), scene.place(hop));
+    Some(Evidence {
+        rule: "data-reset-copies-hop-limit",
+        says: format!(
+            "the reset's hop limit is that of our data, less {lost}, whatever it is: it was copied, at {} if the way back is as long",
+            scene.between(from, to)
+        ),
+        packets,
+        claims: vec![
+            Claim::implicates(to, to, inspectors_at(scene, to), Strength::Likely),
+            Claim::implicates(from, to, INSPECTORS, Strength::Possible),
+        ],
+    })
+}
+
+/// How many hops the hop limit of resets lost against that of the data that drew them, where it is the same for different
+/// ones.
+pub(super) fn copied(scene: &Scene<'_>) -> Option<(u8, Vec<RecordNumber>)> {
+    let of_probes = scene.data.iter().filter_map(|p| {
+        let reset = p.reset()?;
+        Some((p.hop_limit, reset.hop_limit?.0, reset.record))
+    });
+    let timeline = scene.attempt.map_or(&[][..], |a| &a.timeline);
+    let ended = timeline.iter().enumerate().find_map(|(at, e)| match &e.what {
+        What::Rst { from_client: false, segment, .. } => Some((at, segment.hop_limit.0, e.record)),
+        _ => None,
+    });
+    let of_the_kernel = ended.and_then(|(at, left, record)| {
+        let sent = timeline[..at].iter().rev().find_map(|e| match &e.what {
+            What::Data { from_client: true, segment, .. } => Some(segment.hop_limit.0),
+            _ => None,
+        })?;
+        Some((sent, left, record))
+    });
+    let all: Vec<(u8, u8, RecordNumber)> = of_the_kernel.into_iter().chain(of_probes).collect();
+    let &(sent, left, _) = all.first()?;
+    let lost = sent.checked_sub(left)?;
+    let same = all.iter().all(|(s, l, _)| s.checked_sub(*l) == Some(lost));
+    let different = all.iter().any(|(s, ..)| *s != sent);
+    (same && different).then(|| (lost, all.iter().map(|(.., record)| *record).collect()))
+}
+
 /// Records of a connection that carried harmless bytes and was closed by us after the record `end`, not reset.
 fn untouched(scene: &Scene<'_>, end: RecordNumber) -> Option<Vec<RecordNumber>> {
     let first_subject = scene.data.iter().filter(|p| p.identifies).map(|p| p.record).min()?;
@@ -197,12 +250,23 @@ pub(super) fn identification_stops(scene: &Scene<'_>) -> Option<Evidence> {
     })
 }
 
+/// Who drops ICMP errors on their way back.
+const ERROR_DROPPERS: Suspects = Suspects::of(&[
+    Suspect::EdgeFirewall,
+    Suspect::EdgeIds,
+    Suspect::TransitFilter,
+    Suspect::AzureNsg,
+    Suspect::AzureFirewall,
+    Suspect::AzureIds,
+]);
+
 /// `full-size-stops`
 ///
 /// - **Says.** Segments of full size get as far as hop h and no farther, while small ones get beyond it: the link
 ///   beyond h takes no packets of that size, and nobody says so. And where smaller ones were tried, which get beyond.
 /// - **Needs.** As for `identification-stops`; for a size to be the least that is lost, the same again.
-/// - **Effect.** Implicates the path MTU between hop h and the next; clears everything before and beyond.
+/// - **Effect.** Implicates the path MTU between hop h and the next; clears everything beyond, and before it all but filters:
+///   one of them may keep from us the error that the router sends.
 /// - **Misleads when.** As for `identification-stops`.
 /// - **Rests on.** RFC 1191 and RFC 8201; RFC 2923 section 2.1 names such places black holes.
 pub(super) fn full_size_stops(scene: &Scene<'_>) -> Option<Evidence> {
@@ -213,12 +277,14 @@ pub(super) fn full_size_stops(scene: &Scene<'_>) -> Option<Evidence> {
     let sizes = Sizes::beyond(scene, next);
     packets.extend(sizes.iter().flat_map(|sizes| &sizes.packets));
     let found = sizes.map_or_else(String::new, |sizes| format!("; {}", sizes.says()));
-    let others = Suspects::of(&[Suspect::EdgeFirewall, Suspect::AzureFirewall]);
     let mut claims = vec![
         Claim::implicates(from, to, Suspects::of(&[Suspect::TransitMtu]), Strength::Likely),
-        Claim::implicates(from, to, others, Strength::Possible),
+        Claim::implicates(Place(1), to, ERROR_DROPPERS, Strength::Possible),
+        Claim::clears(Place(to.0 + 1), Place::END, Suspects::all()),
     ];
-    clear_around(&mut claims, from, to);
+    if from > Place(1) {
+        claims.push(Claim::clears(Place(1), Place(from.0 - 1), Suspects::all().without(ERROR_DROPPERS)));
+    }
     Some(Evidence {
         rule: "full-size-stops",
         says: stops(scene, &format!("a segment with {len} bytes"), "a short one", reached, next)
@@ -271,7 +337,8 @@ pub(super) fn passes_every_hop(scene: &Scene<'_>) -> Option<Evidence> {
 ///
 /// - **Says.** A router says what size its next link takes.
 /// - **Needs.** ICMP fragmentation needed or packet too big about data of ours.
-/// - **Effect.** Implicates the path MTU from there on; clears nobody: whoever stalls the connection in spite of it may be
+/// - **Effect.** Implicates the path MTU from there on, and the client's inbound firewall where its kernel went on with larger
+///   packets; clears nobody: whoever stalls the connection in spite of it may be
 ///   anywhere.
 /// - **Misleads when.** The error is forged.
 /// - **Rests on.** RFC 1191 section 4, RFC 8201.
@@ -285,12 +352,24 @@ pub(super) fn packet_too_big(scene: &Scene<'_>) -> Option<Evidence> {
             _ => None,
         })?;
     let at = scene.path.hop_of(from).map_or(Place(1), |hop| Place(hop.number));
-    Some(Evidence {
-        rule: "packet-too-big",
-        says: format!("{from} says that its next link takes packets of {mtu} bytes at most"),
-        packets: vec![record],
-        claims: vec![Claim::implicates(at, Place::END, mtu_suspects(scene, at), Strength::Likely)],
-    })
+    let mut claims = vec![Claim::implicates(at, Place::END, mtu_suspects(scene, at), Strength::Likely)];
+    let mut says = format!("{from} says that its next link takes packets of {mtu} bytes at most");
+    if went_on(scene, record, mtu) {
+        says += ", and this machine's kernel went on with larger ones";
+        let firewall = Suspects::of(&[Suspect::ClientFirewallIn]);
+        claims.push(Claim::implicates(Place::CLIENT, Place::CLIENT, firewall, Strength::Likely));
+    }
+    Some(Evidence { rule: "packet-too-big", says, packets: vec![record], claims })
+}
+
+/// Whether the kernel itself sent more data than fits twice after it had been told the size.
+fn went_on(scene: &Scene<'_>, told: RecordNumber, mtu: u32) -> bool {
+    /// Bytes of the headers before the data, at least.
+    const HEADERS: u32 = 40;
+    let larger = |what: &What| matches!(what, What::Data { from_client: true, segment, len, .. } if !segment.is_probe() && len + HEADERS > mtu);
+    let timeline = scene.attempt.iter().flat_map(|a| &a.timeline);
+    let concerned = scene.attempt.is_some_and(|a| a.timeline.iter().any(|e| e.record == told));
+    concerned && timeline.filter(|e| e.record > told && larger(&e.what)).count() >= 2
 }
 
 /// Who keeps too large packets going, by the segment of the router that complains.

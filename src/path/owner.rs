@@ -147,6 +147,8 @@ pub(super) fn segments(
                     match (near_azure && to_azure, before_target(index) && index > 0) {
                         (true, true) => Segments::span(Edge, AzureEdge, AzureEdge),
                         (true, false) if target_private => Segments::span(Edge, AzureEdge, Edge),
+                        // Carriers number their routers so, too.
+                        _ if index > 0 => Segments::span(Edge, Transit, Edge),
                         _ => Segments::one(Edge),
                     }
                 }
@@ -201,7 +203,11 @@ mod tests {
         let found =
             assign(&["10.0.0.1", "192.168.9.1", "100.64.0.1", "203.0.113.1"], "192.0.2.3", Some(5), &[]);
         assert_eq!(found[0].known(), Some(Segment::Edge));
-        assert_eq!(found[1].known(), Some(Segment::Edge));
+        assert_eq!(
+            found[1],
+            Segments::span(Segment::Edge, Segment::Transit, Segment::Edge),
+            "or a carrier's"
+        );
         assert_eq!(found[2], Segments::span(Segment::Transit, Segment::AzureEdge, Segment::Transit));
         assert_eq!(found[3], Segments::span(Segment::Transit, Segment::AzureEdge, Segment::AzureEdge));
     }

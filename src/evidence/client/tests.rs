@@ -108,8 +108,9 @@ fn a_local_proxy_takes_the_connection() {
 
 #[test]
 fn a_connection_whose_syn_is_on_the_wire_went_out() {
-    let found =
-        trace("0.01 > S\n 0.02 < S.\n 0.03 > .\n 0.03 ! connect 0 established\n 0.2 ! connect 0 closed");
+    let found = trace(
+        "0.01 > S\n 0.02 < S.\n 0.03 > .\n 0.03 ! connect 0 established\n 0.1 < F.\n 0.2 ! connect 0 closed",
+    );
     assert!(!found.has("connected-without-syn"));
     assert!(found.has("syn-on-wire"));
 }
@@ -222,4 +223,46 @@ fn a_name_is_suspected_only_where_one_was_given() {
     );
     assert!(!by_name.has("address-given"));
     assert!(by_name.stands("client-name"));
+}
+
+const ESTABLISHED: &str = "
+    0.01 > S
+    0.02 < S.
+    0.03 > .
+    0.03 ! connect 0 established
+";
+
+#[test]
+fn what_the_kernel_took_and_no_wire_saw_was_dropped_here() {
+    let said = "0.04 < P. data=\"SSH-2.0-x\\r\\n\"\n 0.041 > . ack=9012\n 0.05 ! connect 0 received \"SSH-2.0-x\\r\\n\"
+        0.05 ! connect 0 sent identification\n";
+    let end = "2.5 ! connect 0 abandoned 2500";
+    let kept = trace(&format!("{ESTABLISHED}{said}{end}"));
+    assert_eq!(kept.outcome(), "stalled");
+    assert_eq!(kept.claims("data-not-on-wire")[0], "likely client client-firewall-out");
+    assert_eq!(kept.segment(), Some("client"));
+    assert!(!kept.has("syn-on-wire"));
+    let sent = trace(&format!("{ESTABLISHED}{said} 0.06 > P. len=24 ack=9012\n{end}"));
+    assert!(!sent.has("data-not-on-wire") && sent.has("syn-on-wire"));
+    // A local firewall's own reset comes over loopback.
+    let reset = trace(&format!("{ESTABLISHED}{said} 0.06 < stray R seq=9012\n 0.06 ! connect 0 broken 104"));
+    assert_eq!((reset.outcome(), reset.segment()), ("reset-after-handshake", Some("client")));
+}
+
+#[test]
+fn what_arrived_and_was_never_acknowledged_was_dropped_here() {
+    let banner = |at: f64| format!("{at} < P. data=\"SSH-2.0-x\\r\\n\"\n");
+    let ignored =
+        trace(&format!("{ESTABLISHED}{}{} 5.0 ! connect 0 abandoned 5000", banner(0.04), banner(0.3)));
+    assert_eq!(ignored.outcome(), "no-banner");
+    assert_eq!(ignored.claims("data-ignored")[0], "likely client client-firewall-in");
+    assert_eq!(ignored.segment(), Some("client"));
+    let once = trace(&format!("{ESTABLISHED}{} 5.0 ! connect 0 abandoned 5000", banner(0.04)));
+    assert!(!once.has("data-ignored") && !once.has("syn-on-wire"), "once is too little to say so");
+    let taken = trace(&format!(
+        "{ESTABLISHED}{}{} 0.4 > . ack=9012\n 5.0 ! connect 0 abandoned 5000",
+        banner(0.04),
+        banner(0.3)
+    ));
+    assert!(!taken.has("data-ignored"));
 }

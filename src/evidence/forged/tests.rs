@@ -46,8 +46,10 @@ fn a_hop_limit_that_follows_ours_gives_the_distance() {
         [
             "likely 3 transit-filter",
             "clears end vm-sshd-not-running vm-sshd-port",
-            "spares 1-2 everyone",
-            "spares 4-end everyone"
+            "spares 4-end everyone",
+            "spares 1 everyone",
+            "spares 2 everyone",
+            "spares 2 everyone"
         ]
     );
     assert!(found.is_spared("edge-ids", "plain-way"), "if the way back is shorter");
