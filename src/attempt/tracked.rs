@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::About;
 use super::seg::Seg;
-use super::signature::Classifier;
+use super::signature::{Classifier, Signature};
 use super::stream::Stream;
 use super::{Attempt, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, ResetBy};
 use crate::packet::{HopLimit, IcmpErrorKind, SeqNumber, TcpFlags};
@@ -612,6 +612,12 @@ impl Tracked {
         }
     }
 
+    /// Whether what the client said behind the banner was sent again and again and never acknowledged.
+    fn stalls(&self) -> bool {
+        let silent = self.signature.signature(self.handshake) == Some(Signature::PshDataSilence);
+        silent && !self.server.beyond_key_exchange()
+    }
+
     fn outcome_of_established(&self, by_client: bool) -> Outcome {
         let banner = self.server.says_ssh();
         match self.ended {
@@ -620,6 +626,7 @@ impl Tracked {
             {
                 Outcome::ResetAfterHandshake
             }
+            _ if banner && self.stalls() => Outcome::Stalled,
             _ if banner => Outcome::Open,
             // Nothing, or not all, of what the server said was captured.
             _ if self.server_isn.is_none() || self.server.unreadable() => Outcome::Completed,

@@ -329,8 +329,11 @@ fn client_let_it_pass(scene: &Scene<'_>) -> bool {
         && !(told_size && scene.outcome == Outcome::Stalled)
 }
 
+/// How often data must have come before its being ignored tells something.
+pub(super) const AGAIN: usize = 2;
+
 /// Data of the server's that reached this machine whole and was never acknowledged, with its records.
-fn ignored(attempt: &Attempt) -> Vec<RecordNumber> {
+pub(super) fn ignored(attempt: &Attempt) -> Vec<RecordNumber> {
     let arrived = |segment: &Segment| segment.to_us != Some(false) && segment.checksum_ok != Some(false);
     let data = || {
         attempt.timeline.iter().filter_map(|e| match &e.what {
@@ -405,9 +408,10 @@ pub(super) fn data_not_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Misleads when.** The acknowledgments are made and dropped on their way out: it is the client all the same.
 /// - **Rests on.** RFC 9293 section 3.10.7.4; AF_PACKET taps see ingress before netfilter INPUT.
 pub(super) fn data_ignored(scene: &Scene<'_>) -> Option<Evidence> {
-    let attempt = scene.attempt.filter(|_| is_established(scene) && !scene.left_by_client())?;
+    let fails = is_established(scene) && scene.outcome != Outcome::Open && !scene.left_by_client();
+    let attempt = scene.attempt.filter(|_| fails)?;
     let packets = ignored(attempt);
-    if packets.len() < 2 {
+    if packets.len() < AGAIN {
         return None;
     }
     let sure = attempt.timeline.iter().any(|e| {

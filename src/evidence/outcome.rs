@@ -1,6 +1,7 @@
 //! The outcome of the attempt diagnosed, from the wire and the kernel together.
 
 use super::Capture;
+use super::client::{AGAIN, ignored};
 use crate::attempt::{Attempt, Connection, Handshake, Outcome};
 use crate::recording::errno::ECONNREFUSED;
 use crate::recording::{Route, Said};
@@ -16,7 +17,11 @@ pub fn decide(
     capture: Capture,
 ) -> Outcome {
     let Some(connection) = connection else {
-        return attempt.map_or(Outcome::Timeout, |a| a.outcome_of_path);
+        return attempt.map_or(Outcome::Timeout, |attempt| match attempt.outcome_of_path {
+            // The banner came as far as the capture, and the kernel knows nothing of it.
+            Outcome::Open if ignored(attempt).len() >= AGAIN => Outcome::NoBanner,
+            outcome => outcome,
+        });
     };
     if connection.established.is_some() {
         if attempt.is_none() && capture == Capture::Whole {

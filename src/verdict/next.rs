@@ -46,7 +46,7 @@ pub(super) fn steps(case: &Case<'_>, verdict: &Verdict) -> Vec<NextStep> {
         steps.push(capture_at_vm(case));
     }
     if first == Some(Segment::Edge) || segments.contains(&Segment::Edge) && !at_vm {
-        steps.push(from_elsewhere(case));
+        steps.push(from_elsewhere(case, true));
     }
     if segments.contains(&Segment::AzureEdge) {
         steps.push(azure_rules(case));
@@ -55,7 +55,7 @@ pub(super) fn steps(case: &Case<'_>, verdict: &Verdict) -> Vec<NextStep> {
         steps.push(on_the_vm(case));
     }
     if segments.contains(&Segment::Transit) && !segments.contains(&Segment::Edge) {
-        steps.push(from_elsewhere(case));
+        steps.push(from_elsewhere(case, false));
     }
     if suspected.iter().any(|s| matches!(s.suspect, Suspect::VmDown | Suspect::AzurePublicIp)) {
         steps.insert(0, vm_state());
@@ -111,11 +111,14 @@ fn capture_at_vm(case: &Case<'_>) -> NextStep {
     )
 }
 
-fn from_elsewhere(case: &Case<'_>) -> NextStep {
-    NextStep::new(
-        "Trace again from a computer that is directly on the Internet (a phone's hotspot will do): if it gets through, the organisation's edge is what stops it.",
-        trace(case, ""),
-    )
+fn from_elsewhere(case: &Case<'_>, may_be_the_edge: bool) -> NextStep {
+    let edge = if may_be_the_edge { "the organisation's edge, or " } else { "" };
+    NextStep {
+        why: format!(
+            "Trace again from a computer that is directly on the Internet (a phone's hotspot will do): if it gets through, {edge}what lies on the way from here is what stops it."
+        ),
+        command: Some(trace(case, "")),
+    }
 }
 
 fn deep(case: &Case<'_>) -> NextStep {
@@ -129,10 +132,11 @@ fn deep(case: &Case<'_>) -> NextStep {
     }
 }
 
+/// Sudo's own path has no folder of the user's, in which cargo installs.
 fn trace(case: &Case<'_>, options: &str) -> String {
     match case.port {
-        22 => format!("sudo whichhop trace {options}{}", case.target),
-        port => format!("sudo whichhop trace {options}-p {port} {}", case.target),
+        22 => format!("sudo \"$(command -v whichhop)\" trace {options}{}", case.target),
+        port => format!("sudo \"$(command -v whichhop)\" trace {options}-p {port} {}", case.target),
     }
 }
 
