@@ -104,19 +104,25 @@ impl Wire {
         let evicted = census.evicted();
         let attempts: Vec<_> = std::iter::from_fn(|| census.next_decided()).collect();
         for records in [1, 3, usize::MAX] {
-            let in_batches = self.in_batches(ports, limits, records);
-            assert_eq!(format!("{in_batches:?}"), format!("{attempts:?}"), "in batches of {records}");
+            for copied in [true, false] {
+                let in_batches = self.in_batches(ports, limits, records, copied);
+                assert_eq!(format!("{in_batches:?}"), format!("{attempts:?}"), "in batches of {records}");
+            }
         }
         (attempts, evicted)
     }
 
-    /// The same by the way that the command takes, so many records at a time.
-    fn in_batches(&self, ports: &Ports, limits: Limits, records: usize) -> Vec<Attempt> {
+    /// The same by the way that the command takes, so many records at a time; frames copied or left in their block.
+    fn in_batches(&self, ports: &Ports, limits: Limits, records: usize, copied: bool) -> Vec<Attempt> {
         let mut census = Census::new(ports.clone(), limits);
         let sieve = census.sieve();
         for frames in self.frames.chunks(records) {
-            let mut batch = Batch::default();
+            let (mut batch, mut block) = (Batch::default(), Vec::new());
             for (at, frame) in frames {
+                // A header of its own goes before each.
+                block.extend([0xff; 16]);
+                let place = block.len();
+                block.extend_from_slice(frame);
                 let frame = Frame {
                     interface: 0,
                     link: LinkType::RAW,
@@ -125,9 +131,16 @@ impl Wire {
                     bytes: frame,
                 };
                 let (number, at) = (RecordNumber(1), Timestamp::from_nanos(START + at));
-                sieve
-                    .take(&Record { number, at, body: Body::Frame(frame) }, |_, _| true, &mut batch)
-                    .unwrap();
+                let record = Record { number, at, body: Body::Frame(frame) };
+                let taken = if copied {
+                    sieve.take(&record, |_, _| true, &mut batch)
+                } else {
+                    sieve.take_in_block(&record, place, |_, _| true, &mut batch)
+                };
+                taken.unwrap();
+            }
+            if !copied {
+                batch.put_block(block);
             }
             census.take(&batch);
         }

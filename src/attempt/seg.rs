@@ -40,11 +40,11 @@ impl<'a> Seg<'a> {
     }
 }
 
-impl<'a> From<&Glance<'a>> for Seg<'a> {
-    #[inline]
-    fn from(glance: &Glance<'a>) -> Self {
-        let Glance { hop_limit, identification, flags, seq, ack, options, .. } = *glance;
-        let Glance { payload, payload_len, overclaims, .. } = *glance;
+impl<'a, A> From<Glance<'a, A>> for Seg<'a> {
+    #[inline(always)]
+    fn from(glance: Glance<'a, A>) -> Self {
+        let Glance { hop_limit, identification, flags, seq, ack, options, .. } = glance;
+        let Glance { payload, payload_len, overclaims, .. } = glance;
         let timestamp = timestamp(flags, options);
         Self {
             hop_limit,

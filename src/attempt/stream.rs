@@ -13,8 +13,8 @@ const PIECES: usize = 8;
 /// Longest identification line that is told.
 const LONGEST_LINE: usize = 255;
 
-/// Most identification lines are no longer.
-const ORDINARY_LINE: usize = 48;
+/// Most identification lines are no longer. So what is kept of most servers is one piece of 64 bytes.
+const ORDINARY_LINE: usize = 55;
 
 /// Bytes after which a server that says `SSH-` has had its say in the key exchange too: KEXINIT and the reply
 /// to it make more than this with every algorithm in use.
@@ -36,12 +36,53 @@ pub(super) struct Stream {
 }
 
 /// Bytes that are kept.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Kept {
-    /// The line beginning `SSH-`, as far as it was read, without its line end.
+    /// The line beginning `SSH-`, as far as it was read, without its line end; unless it is longer.
+    line: [u8; ORDINARY_LINE],
+    len: u8,
+    more: Option<Box<More>>,
+}
+
+/// What few servers send.
+#[derive(Debug, Default)]
+struct More {
+    /// The line, where it is a long one.
     line: Vec<u8>,
     /// Pieces that came before their turn, by their place.
     ahead: Vec<(u32, Box<[u8]>)>,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { line: [0; ORDINARY_LINE], len: 0, more: None }
+    }
+}
+
+impl Kept {
+    fn line(&self) -> &[u8] {
+        match &self.more {
+            Some(more) if !more.line.is_empty() => &more.line,
+            _ => &self.line[..usize::from(self.len)],
+        }
+    }
+
+    /// Lengthens the line, as far as it will be told.
+    fn push(&mut self, part: &[u8]) {
+        let known = self.line().len();
+        // One byte more than is told: it may be the carriage return of the line end.
+        let part = &part[..part.len().min((LONGEST_LINE + 1).saturating_sub(known))];
+        if let Some(room) = self.line.get_mut(known..known + part.len()) {
+            room.copy_from_slice(part);
+            self.len += part.len() as u8;
+            return;
+        }
+        let line = &mut self.more.get_or_insert_default().line;
+        if line.is_empty() {
+            line.extend_from_slice(&self.line[..usize::from(self.len)]);
+        }
+        line.extend_from_slice(part);
+    }
 }
 
 /// Where the search for a line beginning `SSH-` stands.
@@ -109,7 +150,7 @@ impl Stream {
 
     /// Keeps a piece that came before its turn.
     fn keep(&mut self, place: u32, data: &[u8]) {
-        let ahead = &mut self.kept.get_or_insert_default().ahead;
+        let ahead = &mut self.kept.get_or_insert_default().more.get_or_insert_default().ahead;
         if ahead.iter().any(|(other, _)| *other == place) {
             return;
         }
@@ -123,10 +164,10 @@ impl Stream {
 
     /// Reads the pieces whose turn has come.
     fn catch_up(&mut self) {
-        while let Some(kept) = &mut self.kept
-            && let Some(index) = kept.ahead.iter().position(|(place, _)| *place <= self.read)
+        while let Some(more) = self.kept.as_mut().and_then(|kept| kept.more.as_mut())
+            && let Some(index) = more.ahead.iter().position(|(place, _)| *place <= self.read)
         {
-            let (place, data) = kept.ahead.swap_remove(index);
+            let (place, data) = more.ahead.swap_remove(index);
             self.read_on(place, &data);
         }
     }
@@ -150,9 +191,7 @@ impl Stream {
                 self.line = match (PREFIX.get(usize::from(known)), first) {
                     (Some(expected), byte) if byte == expected => {
                         if usize::from(known) + 1 == PREFIX.len() {
-                            let line = &mut self.kept.get_or_insert_default().line;
-                            line.reserve(ORDINARY_LINE);
-                            line.extend_from_slice(PREFIX);
+                            self.kept.get_or_insert_default().push(PREFIX);
                             Line::Found
                         } else {
                             Line::Begun(known + 1)
@@ -173,10 +212,7 @@ impl Stream {
             Line::Found => {
                 let end = memchr::memchr(b'\n', bytes);
                 let part = &bytes[..end.unwrap_or(bytes.len())];
-                let line = &mut self.kept.get_or_insert_default().line;
-                // One byte more than is told: it may be the carriage return of the line end.
-                let room = (LONGEST_LINE + 1).saturating_sub(line.len());
-                line.extend_from_slice(&part[..part.len().min(room)]);
+                self.kept.get_or_insert_default().push(part);
                 if end.is_some() {
                     self.line = Line::Whole;
                 }
@@ -213,12 +249,12 @@ impl Stream {
 
     /// The first byte of what [`Stream::ssh_line`] tells.
     pub(super) fn line_begins(&self) -> Option<u8> {
-        self.kept.as_ref().and_then(|kept| kept.line.first()).copied()
+        self.kept.as_ref().and_then(|kept| kept.line().first()).copied()
     }
 
     /// The first line beginning `SSH-`, without its line end.
     pub(super) fn ssh_line(&self) -> Option<String> {
-        self.kept.as_ref().filter(|_| self.says_ssh()).map(|kept| told(&kept.line))
+        self.kept.as_ref().filter(|_| self.says_ssh()).map(|kept| told(kept.line()))
     }
 }
 
@@ -312,7 +348,9 @@ mod tests {
         for i in 1..4000 {
             stream.push(SeqNumber(i), b"x", 1);
         }
-        let ahead = |stream: &Stream| stream.kept.as_ref().map(|kept| kept.ahead.len());
+        let ahead = |stream: &Stream| {
+            stream.kept.as_ref().and_then(|kept| kept.more.as_ref()).map(|more| more.ahead.len())
+        };
         assert_eq!(ahead(&stream), Some(PIECES));
         assert!(stream.unreadable());
         stream.push(SeqNumber(0), &[b'y'; 4000], 4000);

@@ -14,12 +14,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IsTerminal, Read, Stdout, Write};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::{iter, mem};
 
 use anyhow::{Context, bail};
 use whichhop::attempt::{Attempt, Batch, Census, Limits, Sieve};
 use whichhop::confine::confine_reader;
 use whichhop::packet::Undecoded;
-use whichhop::recording::{Reader, Record, Timestamp};
+use whichhop::recording::{ReadError, Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
 
 use ahead::Ahead;
@@ -58,34 +59,32 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     interrupt.listen();
     let limits =
         Limits { settle: args.settle, unanswered: args.unanswered, idle: args.idle, ..Limits::default() };
-    let mut census = Census::new(ports(&args.ports), limits);
+    let census = Census::new(ports(&args.ports), limits);
+    let sieve = census.sieve();
+    let mut tracking = Tracking { census, filter: &filter, patience: Patience::default(), ended: false };
     let mut output = Output::new(args);
-    let mut patience = Patience::default();
     let mut undecoded: BTreeMap<Undecoded, u64> = BTreeMap::new();
-    let (sieve, watched) = (census.sieve(), output.watched);
+    let watched = output.watched;
     let read = pipeline::run(
+        watched && args.prints_as_it_reads(),
         |outlet| {
             let batch = Batch::default();
             let undecoded = &mut undecoded;
             files.each(&mut Feed { sieve, filter: &filter, batch, watched, undecoded, outlet })
         },
-        |batch| {
-            census.take(batch);
-            output.take(&mut census, &filter).map_err(Stop::Write)?;
-            if patience.ends(batch, &filter, &census) { Err(Stop::Enough) } else { Ok(()) }
-        },
+        &mut tracking,
+        &mut |decided| output.take(decided),
     );
     meter.clear();
     // What was read before an error is worth telling.
-    census.end();
     let (written, unread) = match read {
         Err(Stop::Write(error)) => (Err(error), Ok(())),
         Err(Stop::Read(_)) if interrupt.has_cut() => {
             files.remarks.push("interrupted: what comes after is not known".to_owned());
-            (output.rest(&mut census, &filter), Ok(()))
+            (output.rest(), Ok(()))
         }
-        Err(Stop::Read(error)) => (output.rest(&mut census, &filter), Err(error)),
-        Ok(()) | Err(Stop::Enough) => (output.rest(&mut census, &filter), Ok(())),
+        Err(Stop::Read(error)) => (output.rest(), Err(error)),
+        Ok(()) | Err(Stop::Enough) => (output.rest(), Ok(())),
     };
     match written {
         // A reader that stops reading early, such as `head`, has got what it wanted.
@@ -96,7 +95,7 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
         complain(remark);
     }
     unread?;
-    tell(&census, &undecoded);
+    tell(&tracking.census, &undecoded);
     if output.count == 0 && !args.json {
         let wanted = wanted(args);
         let within = if undecoded.keys().any(|why| report::worth_telling(*why)) {
@@ -172,6 +171,26 @@ impl Feed<'_, '_> {
         if full { self.pass_on() } else { Ok(()) }
     }
 
+    /// Takes what `reader` has at hand, and the bytes of it too; says whether there was anything.
+    fn take_block(
+        &mut self,
+        reader: &mut Reader<Box<dyn Read>>,
+        before: Option<Timestamp>,
+    ) -> Result<bool, Stop> {
+        let mut block = self.batch.take_block();
+        let any = reader.each_in_block(before, &mut block, |record, place| {
+            let concerns = |source, destination| self.filter.may_concern(source, destination);
+            if let Err(reason) = self.sieve.take_in_block(record, place, concerns, &mut self.batch) {
+                *self.undecoded.entry(reason).or_default() += 1;
+            }
+        });
+        self.batch.put_block(block);
+        if any {
+            self.pass_on()?;
+        }
+        Ok(any)
+    }
+
     fn pass_on(&mut self) -> Result<(), Stop> {
         if self.batch.is_empty() { Ok(()) } else { self.outlet.pass_on(&mut self.batch) }
     }
@@ -214,12 +233,9 @@ impl Output {
     }
 
     /// Takes what is decided.
-    fn take(&mut self, census: &mut Census, filter: &Filter<'_>) -> io::Result<()> {
+    fn take(&mut self, decided: &mut Vec<Attempt>) -> io::Result<()> {
         let before = self.count;
-        while let Some(attempt) = census.next_decided() {
-            if !filter.wants(&attempt) {
-                continue;
-            }
+        for attempt in decided.drain(..) {
             match &mut self.form {
                 Form::Lines { json } => self.rows.push(&attempt, *json, self.count)?,
                 Form::Sorted { attempts, .. } => attempts.push(attempt),
@@ -230,9 +246,8 @@ impl Output {
         if self.watched && self.count > before { self.rows.flush() } else { Ok(()) }
     }
 
-    /// Takes what is left.
-    fn rest(&mut self, census: &mut Census, filter: &Filter<'_>) -> io::Result<()> {
-        self.take(census, filter)?;
+    /// Writes what was held back.
+    fn rest(&mut self) -> io::Result<()> {
         match &mut self.form {
             Form::Lines { .. } => {}
             Form::Sorted { json, attempts } => {
@@ -286,6 +301,36 @@ enum Stop {
     Write(io::Error),
     /// Nothing is left to be found.
     Enough,
+}
+
+/// Tracks what is wanted.
+struct Tracking<'a> {
+    census: Census,
+    filter: &'a Filter<'a>,
+    patience: Patience,
+    /// The captures are over.
+    ended: bool,
+}
+
+impl Tracking<'_> {
+    fn decided(&mut self) -> impl Iterator<Item = Attempt> {
+        iter::from_fn(|| self.census.next_decided()).filter(|attempt| self.filter.wants(attempt))
+    }
+}
+
+impl pipeline::Track for Tracking<'_> {
+    fn take(&mut self, batch: &Batch, decided: &mut Vec<Attempt>) -> Result<(), Stop> {
+        self.census.take(batch);
+        decided.extend(self.decided());
+        if self.patience.ends(batch, self.filter, &self.census) { Err(Stop::Enough) } else { Ok(()) }
+    }
+
+    fn rest(&mut self, most: usize, decided: &mut Vec<Attempt>) {
+        if !mem::replace(&mut self.ended, true) {
+            self.census.end();
+        }
+        decided.extend(self.decided().take(most));
+    }
 }
 
 /// Finds out when reading on is of no use.
@@ -407,8 +452,9 @@ impl<'a> Files<'a> {
             let others = nexts.iter().filter(|(at, _, other)| at.is_some() && *other != place);
             let waiting = self.waiting.front().map(|waiting| (waiting.first, waiting.index));
             let until = others.filter_map(|(at, index, _)| Some(((*at)?, *index))).chain(waiting).min();
+            let alone = self.open.len() == 1;
             let Some(source) = self.open.get_mut(place) else { return feed.pass_on() };
-            source.each_before(until, feed)?;
+            source.each_before(until, alone, feed)?;
         }
     }
 
@@ -453,11 +499,20 @@ impl Source {
     fn each_before(
         &mut self,
         until: Option<(Timestamp, usize)>,
+        alone: bool,
         feed: &mut Feed<'_, '_>,
     ) -> Result<(), Stop> {
+        let before = until.map(|(at, _)| at);
         loop {
-            if self.ahead.as_ref().is_none_or(Ahead::is_empty) {
-                self.reader.each_at_hand(until.map(|(at, _)| at), |record| feed.take(record))?;
+            if alone && self.ahead.is_none() {
+                while feed.take_block(&mut self.reader, before)? && !self.reader.is_at_hand() {
+                    let more = self.reader.read_on();
+                    if !more.map_err(|error| self.unread(error))? {
+                        break;
+                    }
+                }
+            } else if self.ahead.as_ref().is_none_or(Ahead::is_empty) {
+                self.reader.each_at_hand(before, |record| feed.take(record))?;
             }
             // Whoever watches is told all there is to tell before the next record is waited for.
             if feed.watched && !self.reader.is_at_hand() {
@@ -475,9 +530,13 @@ impl Source {
             match next {
                 Ok(Some(record)) => feed.take(&record)?,
                 Ok(None) => return Ok(()),
-                Err(error) => return Err(Stop::Read(anyhow::Error::new(error).context(self.name.clone()))),
+                Err(error) => return Err(self.unread(error)),
             }
         }
+    }
+
+    fn unread(&self, error: ReadError) -> Stop {
+        Stop::Read(anyhow::Error::new(error).context(self.name.clone()))
     }
 
     /// What the capture lacks, in words: packets that it lost, and whatever came after where it breaks off.

@@ -1,17 +1,26 @@
 //! The quick look at a frame that nearly every frame of a large capture is content with.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::tcp::header_len;
 use super::{HopLimit, LinkType, SeqNumber, TcpFlags, TcpOptions};
 
+/// What a glance sees, by version of IP: whoever has found out once which it is need not ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Glanced<'a> {
+    /// A segment in IPv4.
+    V4(Glance<'a, Ipv4Addr>),
+    /// A segment in IPv6.
+    V6(Glance<'a, Ipv6Addr>),
+}
+
 /// What tells what becomes of a connection, of one TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Glance<'a> {
+pub struct Glance<'a, A> {
     /// Source address.
-    pub source: IpAddr,
+    pub source: A,
     /// Destination address.
-    pub destination: IpAddr,
+    pub destination: A,
     /// TTL or hop limit as received.
     pub hop_limit: HopLimit,
     /// IPv4 identification.
@@ -43,10 +52,10 @@ const TCP_LEN: usize = 20;
 const TCP: u8 = 6;
 
 /// Looks at a frame that holds whole headers of IP and TCP, without IP options and extension headers, directly in
-/// Ethernet or in nothing. `None` for every other: [`decode_captured`](super::decode_captured) knows what that is, and reads from these
-/// frames the same. The frame had `original_len` bytes on the wire.
-#[inline]
-pub fn glance(link: LinkType, frame: &[u8], original_len: u32) -> Option<Glance<'_>> {
+/// Ethernet or in nothing. `None` for every other: [`decode_captured`](super::decode_captured) knows what that is, and
+/// reads from these frames the same. The frame had `original_len` bytes on the wire.
+#[inline(always)]
+pub fn glance(link: LinkType, frame: &[u8], original_len: u32) -> Option<Glanced<'_>> {
     let ip = match link {
         LinkType::ETHERNET => {
             let (header, rest) = frame.split_first_chunk::<ETHERNET_LEN>()?;
@@ -59,11 +68,11 @@ pub fn glance(link: LinkType, frame: &[u8], original_len: u32) -> Option<Glance<
         _ => return None,
     };
     let missing = original_len.saturating_sub(frame.len() as u32);
-    if ip.first()? >> 4 == 4 { v4(ip, missing) } else { v6(ip, missing) }
+    if ip.first()? >> 4 == 4 { v4(ip, missing).map(Glanced::V4) } else { v6(ip, missing).map(Glanced::V6) }
 }
 
-#[inline]
-fn v4(ip: &[u8], missing: u32) -> Option<Glance<'_>> {
+#[inline(always)]
+fn v4(ip: &[u8], missing: u32) -> Option<Glance<'_, Ipv4Addr>> {
     let (header, rest) = ip.split_first_chunk::<V4_LEN>()?;
     let [first, _, l0, l1, i0, i1, f0, f1, ttl, protocol, _, _, addresses @ ..] = header;
     let fragment = u16::from_be_bytes([*f0, *f1]) & 0x3fff;
@@ -74,11 +83,11 @@ fn v4(ip: &[u8], missing: u32) -> Option<Glance<'_>> {
     let [s0, s1, s2, s3, d0, d1, d2, d3] = *addresses;
     let (source, destination) = (Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3));
     let identification = Some(u16::from_be_bytes([*i0, *i1]).into());
-    tcp(source.into(), destination.into(), HopLimit(*ttl), identification, rest, (claimed, missing))
+    tcp(source, destination, HopLimit(*ttl), identification, rest, (claimed, missing))
 }
 
-#[inline]
-fn v6(ip: &[u8], missing: u32) -> Option<Glance<'_>> {
+#[inline(always)]
+fn v6(ip: &[u8], missing: u32) -> Option<Glance<'_, Ipv6Addr>> {
     let (header, rest) = ip.split_first_chunk::<V6_LEN>()?;
     let [first, _, _, _, l0, l1, TCP, hop_limit, addresses @ ..] = header else { return None };
     // Without a length it is a jumbogram, or was captured before segmentation offload.
@@ -88,18 +97,18 @@ fn v6(ip: &[u8], missing: u32) -> Option<Glance<'_>> {
     }
     let (source, destination) = addresses.split_first_chunk::<16>()?;
     let (source, destination) = (Ipv6Addr::from(*source), Ipv6Addr::from(*destination.first_chunk::<16>()?));
-    tcp(source.into(), destination.into(), HopLimit(*hop_limit), None, rest, (claimed, missing))
+    tcp(source, destination, HopLimit(*hop_limit), None, rest, (claimed, missing))
 }
 
-#[inline]
-fn tcp(
-    source: IpAddr,
-    destination: IpAddr,
+#[inline(always)]
+fn tcp<A>(
+    source: A,
+    destination: A,
     hop_limit: HopLimit,
     identification: Option<u32>,
     rest: &[u8],
     (claimed, missing): (usize, u32),
-) -> Option<Glance<'_>> {
+) -> Option<Glance<'_, A>> {
     let segment = rest.get(..claimed).unwrap_or(rest);
     let (fixed, rest) = segment.split_first_chunk::<TCP_LEN>()?;
     let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, ..] = *fixed;
@@ -126,11 +135,36 @@ fn tcp(
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
     use crate::packet::samples::{SYN_ACK_V6, SYN_V4};
     use crate::packet::{Transport, decode_captured};
 
     const MACS: [u8; 12] = [2; 12];
+
+    /// The same segment, its addresses of whichever version.
+    fn with_addresses<A: From<B>, B>(segment: Glance<'_, B>) -> Glance<'_, A> {
+        let Glance { source, destination, hop_limit, identification, source_port, destination_port, .. } =
+            segment;
+        let Glance { seq, ack, flags, options, payload, payload_len, overclaims, .. } = segment;
+        let (source, destination) = (source.into(), destination.into());
+        Glance {
+            source,
+            destination,
+            hop_limit,
+            identification,
+            source_port,
+            destination_port,
+            seq,
+            ack,
+            flags,
+            options,
+            payload,
+            payload_len,
+            overclaims,
+        }
+    }
 
     /// Whatever a glance sees, [`decode_captured`] sees too; true if it saw anything.
     fn agrees(link: LinkType, frame: &[u8]) -> bool {
@@ -143,6 +177,10 @@ mod tests {
         let packet = decode_captured(link, frame, original_len)
             .unwrap_or_else(|e| panic!("decode says {e} of {frame:02x?}"));
         let Transport::Tcp(tcp) = packet.transport else { panic!("not TCP: {packet:?}") };
+        let glance = match glance {
+            Glanced::V4(segment) => with_addresses::<IpAddr, _>(segment),
+            Glanced::V6(segment) => with_addresses(segment),
+        };
         let decoded = Glance {
             source: packet.ip.source,
             destination: packet.ip.destination,

@@ -23,7 +23,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 pub use decode::{Undecoded, Unopened, decode, decode_captured};
-pub use glance::{Glance, glance};
+pub use glance::{Glance, Glanced, glance};
 pub use icmp::{
     EchoToken, Icmp, IcmpError, IcmpErrorKind, Quoted, QuotedTcp, QuotedTcpRest, QuotedTransport,
 };

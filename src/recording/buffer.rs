@@ -1,12 +1,17 @@
 //! A window on a byte stream: bytes are read into it in large pieces and looked at in place.
 
 use std::io::{self, Read};
+use std::mem;
 use std::ops::Range;
 
 /// Bytes first made room for; large enough that reading a file costs few system calls, and small enough that what the
-/// kernel copies here is still in the processor's second-level cache when it is looked at. Mapping the file instead would
-/// need `unsafe`, spare only this copy, and turn a file that is cut while it is read into a signal.
-const ROOM: usize = 1 << 17;
+/// kernel copies here is still in the processor's second-level cache when it is looked at.
+///
+/// Files are read, not mapped: a loop over the headers of 5.6 million frames (1.2 GB, in the page cache) took 0.16 to 0.18 s
+/// with read(2) into blocks of 64 KiB to 1 MiB, and 0.27 to 0.36 s with mmap(2), whole or by windows of 2 or 16 MiB, with and
+/// without `MAP_POPULATE`: faults cost more than the copy, which serves as a prefetch. Nor does a file that is cut while it
+/// is read turn into a signal.
+const ROOM: usize = 1 << 18;
 
 /// Unread bytes of a stream, and where they lie in it.
 pub(super) struct Buffer<R> {
@@ -83,6 +88,25 @@ impl<R: Read> Buffer<R> {
         Ok(skipped)
     }
 
+    /// Where in the buffer the first unread byte lies.
+    #[inline]
+    pub(super) fn start(&self) -> usize {
+        self.start
+    }
+
+    /// Leaves the buffer's bytes in `block`, whose room it takes on for those that follow: of these only what is unread is
+    /// moved.
+    pub(super) fn exchange(&mut self, block: &mut Vec<u8>) {
+        let unread = self.end - self.start;
+        if block.len() < ROOM.max(unread) {
+            block.resize(ROOM.max(unread), 0);
+        }
+        block[..unread].copy_from_slice(self.unread());
+        mem::swap(&mut self.bytes, block);
+        self.base += self.start as u64;
+        (self.start, self.end) = (0, unread);
+    }
+
     /// Bytes consumed last.
     #[inline]
     pub(super) fn slice(&self, range: Range<usize>) -> &[u8] {
@@ -118,6 +142,26 @@ mod tests {
         assert!(!buffer.ensure(ROOM).unwrap());
         assert_eq!(buffer.unread(), &all[2 * ROOM + 17..]);
         assert_eq!(buffer.skip(u64::MAX).unwrap(), (ROOM - 17) as u64);
+    }
+
+    #[test]
+    fn blocks_are_exchanged_and_nothing_unread_is_lost() {
+        let all: Vec<u8> = (0..2 * ROOM + 9).map(|i| (i % 251) as u8).collect();
+        let mut buffer = Buffer::new(&all[..]);
+        let mut block = Vec::new();
+        assert!(buffer.ensure(ROOM).unwrap());
+        assert_eq!(buffer.consume(ROOM - 3), 0..ROOM - 3);
+        buffer.exchange(&mut block);
+        assert_eq!((&block[..], buffer.offset()), (&all[..ROOM], ROOM as u64 - 3));
+        assert!(buffer.ensure(4).unwrap());
+        assert_eq!(buffer.unread(), &all[ROOM - 3..2 * ROOM - 3]);
+        let range = buffer.consume(5);
+        let room = block.as_ptr();
+        buffer.exchange(&mut block);
+        assert_eq!(block[range], all[ROOM - 3..ROOM + 2]);
+        assert!(buffer.ensure(ROOM).unwrap(), "the room of the first block is used again");
+        assert_eq!((buffer.bytes.as_ptr(), buffer.offset()), (room, ROOM as u64 + 2));
+        assert_eq!(buffer.unread()[..ROOM], all[ROOM + 2..2 * ROOM + 2]);
     }
 
     #[test]

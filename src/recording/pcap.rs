@@ -140,7 +140,7 @@ impl Capture {
 
     /// The time of the frame that `bytes` begin with, the frame, and what follows; none if it is not whole, or anything
     /// about it is unusual.
-    #[inline]
+    #[inline(always)]
     pub(super) fn whole_frame<'a>(&self, bytes: &'a [u8]) -> Option<(Timestamp, Frame<'a>, &'a [u8])> {
         let (header, rest) = bytes.split_first_chunk::<{ MICROS.frame_header }>()?;
         let [s0, s1, s2, s3, t0, t1, t2, t3, l0, l1, l2, l3, o0, o1, o2, o3] = *header;

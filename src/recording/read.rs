@@ -1,5 +1,6 @@
 //! The one reader: whatever the file is, records come out.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io::{self, Read};
 
@@ -175,8 +176,40 @@ impl<R: Read> Reader<R> {
         before: Option<Timestamp>,
         mut take: impl FnMut(&Record<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.each_whole(before, |record, _| take(record))
+    }
+
+    /// As [`Reader::each_at_hand`], and leaves the bytes of the frames in `block`, so that nobody need copy them: `take` is
+    /// told where in it each frame will begin. The reader goes on in the room of what `block` held. Says whether there was
+    /// any record.
+    #[inline(always)]
+    pub fn each_in_block(
+        &mut self,
+        before: Option<Timestamp>,
+        block: &mut Vec<u8>,
+        mut take: impl FnMut(&Record<'_>, usize),
+    ) -> bool {
+        let first = self.number;
+        let all: Result<(), Infallible> = self.each_whole(before, |record, place| {
+            take(record, place);
+            Ok(())
+        });
+        let any = all.is_ok() && self.number > first;
+        if any {
+            self.buffer.exchange(block);
+        }
+        any
+    }
+
+    #[inline(always)]
+    fn each_whole<E>(
+        &mut self,
+        before: Option<Timestamp>,
+        mut take: impl FnMut(&Record<'_>, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
         let (Format::Pcap(capture), None) = (&self.format, &self.found) else { return Ok(()) };
         let unread = self.buffer.unread();
+        let end = self.buffer.start() + unread.len();
         let mut rest = unread;
         let mut taken = Ok(());
         while taken.is_ok()
@@ -186,11 +219,26 @@ impl<R: Read> Reader<R> {
             rest = after;
             self.number += 1;
             self.last = at;
-            taken = take(&Record { number: RecordNumber(self.number), at, body: Body::Frame(frame) });
+            let place = end - after.len() - frame.bytes.len();
+            taken = take(&Record { number: RecordNumber(self.number), at, body: Body::Frame(frame) }, place);
         }
         let len = unread.len() - rest.len();
         self.buffer.consume(len);
         taken
+    }
+
+    /// Reads on, if that takes no more than one look at the source; says whether there was more.
+    pub fn read_on(&mut self) -> Result<bool, ReadError> {
+        if self.ended {
+            return Ok(false);
+        }
+        match self.buffer.ensure(self.buffer.unread().len() + 1) {
+            Ok(more) => Ok(more),
+            Err(error) => {
+                self.whole = self.buffer.offset();
+                self.stop(error.into()).map(|()| false)
+            }
+        }
     }
 
     /// The time of the next record, which stays the next; `None` at the end.

@@ -1,7 +1,6 @@
 //! Attempts as JSON, one a line: millions of them, so that each number is written by hand. The same as serde writes, byte
 //! for byte, as a test says.
 
-use std::io::Write as _;
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::attempt::disarmed;
@@ -15,115 +14,247 @@ pub fn attempt_json(attempt: &Attempt) -> String {
     String::from_utf8(line).unwrap_or_else(|error| unreachable!("all that is added is text: {error}"))
 }
 
-/// Adds `attempt` to `line`, as one JSON object on one line, ended by a newline.
-pub fn push_attempt_json(line: &mut Vec<u8>, attempt: &Attempt) {
-    line.extend_from_slice(b"{\"client\":");
-    address(line, attempt.client.ip());
-    line.extend_from_slice(b",\"client_port\":");
-    number(line, attempt.client.port());
-    line.extend_from_slice(b",\"server\":");
-    address(line, attempt.server.ip());
-    line.extend_from_slice(b",\"server_port\":");
-    number(line, attempt.server.port());
-    line.extend_from_slice(b",\"first_syn\":");
-    instant(line, attempt.first_syn);
-    line.extend_from_slice(b",\"isn\":");
-    number(line, attempt.isn.0);
-    line.extend_from_slice(b",\"syn\":");
-    count(line, attempt.syn);
-    line.extend_from_slice(b",\"syn_ack\":");
-    count(line, attempt.syn_ack);
-    line.extend_from_slice(b",\"handshake\":\"");
-    line.extend_from_slice(attempt.handshake.name().as_bytes());
+/// Adds `attempt` to `text`, as one JSON object on one line, ended by a newline.
+pub fn push_attempt_json(text: &mut Vec<u8>, attempt: &Attempt) {
+    let mut line = Line::after(text);
+    line.put(b"{\"client\":");
+    line.address(attempt.client.ip());
+    line.put(b",\"client_port\":");
+    line.number(attempt.client.port().into());
+    line.put(b",\"server\":");
+    line.address(attempt.server.ip());
+    line.put(b",\"server_port\":");
+    line.number(attempt.server.port().into());
+    line.put(b",\"first_syn\":");
+    line.instant(attempt.first_syn);
+    line.put(b",\"isn\":");
+    line.number(attempt.isn.0.into());
+    line.put(b",\"syn\":");
+    line.number(attempt.syn.into());
+    line.put(b",\"syn_ack\":");
+    line.number(attempt.syn_ack.into());
+    line.put(b",\"handshake\":\"");
+    line.word(attempt.handshake.name());
     match attempt.reset_after_handshake_by.map(ResetBy::name) {
-        None => line.extend_from_slice(b"\",\"reset_after_handshake_by\":null,\"client_bytes\":"),
+        None => line.put(b"\",\"reset_after_handshake_by\":null,\"client_bytes\":"),
         Some(by) => {
-            line.extend_from_slice(b"\",\"reset_after_handshake_by\":\"");
-            line.extend_from_slice(by.as_bytes());
-            line.extend_from_slice(b"\",\"client_bytes\":");
+            line.put(b"\",\"reset_after_handshake_by\":\"");
+            line.word(by);
+            line.put(b"\",\"client_bytes\":");
         }
     }
-    number(line, attempt.client_bytes);
-    line.extend_from_slice(b",\"server_bytes\":");
-    number(line, attempt.server_bytes);
+    line.number(attempt.client_bytes);
+    line.put(b",\"server_bytes\":");
+    line.number(attempt.server_bytes);
     match attempt.server_banner.as_deref() {
-        None => line.extend_from_slice(b",\"server_banner\":null"),
+        None => line.put(b",\"server_banner\":null"),
         Some(banner) => {
-            line.extend_from_slice(b",\"server_banner\":");
-            text(line, banner);
+            line.put(b",\"server_banner\":");
+            line.text(banner);
         }
     }
     match attempt.icmp {
-        None => line.extend_from_slice(b",\"icmp\":null,\"outcome\":\""),
+        None => line.put(b",\"icmp\":null,\"outcome\":\""),
         Some(icmp) => {
-            line.extend_from_slice(b",\"icmp\":{\"type\":");
-            count(line, icmp.icmp_type.into());
-            line.extend_from_slice(b",\"code\":");
-            count(line, icmp.code.into());
-            line.extend_from_slice(b",\"from\":");
-            address(line, icmp.from);
-            line.extend_from_slice(b"},\"outcome\":\"");
+            line.put(b",\"icmp\":{\"type\":");
+            line.number(icmp.icmp_type.into());
+            line.put(b",\"code\":");
+            line.number(icmp.code.into());
+            line.put(b",\"from\":");
+            line.address(icmp.from);
+            line.put(b"},\"outcome\":\"");
         }
     }
-    line.extend_from_slice(attempt.outcome.name().as_bytes());
+    line.word(attempt.outcome.name());
     match attempt.signature.map(Signature::name) {
-        None => line.extend_from_slice(b"\",\"signature\":null}\n"),
+        None => line.put(b"\",\"signature\":null}\n"),
         Some(signature) => {
-            line.extend_from_slice(b"\",\"signature\":\"");
-            line.extend_from_slice(signature.as_bytes());
-            line.extend_from_slice(b"\"}\n");
+            line.put(b"\",\"signature\":\"");
+            line.word(signature);
+            line.put(b"\"}\n");
         }
     }
+    line.end();
 }
 
-fn number(line: &mut Vec<u8>, number: impl itoa::Integer) {
-    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+/// Bytes that a line may have, a banner of [`ORDINARY`] bytes included, and those that may be copied beyond its end.
+const LONGEST: usize = 1024;
+
+/// Bytes that a banner has at most, where nothing in it has to be escaped.
+const ORDINARY: usize = 256;
+
+/// A line being written. Pieces whose length is not known in advance are copied in a length that is, and what is too much is
+/// written over: that spares a call, and the branches on the length in it, which nobody can predict.
+struct Line<'a> {
+    text: &'a mut Vec<u8>,
+    len: usize,
 }
 
-/// A number that nearly always has one digit.
-fn count(line: &mut Vec<u8>, count: u32) {
-    if count < 10 { line.push(b'0' + count as u8) } else { number(line, count) }
-}
-
-/// Seconds since the epoch, as the timestamp's `Display` has them.
-fn instant(line: &mut Vec<u8>, at: Timestamp) {
-    const SECOND: u64 = 1_000_000_000;
-    let nanos = at.nanos().unsigned_abs();
-    if at.nanos() < 0 {
-        line.push(b'-');
+impl<'a> Line<'a> {
+    fn after(text: &'a mut Vec<u8>) -> Self {
+        let len = text.len();
+        text.resize(len + LONGEST, 0);
+        Self { text, len }
     }
-    number(line, nanos / SECOND);
-    if at.digits() > 0 {
-        // A digit before those of the fraction keeps its zeros; the point takes its place.
-        let mut digits = itoa::Buffer::new();
-        let start = line.len();
-        line.extend_from_slice(
-            &digits.format(SECOND + nanos % SECOND).as_bytes()[..=usize::from(at.digits())],
-        );
-        line[start] = b'.';
-    }
-}
 
-fn address(line: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            let mut text = [b'"'; 1 + 4 * OCTET];
-            let mut end = 1;
-            for octet in address.octets() {
-                let (digits, len) = OCTETS[usize::from(octet)];
-                text[end..end + OCTET].copy_from_slice(&digits);
-                end += len;
+    fn end(self) {
+        self.text.truncate(self.len);
+    }
+
+    /// Adds a piece.
+    #[inline]
+    fn put<const N: usize>(&mut self, piece: &[u8; N]) {
+        self.put_some(piece, N);
+    }
+
+    /// Adds the first `len` bytes of a piece.
+    #[inline]
+    fn put_some<const N: usize>(&mut self, piece: &[u8; N], len: usize) {
+        if let Some(room) = self.text.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut()) {
+            *room = *piece;
+        }
+        self.len += len;
+    }
+
+    /// Adds bytes of any number.
+    fn put_all(&mut self, bytes: &[u8]) {
+        self.text.truncate(self.len);
+        self.text.extend_from_slice(bytes);
+        self.len = self.text.len();
+        self.text.resize(self.len + LONGEST, 0);
+    }
+
+    /// Adds a word of no more than [`ORDINARY`] bytes.
+    #[inline]
+    fn word(&mut self, word: &str) {
+        let end = self.len + word.len();
+        if let Some(room) = self.text.get_mut(self.len..end) {
+            room.copy_from_slice(word.as_bytes());
+        }
+        self.len = end;
+    }
+
+    #[inline]
+    fn number(&mut self, number: u64) {
+        if number < 10 {
+            self.put(&[b'0' + number as u8]);
+            return;
+        }
+        let mut digits = [0; 2 * DIGITS];
+        let (mut start, mut rest) = (DIGITS, number);
+        while rest >= 10 {
+            start -= 2;
+            digits[start..start + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
+            rest /= 100;
+        }
+        if rest > 0 {
+            start -= 1;
+            digits[start] = b'0' + rest as u8;
+        }
+        if let Some(piece) = digits[start..].first_chunk::<DIGITS>() {
+            self.put_some(piece, DIGITS - start);
+        }
+    }
+
+    /// Seconds since the epoch, as the timestamp's `Display` has them.
+    fn instant(&mut self, at: Timestamp) {
+        const SECOND: u64 = 1_000_000_000;
+        let nanos = at.nanos().unsigned_abs();
+        if at.nanos() < 0 {
+            self.put(b"-");
+        }
+        self.number(nanos / SECOND);
+        if at.digits() > 0 {
+            let mut text = [b'.'; 10];
+            let mut rest = (nanos % SECOND) as u32;
+            for pair in text[2..].chunks_exact_mut(2).rev() {
+                pair.copy_from_slice(&PAIRS[(rest % 100) as usize]);
+                rest /= 100;
             }
-            text[end - 1] = b'"';
-            line.extend_from_slice(&text[..end]);
+            text[1] = b'0' + rest as u8;
+            self.put_some(&text, 1 + usize::from(at.digits()));
         }
-        IpAddr::V6(address) => {
-            line.push(b'"');
-            v6(line, address);
-            line.push(b'"');
+    }
+
+    fn address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => {
+                self.put(b"\"");
+                for octet in address.octets() {
+                    let (digits, len) = &OCTETS[usize::from(octet)];
+                    self.put_some(digits, *len);
+                }
+                // In the place of the last point.
+                self.len -= 1;
+                self.put(b"\"");
+            }
+            IpAddr::V6(address) => {
+                self.put(b"\"");
+                self.v6(address);
+                self.put(b"\"");
+            }
+        }
+    }
+
+    /// An address as RFC 5952 has it: the first of the longest runs of zeros is left out.
+    fn v6(&mut self, address: Ipv6Addr) {
+        if address.to_ipv4_mapped().is_some() {
+            self.put_all(address.to_string().as_bytes());
+            return;
+        }
+        let groups = address.segments();
+        let (mut from, mut length) = (groups.len(), 1);
+        let mut at = 0;
+        while at < groups.len() {
+            let zeros = groups[at..].iter().take_while(|group| **group == 0).count();
+            if zeros > length {
+                (from, length) = (at, zeros);
+            }
+            at += zeros.max(1);
+        }
+        let mut at = 0;
+        while at < groups.len() {
+            if at == from {
+                self.put(if at == 0 { b"::" } else { b":\0" });
+                self.len -= usize::from(at > 0);
+                at += length;
+                continue;
+            }
+            self.hexadecimal(groups[at]);
+            at += 1;
+            if at < groups.len() {
+                self.put(b":");
+            }
+        }
+    }
+
+    /// A group of an address, without zeros before it.
+    fn hexadecimal(&mut self, group: u16) {
+        let [high, low] = group.to_be_bytes();
+        let ([a, b], [c, d]) = (HEXADECIMAL[usize::from(high)], HEXADECIMAL[usize::from(low)]);
+        let digits = (16 - (group | 1).leading_zeros()).div_ceil(4) as usize;
+        let text = u32::from_le_bytes([a, b, c, d]) >> (8 * (4 - digits));
+        self.put_some(&text.to_le_bytes(), digits);
+    }
+
+    /// What came from the network.
+    fn text(&mut self, text: &str) {
+        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        // Without a way out of the loop, so that many bytes are looked at in one step.
+        if text.len() <= ORDINARY && text.bytes().fold(true, |all, byte| all & plain(byte)) {
+            self.put(b"\"");
+            self.word(text);
+            self.put(b"\"");
+        } else {
+            let json = serde_json::to_string(text);
+            let json = disarmed(json.unwrap_or_else(|e| unreachable!("strings always serialise: {e}")));
+            self.put_all(json.as_bytes());
         }
     }
 }
+
+/// As many as the longest number has.
+const DIGITS: usize = 20;
 
 /// Bytes of an octet's three digits and a point.
 const OCTET: usize = 4;
@@ -151,61 +282,28 @@ const OCTETS: [([u8; OCTET], usize); 256] = {
     octets
 };
 
-/// An address as RFC 5952 has it: the first of the longest runs of zeros is left out.
-fn v6(line: &mut Vec<u8>, address: Ipv6Addr) {
-    if address.to_ipv4_mapped().is_some() {
-        let _ = write!(line, "{address}");
-        return;
+/// The numbers below a hundred, each as two digits.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
     }
-    let groups = address.segments();
-    let (mut from, mut length) = (groups.len(), 1);
-    let mut at = 0;
-    while at < groups.len() {
-        let zeros = groups[at..].iter().take_while(|group| **group == 0).count();
-        if zeros > length {
-            (from, length) = (at, zeros);
-        }
-        at += zeros.max(1);
-    }
-    let mut colon = false;
-    for (i, group) in groups.into_iter().enumerate() {
-        if i == from {
-            line.extend_from_slice(b"::");
-            colon = false;
-        }
-        if (from..from + length).contains(&i) {
-            continue;
-        }
-        if colon {
-            line.push(b':');
-        }
-        hexadecimal(line, group);
-        colon = true;
-    }
-}
+    pairs
+};
 
-/// A group of an address, without zeros before it.
-fn hexadecimal(line: &mut Vec<u8>, group: u16) {
+/// Bytes, each as two hexadecimal digits.
+const HEXADECIMAL: [[u8; 2]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = (16 - (group | 1).leading_zeros()).div_ceil(4);
-    for place in (0..digits).rev() {
-        line.push(DIGITS[usize::from(group >> (4 * place)) % 16]);
+    let mut bytes = [[b'0'; 2]; 256];
+    let mut number = 0;
+    while number < 256 {
+        bytes[number] = [DIGITS[number / 16], DIGITS[number % 16]];
+        number += 1;
     }
-}
-
-/// What came from the network.
-fn text(line: &mut Vec<u8>, text: &str) {
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-    if text.bytes().all(plain) {
-        line.push(b'"');
-        line.extend_from_slice(text.as_bytes());
-        line.push(b'"');
-    } else {
-        let json = serde_json::to_string(text);
-        let json = disarmed(json.unwrap_or_else(|e| unreachable!("strings always serialise: {e}")));
-        line.extend_from_slice(json.as_bytes());
-    }
-}
+    bytes
+};
 
 #[cfg(test)]
 mod tests {

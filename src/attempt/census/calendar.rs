@@ -2,7 +2,8 @@
 //!
 //! Every packet of an attempt puts its decision off. So a packet writes down no more than its time, in the slot that it
 //! has in hand; an attempt is noted on the day on which it begins to wait, and when that day's turn comes, whoever was
-//! heard of since is noted on a later one.
+//! heard of since is noted on a later one. Nor does an attempt that begins to wait for something of more patience need a
+//! note for that before the turn of the one it has.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -10,7 +11,7 @@ use std::mem;
 use std::time::Duration;
 
 use super::Limits;
-use super::slots::Slots;
+use super::slots::{Slot, Slots};
 
 /// How long, in nanoseconds, an answer may stand in a capture before the SYN that it answers.
 const REORDER: i64 = 100_000_000;
@@ -35,20 +36,35 @@ pub(super) struct Calendars {
     all: [Calendar; WAITS],
     /// No attempt is due before this time.
     next_deadline: i64,
-    /// The latest [`Note::ticket`].
-    ticket: u32,
-    /// By place, which note is the valid one, and [`VOID`] where none is. Not in the table itself: most notes are void when
-    /// their day comes, and these few bytes stay in the processor's caches.
-    valid: Vec<u32>,
+    /// Notes written so far.
+    written: u32,
+    /// By place, the valid note, if there is one. Not in the table itself: most notes are void when their day comes, and
+    /// these few bytes stay in the processor's caches.
+    valid: Vec<Ticket>,
 }
 
-/// The ticket of no note.
-const VOID: u32 = 0;
+/// What tells a note from the others on the same place: the number of the note, and the calendar that it stands in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ticket(u32);
+
+impl Ticket {
+    /// That of no note.
+    const VOID: Self = Self(0);
+
+    /// After the last number comes the first, which only a note of that age could be mistaken for.
+    fn new(number: u32, calendar: usize) -> Self {
+        Self((number % (u32::MAX / WAITS as u32) + 1) * WAITS as u32 + calendar as u32)
+    }
+
+    fn calendar(self) -> usize {
+        self.0 as usize % WAITS
+    }
+}
 
 impl Calendars {
     pub(super) fn new(limits: &Limits) -> Self {
         let patience = [REORDER, nanos(limits.settle), nanos(limits.unanswered), nanos(limits.idle)];
-        Self { all: patience.map(Calendar::new), next_deadline: i64::MAX, ticket: VOID, valid: Vec::new() }
+        Self { all: patience.map(Calendar::new), next_deadline: i64::MAX, written: 0, valid: Vec::new() }
     }
 
     /// Whether an attempt may be due.
@@ -57,55 +73,128 @@ impl Calendars {
         now >= self.next_deadline
     }
 
-    /// The next attempt that is due, in order of time, then of first SYN.
-    pub(super) fn due(&mut self, slots: &Slots, now: i64) -> Option<u32> {
-        self.next_deadline = i64::MAX;
-        let mut next: Option<(i64, u64, u32)> = None;
-        for calendar in &mut self.all {
-            let patience = calendar.patience;
-            let last_day = calendar.day(now.saturating_sub(patience));
-            if let Some(Silent { since, id, note }) = calendar.longest_silent(slots, &self.valid, last_day) {
-                let waiting = (since.saturating_add(patience), id, note.place);
-                next = Some(next.map_or(waiting, |other| other.min(waiting)));
-            } else if let Some(since) = calendar.next_day_begins() {
-                self.next_deadline = self.next_deadline.min(since.saturating_add(patience));
+    /// The next attempt that is due, in order of time, then of first SYN. Of those that will soon be, `fetch` is told the
+    /// hash.
+    pub(super) fn due(&mut self, slots: &Slots, now: i64, fetch: impl Fn(u32)) -> Option<u32> {
+        loop {
+            self.next_deadline = i64::MAX;
+            let written = self.written;
+            let mut next: Option<(i64, u64, u32)> = None;
+            for index in 0..WAITS {
+                let patience = self.all[index].patience;
+                let last_day = self.all[index].day(now.saturating_sub(patience));
+                if let Some(Silent { since, id, note }) = self.longest_silent(index, slots, last_day, &fetch)
+                {
+                    let waiting = (since.saturating_add(patience), id, note.place);
+                    next = Some(next.map_or(waiting, |other| other.min(waiting)));
+                } else if let Some(since) = self.all[index].next_day_begins() {
+                    self.next_deadline = self.next_deadline.min(since.saturating_add(patience));
+                }
             }
+            if self.written != written {
+                // An attempt moved to another calendar, perhaps to one that had been looked at.
+                continue;
+            }
+            let (deadline, _, place) = next?;
+            self.next_deadline = self.next_deadline.min(deadline);
+            return (deadline <= now).then_some(place);
         }
-        let (deadline, _, place) = next?;
-        self.next_deadline = self.next_deadline.min(deadline);
-        (deadline <= now).then_some(place)
     }
 
     /// The attempt that is the first to go where there are too many.
     pub(super) fn least(&mut self, slots: &Slots) -> Option<u32> {
-        let mut longest =
-            self.all.iter_mut().filter_map(|it| it.longest_silent(slots, &self.valid, i64::MAX));
+        let mut longest = (0..WAITS).filter_map(|index| self.longest_silent(index, slots, i64::MAX, &|_| {}));
         longest.next().map(|silent| silent.note.place)
     }
 
-    /// Notes that an attempt waits, from when it was last heard of on.
-    pub(super) fn enter(&mut self, slots: &Slots, place: u32) {
+    /// Notes that an attempt waits, from when it was last heard of on; `hash` is that of its endpoints.
+    pub(super) fn enter(&mut self, slots: &Slots, place: u32, hash: u32) {
         let Some(slot) = slots.get(place) else { return };
-        // After the last comes the first, which only a note of that age could be mistaken for.
-        self.ticket = self.ticket.checked_add(1).unwrap_or(VOID + 1);
-        let index = place as usize;
-        if self.valid.len() <= index {
-            self.valid.resize(index + 1, VOID);
+        let index = slot.wait as usize;
+        self.written = self.written.wrapping_add(1);
+        let note = Note { place, ticket: Ticket::new(self.written, index), hash };
+        if self.valid.len() <= place as usize {
+            self.valid.resize(place as usize + 1, Ticket::VOID);
         }
-        self.valid[index] = self.ticket;
-        let calendar = &mut self.all[slot.wait as usize];
+        self.valid[place as usize] = note.ticket;
+        let calendar = &mut self.all[index];
         self.next_deadline = self.next_deadline.min(slot.heard.saturating_add(calendar.patience));
         calendar.live += 1;
         calendar.notes += 1;
-        calendar.note(Silent { since: slot.heard, id: slot.id, note: Note { place, ticket: self.ticket } });
-        calendar.tidy(slots, &self.valid);
+        calendar.note(note.about(slot));
+        calendar.tidy(&self.valid);
     }
 
-    /// Says that an attempt waits no more for what it waited for.
-    pub(super) fn leave(&mut self, place: u32, wait: Wait) {
-        if let Some(ticket) = self.valid.get_mut(place as usize) {
-            *ticket = VOID;
-            self.all[wait as usize].live -= 1;
+    /// Says that an attempt waits for something else now.
+    pub(super) fn change(&mut self, slots: &Slots, place: u32, hash: u32) {
+        let (Some(slot), Some(noted)) = (slots.get(place), self.valid.get(place as usize)) else { return };
+        if *noted != Ticket::VOID
+            && self.all[noted.calendar()].patience <= self.all[slot.wait as usize].patience
+        {
+            return;
+        }
+        self.leave(place);
+        self.enter(slots, place, hash);
+    }
+
+    /// Says that an attempt waits no more.
+    pub(super) fn leave(&mut self, place: u32) {
+        if let Some(ticket) = self.valid.get_mut(place as usize)
+            && *ticket != Ticket::VOID
+        {
+            self.all[ticket.calendar()].live -= 1;
+            *ticket = Ticket::VOID;
+        }
+    }
+
+    /// The attempt of a calendar that has been silent for longest, if it was last heard of no later than on `last_day`.
+    fn longest_silent(
+        &mut self,
+        index: usize,
+        slots: &Slots,
+        last_day: i64,
+        fetch: &impl Fn(u32),
+    ) -> Option<Silent> {
+        loop {
+            while let Some(Reverse(noted)) = self.all[index].today.peek().copied() {
+                let slot = slots.get(noted.note.place).filter(|slot| slot.wait as usize == index);
+                if noted.note.is_valid(&self.valid)
+                    && slot.is_some_and(|slot| noted.note.about(slot) == noted)
+                {
+                    return Some(noted);
+                }
+                self.all[index].today.pop();
+                self.note_again(index, slots, noted.note);
+            }
+            let calendar = &mut self.all[index];
+            calendar.days.front().filter(|(day, _)| *day <= last_day)?;
+            let (day, mut notes) = calendar.days.pop_front()?;
+            calendar.reached = day;
+            // Those that are not heard of again will soon be decided: a look at all of them in a row has the processor fetch
+            // several at once, after nobody has looked at them for long.
+            for note in notes.iter().filter(|note| note.is_valid(&self.valid)) {
+                slots.fetch_all_of(note.place);
+                fetch(note.hash);
+            }
+            for note in notes.drain(..) {
+                self.note_again(index, slots, note);
+            }
+            self.all[index].spare = notes;
+        }
+    }
+
+    /// Notes an attempt, whose note's turn has come, where it belongs by now.
+    fn note_again(&mut self, index: usize, slots: &Slots, note: Note) {
+        let valid = note.is_valid(&self.valid);
+        let calendar = &mut self.all[index];
+        match slots.get(note.place).filter(|_| valid) {
+            Some(slot) if slot.wait as usize == index => calendar.note(note.about(slot)),
+            Some(_) => {
+                calendar.notes -= 1;
+                calendar.live -= 1;
+                self.enter(slots, note.place, note.hash);
+            }
+            None => calendar.notes -= 1,
         }
     }
 }
@@ -115,7 +204,8 @@ impl Calendars {
 struct Calendar {
     /// Time in nanoseconds without a packet after which an attempt is decided.
     patience: i64,
-    /// A day has 1 << `shift` nanoseconds: there are about a hundred within the patience.
+    /// A day has 1 << `shift` nanoseconds: there are about a thousand within the patience, so that what is fetched as a day
+    /// begins is still in the processor's caches when it is needed.
     shift: u32,
     /// Those heard of on the days whose turn has come.
     today: BinaryHeap<Reverse<Silent>>,
@@ -123,6 +213,8 @@ struct Calendar {
     reached: i64,
     /// Those noted on later days, in their order.
     days: VecDeque<(i64, Vec<Note>)>,
+    /// The room of a day that is over.
+    spare: Vec<Note>,
     /// Notes, void ones too.
     notes: usize,
     /// Notes that are not void.
@@ -133,7 +225,9 @@ struct Calendar {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Note {
     place: u32,
-    ticket: u32,
+    ticket: Ticket,
+    /// Of its endpoints, so that what has to be looked up can be fetched in time.
+    hash: u32,
 }
 
 /// An attempt, silent since a time; in order of that, then of first SYN.
@@ -145,14 +239,13 @@ struct Silent {
 }
 
 impl Note {
-    fn is_valid(self, valid: &[u32]) -> bool {
+    fn is_valid(self, valid: &[Ticket]) -> bool {
         valid.get(self.place as usize) == Some(&self.ticket)
     }
 
-    /// What it says by now.
-    fn read(self, slots: &Slots, valid: &[u32]) -> Option<Silent> {
-        let slot = slots.get(self.place).filter(|_| self.is_valid(valid))?;
-        Some(Silent { since: slot.heard, id: slot.id, note: self })
+    /// What it says by now of the attempt in its place.
+    fn about(self, slot: &Slot) -> Silent {
+        Silent { since: slot.heard, id: slot.id, note: self }
     }
 }
 
@@ -160,10 +253,11 @@ impl Calendar {
     fn new(patience: i64) -> Self {
         Self {
             patience,
-            shift: (patience >> 6).max(1).ilog2(),
+            shift: (patience >> 9).max(1).ilog2(),
             today: BinaryHeap::new(),
             reached: i64::MIN,
             days: VecDeque::new(),
+            spare: Vec::new(),
             notes: 0,
             live: 0,
         }
@@ -186,57 +280,32 @@ impl Calendar {
             return;
         }
         // Nearly always the last.
-        let later = self.days.iter().rev().take_while(|(other, _)| *other > day).count();
-        let at = self.days.len() - later;
-        match at.checked_sub(1).and_then(|before| self.days.get_mut(before)) {
+        let at = match self.days.back() {
+            Some((last, _)) if *last == day => self.days.len() - 1,
+            Some((last, _)) if *last > day => self.days.partition_point(|(other, _)| *other < day),
+            _ => self.days.len(),
+        };
+        match self.days.get_mut(at) {
             Some((same, notes)) if *same == day => notes.push(silent.note),
-            _ => self.days.insert(at, (day, vec![silent.note])),
-        }
-    }
-
-    /// The attempt that has been silent for longest, if it was last heard of no later than on `last_day`.
-    fn longest_silent(&mut self, slots: &Slots, valid: &[u32], last_day: i64) -> Option<Silent> {
-        loop {
-            while let Some(Reverse(noted)) = self.today.peek().copied() {
-                let silent = noted.note.read(slots, valid);
-                if silent == Some(noted) {
-                    return silent;
-                }
-                self.today.pop();
-                self.note_again(silent);
+            _ => {
+                let mut notes = mem::take(&mut self.spare);
+                notes.push(silent.note);
+                self.days.insert(at, (day, notes));
             }
-            self.days.front().filter(|(day, _)| *day <= last_day)?;
-            let (day, notes) = self.days.pop_front()?;
-            self.reached = day;
-            // Those that are not heard of again will soon be decided: a look at all of them in a row has the processor fetch
-            // several at once, after nobody has looked at them for long.
-            for note in notes.iter().filter(|note| note.is_valid(valid)) {
-                slots.fetch_all_of(note.place);
-            }
-            for note in notes {
-                self.note_again(note.read(slots, valid));
-            }
-        }
-    }
-
-    fn note_again(&mut self, silent: Option<Silent>) {
-        match silent {
-            Some(silent) => self.note(silent),
-            None => self.notes -= 1,
         }
     }
 
     /// Forgets void notes where they are most of all.
-    fn tidy(&mut self, slots: &Slots, valid: &[u32]) {
+    fn tidy(&mut self, valid: &[Ticket]) {
         const FEW: usize = 1 << 16;
         if self.notes <= 4 * self.live + FEW {
             return;
         }
-        let all = mem::take(&mut self.days);
-        let today = mem::take(&mut self.today).into_iter().map(|Reverse(silent)| silent.note);
-        for note in today.chain(all.into_iter().flat_map(|(_, notes)| notes)) {
-            self.note_again(note.read(slots, valid));
+        self.today.retain(|Reverse(silent)| silent.note.is_valid(valid));
+        for (_, notes) in &mut self.days {
+            notes.retain(|note| note.is_valid(valid));
         }
+        self.notes = self.today.len() + self.days.iter().map(|(_, notes)| notes.len()).sum::<usize>();
     }
 }
 

@@ -99,7 +99,9 @@ impl Clock {
         let step = self.latest.map_or(0, |latest| at.since(latest));
         if !(-STEP_BACK..0).contains(&step) {
             self.latest = Some(at);
-            self.highest = self.highest.max(self.latest);
+            if self.highest.is_none_or(|highest| at > highest) {
+                self.highest = self.latest;
+            }
             self.elapsed = self.elapsed.saturating_add(step.max(0));
         }
     }

@@ -7,7 +7,7 @@ mod sieve;
 mod slots;
 
 use std::collections::VecDeque;
-use std::mem;
+use std::hint::black_box;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use self::calendar::{Calendars, Wait};
 use self::clock::{Clock, Span};
 use self::pair::End;
 pub use self::sieve::{Batch, Sieve};
-use self::sieve::{Flow, Item};
+use self::sieve::{Flow, Item, Sifted, spread};
 use self::slots::{NONE, Slot, Slots};
 use super::seg::Seg;
 use super::tracked::{Keep, Tracked};
@@ -140,9 +140,9 @@ impl Census {
         let mut places = [NONE; FETCHED];
         for items in batch.items.chunks(FETCHED) {
             for (place, item) in places.iter_mut().zip(items) {
-                if let Item::Segment { flow, .. } = item {
+                if let Item::Segment(Sifted { flow, .. }) = item {
                     // The first whose hash is alike: nearly always the one, and nothing is waited for to make sure.
-                    *place = self.pairs.find(flow.hash, |_| true).copied().unwrap_or(NONE);
+                    *place = self.pairs.find(spread(flow.hash), |_| true).copied().unwrap_or(NONE);
                 }
             }
             // In a loop of its own: the less there is between two fetches, the more of them are under way at once.
@@ -151,11 +151,12 @@ impl Census {
             }
             for (place, item) in places.iter().zip(items) {
                 match item {
-                    Item::Segment { at, flow, seg } => {
-                        self.pass(*at);
-                        let found = self.slots.is_newest_of(*place, &flow.pair);
-                        let newest = if found { Some(*place) } else { self.find(flow) };
-                        self.segment(*at, flow, &batch.seg(seg), newest);
+                    Item::Segment(sifted) => {
+                        self.pass(sifted.at);
+                        let seg = batch.seg(sifted);
+                        if !self.continues(*place, sifted.at, &sifted.flow, &seg) {
+                            self.segment(sifted.at, &sifted.flow, &seg);
+                        }
                     }
                     Item::Error { at, link, frame } => {
                         if let Ok(packet) = decode(*link, batch.bytes(*frame)) {
@@ -173,8 +174,12 @@ impl Census {
         self.pass(at);
         match &packet.transport {
             Transport::Tcp(tcp) if self.sieve.wants(tcp.source_port, tcp.destination_port) => {
-                let flow = self.sieve.flow_of(packet, tcp);
-                self.segment(at, &flow, &Seg::of(packet, tcp), self.find(&flow));
+                if let Some(flow) = self.sieve.flow_of(packet, tcp) {
+                    let (newest, seg) = (self.find(&flow).unwrap_or(NONE), Seg::of(packet, tcp));
+                    if !self.continues(newest, at, &flow, &seg) {
+                        self.segment(at, &flow, &seg);
+                    }
+                }
             }
             Transport::Icmp(Icmp::Error(error)) => self.icmp(packet, error),
             _ => {}
@@ -194,9 +199,19 @@ impl Census {
             self.end_doubt(now);
         }
         if self.calendars.may_be_due(now) {
-            while let Some(place) = self.calendars.due(&self.slots, now) {
-                self.decide(place);
-            }
+            self.decide_those_due(now);
+        }
+    }
+
+    #[inline(never)]
+    fn decide_those_due(&mut self, now: i64) {
+        loop {
+            let pairs = &self.pairs;
+            let fetch = |hash| {
+                black_box(pairs.find(spread(hash), |_| true).copied());
+            };
+            let Some(place) = self.calendars.due(&self.slots, now, fetch) else { return };
+            self.decide(place);
         }
     }
 
@@ -218,17 +233,29 @@ impl Census {
 
     /// The next attempt that is decided.
     pub fn next_decided(&mut self) -> Option<Attempt> {
-        if self.decided.is_empty()
-            && let Some(place) = self.left.pop_front()
-        {
-            self.decide(place);
+        if self.decided.is_empty() && !self.left.is_empty() {
+            self.decide_some_left();
         }
         self.decided.pop_front()
     }
 
+    /// Decides a few of those that are left; no packet follows that would have to find them.
+    fn decide_some_left(&mut self) {
+        let few = self.left.len().min(FETCHED);
+        for place in self.left.range(..few) {
+            self.slots.fetch_all_of(*place);
+        }
+        for place in self.left.drain(..few) {
+            if let Some(slot) = self.slots.get(place) {
+                self.decided.push_back(attempt(&self.sieve, slot));
+            }
+            self.slots.remove(place);
+        }
+    }
+
     /// Whether an attempt that is `wanted` is still to be decided. Looks at every one.
     pub fn follows(&self, wanted: impl Fn(&Attempt) -> bool) -> bool {
-        self.slots.all().any(|slot| slot.wait != Wait::ForSyn && wanted(&self.attempt(slot)))
+        self.slots.all().any(|slot| slot.wait != Wait::ForSyn && wanted(&attempt(&self.sieve, slot)))
     }
 
     /// How many attempts were decided before their time because there were too many at once.
@@ -244,18 +271,14 @@ impl Census {
     /// Forgets an attempt, and hands it out, if its SYN was seen.
     fn decide(&mut self, place: u32) {
         self.unchain(place);
-        let Some(slot) = self.slots.remove(place) else { return };
-        self.calendars.leave(place, slot.wait);
-        if slot.wait != Wait::ForSyn {
-            let attempt = self.attempt(&slot);
+        let Some(slot) = self.slots.get(place) else { return };
+        let wait = slot.wait;
+        if wait != Wait::ForSyn {
+            let attempt = attempt(&self.sieve, slot);
             self.decided.push_back(attempt);
         }
-    }
-
-    /// An attempt as it is now.
-    fn attempt(&self, Slot { tracked, pair, client, .. }: &Slot) -> Attempt {
-        let asked = self.sieve.ports.asked(pair.port(client.other()));
-        tracked.attempt(pair.endpoint(*client), pair.endpoint(client.other()), asked)
+        self.calendars.leave(place);
+        self.slots.remove(place);
     }
 
     /// Makes room for one more.
@@ -269,12 +292,14 @@ impl Census {
         }
     }
 
-    /// Takes a segment; `newest` is the newest attempt between its endpoints.
-    fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: Option<u32>) {
-        if newest.is_some_and(|place| self.continues(place, at, flow, seg)) {
+    /// Takes a segment that does not just continue an attempt.
+    #[inline(never)]
+    fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>) {
+        let newest = self.find(flow).unwrap_or(NONE);
+        // The first whose hash was alike may have been another.
+        if self.continues(newest, at, flow, seg) {
             return;
         }
-        let newest = newest.unwrap_or(NONE);
         if seg.flags.is_syn() {
             if self.sieve.ports.has(flow.pair.port(flow.from.other())) {
                 self.syn(at, flow, seg, newest);
@@ -305,12 +330,14 @@ impl Census {
         }
     }
 
-    /// Takes a segment of the only attempt between its endpoints, if nothing about it is unusual: of most packets there is
-    /// no more to say than this.
+    /// Takes a segment if `place` is that of the only attempt between its endpoints, and nothing about it is unusual: of most
+    /// packets there is no more to say than this.
+    #[inline(always)]
     fn continues(&mut self, place: u32, at: Timestamp, flow: &Flow, seg: &Seg<'_>) -> bool {
         let now = self.clock.now();
         let Some(slot) = self.slots.get_mut(place) else { return false };
-        if slot.older != NONE || slot.wait == Wait::ForSyn || flow.pair.is_one() {
+        let only = slot.newest && slot.older == NONE && slot.wait != Wait::ForSyn;
+        if !only || slot.pair != flow.pair || flow.pair.is_one() {
             return false;
         }
         if slot.client == flow.from {
@@ -477,8 +504,9 @@ impl Census {
         // A router beyond an address translator may quote an address that is not the client's own; the error comes to
         // the client all the same.
         let sources: [IpAddr; 2] = [quoted.source, packet.ip.destination];
-        for source in sources.into_iter().filter(|source| source.is_ipv4() == quoted.destination.is_ipv4()) {
-            let flow = self.sieve.flow((source, tcp.source_port), (quoted.destination, tcp.destination_port));
+        let destination = (quoted.destination, tcp.destination_port);
+        let between = |source| self.sieve.flow_between((source, tcp.source_port), destination);
+        for flow in sources.map(between).into_iter().flatten() {
             let mut place = self.find(&flow).unwrap_or(NONE);
             while let Some(slot) = self.slots.get_mut(place) {
                 if slot.client == flow.from
@@ -495,7 +523,7 @@ impl Census {
 
     #[inline]
     fn find(&self, flow: &Flow) -> Option<u32> {
-        self.pairs.find(flow.hash, |place| self.slots.is_newest_of(*place, &flow.pair)).copied()
+        self.pairs.find(spread(flow.hash), |place| self.slots.is_newest_of(*place, &flow.pair)).copied()
     }
 
     fn insert(&mut self, tracked: Tracked, flow: &Flow, client: End, wait: Wait) {
@@ -507,9 +535,9 @@ impl Census {
         }
         let (slots, sieve) = (&self.slots, &self.sieve);
         let entry = self.pairs.entry(
-            hash,
+            spread(hash),
             |other| slots.is_newest_of(*other, &pair),
-            |other| slots.get(*other).map_or(0, |slot| sieve.hash(&slot.pair)),
+            |other| slots.get(*other).map_or(0, |slot| spread(sieve.hash(&slot.pair))),
         );
         let older = match &entry {
             Entry::Occupied(newest) => *newest.get(),
@@ -523,20 +551,21 @@ impl Census {
         if let Some(older) = self.slots.get_mut(older) {
             older.newest = false;
         }
-        self.calendars.enter(&self.slots, place);
+        self.calendars.enter(&self.slots, place, hash);
     }
 
     /// Takes an attempt out of the chain of those on the same endpoints.
     fn unchain(&mut self, place: u32) {
         let Some(slot) = self.slots.get(place) else { return };
-        let (pair, older) = (slot.pair, slot.older);
+        let (pair, older, newest) = (slot.pair, slot.older, slot.newest);
         let slots = &self.slots;
-        let hash = self.sieve.hash(&pair);
-        let Ok(mut entry) = self.pairs.find_entry(hash, |other| slots.is_newest_of(*other, &pair)) else {
+        let is_the_newest =
+            |other: &u32| if newest { *other == place } else { slots.is_newest_of(*other, &pair) };
+        let Ok(mut entry) = self.pairs.find_entry(spread(self.sieve.hash(&pair)), is_the_newest) else {
             return;
         };
         let mut newer = *entry.get();
-        if newer == place {
+        if newest {
             if let Some(slot) = self.slots.get_mut(older) {
                 slot.newest = true;
                 *entry.get_mut() = older;
@@ -582,7 +611,14 @@ impl Census {
     /// Has an attempt wait for something else.
     fn wait(&mut self, place: u32, wait: Wait) {
         let Some(slot) = self.slots.get_mut(place) else { return };
-        self.calendars.leave(place, mem::replace(&mut slot.wait, wait));
-        self.calendars.enter(&self.slots, place);
+        slot.wait = wait;
+        let hash = self.sieve.hash(&slot.pair);
+        self.calendars.change(&self.slots, place, hash);
     }
+}
+
+/// An attempt as it is now.
+fn attempt(sieve: &Sieve, Slot { tracked, pair, client, .. }: &Slot) -> Attempt {
+    let asked = sieve.ports.asked(pair.port(client.other()));
+    tracked.attempt(pair.endpoint(*client), pair.endpoint(client.other()), asked)
 }

@@ -28,16 +28,53 @@ impl End {
     }
 }
 
-impl Pair {
-    /// The pair, and which end of it `one` is. Both are of one family.
+/// An address of one version of IP.
+pub(super) trait Address: Copy {
+    /// The pair that two endpoints are, and which end of it `one` is.
+    fn pair(one: (Self, u16), other: (Self, u16)) -> (Pair, End);
+}
+
+impl Address for Ipv4Addr {
+    /// Without a branch, which could only be guessed at.
     #[inline]
-    pub(super) fn of(one: (IpAddr, u16), other: (IpAddr, u16)) -> (Self, End) {
-        let v6 = one.0.is_ipv6();
-        let (mine, theirs) = (halves(one.0), halves(other.0));
-        if (mine[0], mine[1], one.1) <= (theirs[0], theirs[1], other.1) {
-            (Self { addresses: [mine, theirs], ports: [one.1, other.1], v6 }, End::Low)
-        } else {
-            (Self { addresses: [theirs, mine], ports: [other.1, one.1], v6 }, End::High)
+    fn pair(one: (Self, u16), other: (Self, u16)) -> (Pair, End) {
+        let end = |(address, port): (Self, u16)| u64::from(address.to_bits()) << 16 | u64::from(port);
+        let (mine, theirs) = (end(one), end(other));
+        let (low, high) = (mine.min(theirs), mine.max(theirs));
+        let addresses = [[0, low >> 16], [0, high >> 16]];
+        let pair = Pair { addresses, ports: [low as u16, high as u16], v6: false };
+        (pair, if mine <= theirs { End::Low } else { End::High })
+    }
+}
+
+impl Address for Ipv6Addr {
+    #[inline]
+    fn pair(one: (Self, u16), other: (Self, u16)) -> (Pair, End) {
+        let end = |(address, port): (Self, u16)| {
+            let number = address.to_bits();
+            ([(number >> 64) as u64, number as u64], port)
+        };
+        let (mine, theirs) = (end(one), end(other));
+        let in_order = mine <= theirs;
+        let (low, high) = if in_order { (mine, theirs) } else { (theirs, mine) };
+        let pair = Pair { addresses: [low.0, high.0], ports: [low.1, high.1], v6: true };
+        (pair, if in_order { End::Low } else { End::High })
+    }
+}
+
+impl Pair {
+    /// The pair, and which end of it `one` is.
+    #[inline]
+    pub(super) fn of<A: Address>(one: (A, u16), other: (A, u16)) -> (Self, End) {
+        A::pair(one, other)
+    }
+
+    /// The pair of addresses of whichever version, if they are of one.
+    pub(super) fn of_any(one: (IpAddr, u16), other: (IpAddr, u16)) -> Option<(Self, End)> {
+        match (one.0, other.0) {
+            (IpAddr::V4(mine), IpAddr::V4(theirs)) => Some(Self::of((mine, one.1), (theirs, other.1))),
+            (IpAddr::V6(mine), IpAddr::V6(theirs)) => Some(Self::of((mine, one.1), (theirs, other.1))),
+            _ => None,
         }
     }
 
@@ -79,18 +116,6 @@ impl Hash for Pair {
     }
 }
 
-/// Two halves are aligned to eight bytes, where a whole would take sixteen.
-#[inline]
-fn halves(address: IpAddr) -> [u64; 2] {
-    match address {
-        IpAddr::V4(address) => [0, u32::from(address).into()],
-        IpAddr::V6(address) => {
-            let number = u128::from(address);
-            [(number >> 64) as u64, number as u64]
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,8 +125,9 @@ mod tests {
         let ends =
             ["10.22.0.1:50022", "198.19.0.4:22", "[2001:db8::4]:22", "[::ffff:10.22.0.1]:50022", "[::]:0"];
         let ends: Vec<SocketAddr> = ends.iter().map(|end| end.parse().unwrap()).collect();
-        let of =
-            |one: SocketAddr, other: SocketAddr| Pair::of((one.ip(), one.port()), (other.ip(), other.port()));
+        let of = |one: SocketAddr, other: SocketAddr| {
+            Pair::of_any((one.ip(), one.port()), (other.ip(), other.port())).expect("one version")
+        };
         for (one, other) in ends.iter().flat_map(|one| ends.iter().map(move |other| (*one, *other))) {
             if one.is_ipv4() != other.is_ipv4() {
                 continue;

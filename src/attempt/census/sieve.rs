@@ -2,6 +2,7 @@
 //! the census's state: it may be done ahead, on another processor.
 
 use std::hash::BuildHasher;
+use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -9,10 +10,11 @@ use foldhash::fast::RandomState;
 
 use super::Ports;
 use super::clock::Span;
-use super::pair::{End, Pair};
+use super::pair::{Address, End, Pair};
 use crate::attempt::seg::Seg;
 use crate::packet::{
-    HopLimit, Icmp, LinkType, Packet, SeqNumber, Tcp, TcpFlags, Transport, Undecoded, decode_captured, glance,
+    Glance, Glanced, HopLimit, Icmp, LinkType, Packet, SeqNumber, Tcp, TcpFlags, Transport, Undecoded,
+    decode_captured, glance,
 };
 use crate::recording::{Body, Frame, Record, Timestamp};
 
@@ -32,19 +34,17 @@ pub struct Sieve {
 #[derive(Debug, Default)]
 pub struct Batch {
     pub(super) items: Vec<Item>,
-    /// Data of segments, and frames with ICMP errors.
-    bytes: Vec<u8>,
+    /// Frames as they were read.
+    block: Vec<u8>,
+    /// Data of segments, and frames with ICMP errors, that do not lie there.
+    copied: Vec<u8>,
     records: u64,
     earliest: Option<Timestamp>,
 }
 
 #[derive(Debug)]
 pub(super) enum Item {
-    Segment {
-        at: Timestamp,
-        flow: Flow,
-        seg: Kept,
-    },
+    Segment(Sifted),
     /// A frame that holds an ICMP error: too rare to be read ahead.
     Error {
         at: Timestamp,
@@ -55,27 +55,35 @@ pub(super) enum Item {
     Pass(Span),
 }
 
+/// A segment, when it was captured and between whom it went. Its data lies in the batch.
+#[derive(Debug)]
+pub(super) struct Sifted {
+    pub(super) at: Timestamp,
+    pub(super) flow: Flow,
+    identification: Option<u32>,
+    timestamp: Option<u32>,
+    seq: SeqNumber,
+    ack: SeqNumber,
+    len: u32,
+    data: Place,
+    overclaims: bool,
+    hop_limit: HopLimit,
+    flags: TcpFlags,
+}
+
 /// Between whom a segment went.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flow {
     pub(super) pair: Pair,
     /// Who sent it.
     pub(super) from: End,
-    pub(super) hash: u64,
+    pub(super) hash: u32,
 }
 
-/// A segment whose data lies in the batch.
-#[derive(Debug)]
-pub(super) struct Kept {
-    hop_limit: HopLimit,
-    identification: Option<u32>,
-    timestamp: Option<u32>,
-    flags: TcpFlags,
-    seq: SeqNumber,
-    ack: SeqNumber,
-    len: u32,
-    overclaims: bool,
-    data: Place,
+/// A hash as a table wants it, which looks at its lowest and at its highest bits.
+#[inline]
+pub(super) fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 /// A part of a batch's bytes.
@@ -83,6 +91,8 @@ pub(super) struct Kept {
 pub(super) struct Place {
     start: u32,
     len: u32,
+    /// Where: in the block or elsewhere.
+    copied: bool,
 }
 
 impl Sieve {
@@ -91,7 +101,7 @@ impl Sieve {
     }
 
     /// Adds a record to `batch`, unless it is a segment between addresses that nothing `concerns`; an error where it is a
-    /// frame that cannot be read.
+    /// frame that cannot be read. What is needed of the frame is copied.
     #[inline]
     pub fn take(
         &self,
@@ -99,50 +109,90 @@ impl Sieve {
         concerns: impl Fn(IpAddr, IpAddr) -> bool,
         batch: &mut Batch,
     ) -> Result<(), Undecoded> {
+        self.take_at(record, None, concerns, batch)
+    }
+
+    /// As [`Sieve::take`], of a frame that will lie in the batch's block from byte `place` on: nothing is copied.
+    #[inline(always)]
+    pub fn take_in_block(
+        &self,
+        record: &Record<'_>,
+        place: usize,
+        concerns: impl Fn(IpAddr, IpAddr) -> bool,
+        batch: &mut Batch,
+    ) -> Result<(), Undecoded> {
+        self.take_at(record, Some(place), concerns, batch)
+    }
+
+    #[inline(always)]
+    fn take_at(
+        &self,
+        record: &Record<'_>,
+        place: Option<usize>,
+        concerns: impl Fn(IpAddr, IpAddr) -> bool,
+        batch: &mut Batch,
+    ) -> Result<(), Undecoded> {
         let at = record.at;
         batch.records += 1;
         batch.earliest = Some(batch.earliest.map_or(at, |earliest| earliest.min(at)));
-        let Body::Frame(frame) = &record.body else {
+        let Body::Frame(Frame { link, bytes, original_len, .. }) = record.body else {
             batch.pass(at);
             return Ok(());
         };
-        let Some(glance) = glance(frame.link, frame.bytes, frame.original_len) else {
-            return self.take_slowly(at, frame, concerns, batch);
-        };
-        if self.wants(glance.source_port, glance.destination_port)
-            && concerns(glance.source, glance.destination)
-        {
-            let flow =
-                self.flow((glance.source, glance.source_port), (glance.destination, glance.destination_port));
-            batch.segment(at, flow, &Seg::from(&glance));
-        } else {
-            batch.pass(at);
+        let source = Source { at, bytes, original_len, place };
+        match glance(link, bytes, original_len) {
+            Some(Glanced::V4(glance)) => self.take_glance(source, glance, concerns, batch),
+            Some(Glanced::V6(glance)) => self.take_glance(source, glance, concerns, batch),
+            None => return self.take_slowly(link, source, concerns, batch),
         }
         Ok(())
     }
 
-    /// Reads any frame.
+    #[inline(always)]
+    fn take_glance<A: Address + Into<IpAddr>>(
+        &self,
+        source: Source<'_>,
+        glance: Glance<'_, A>,
+        concerns: impl Fn(IpAddr, IpAddr) -> bool,
+        batch: &mut Batch,
+    ) {
+        if self.wants(glance.source_port, glance.destination_port)
+            && concerns(glance.source.into(), glance.destination.into())
+        {
+            let ends =
+                Pair::of((glance.source, glance.source_port), (glance.destination, glance.destination_port));
+            batch.segment(source, self.flow(ends), Seg::from(glance));
+        } else {
+            batch.pass(source.at);
+        }
+    }
+
+    /// Reads any frame. What it takes it takes by value: nothing need lie in memory for its sake.
     #[cold]
     #[inline(never)]
     fn take_slowly(
         &self,
-        at: Timestamp,
-        frame: &Frame<'_>,
+        link: LinkType,
+        source: Source<'_>,
         concerns: impl Fn(IpAddr, IpAddr) -> bool,
         batch: &mut Batch,
     ) -> Result<(), Undecoded> {
-        let packet = decode_captured(frame.link, frame.bytes, frame.original_len);
+        let at = source.at;
+        let packet = decode_captured(link, source.bytes, source.original_len);
         let packet = packet.inspect_err(|_| batch.pass(at))?;
         match &packet.transport {
             Transport::Tcp(tcp)
                 if self.wants(tcp.source_port, tcp.destination_port)
                     && concerns(packet.ip.source, packet.ip.destination) =>
             {
-                batch.segment(at, self.flow_of(&packet, tcp), &Seg::of(&packet, tcp));
+                match self.flow_of(&packet, tcp) {
+                    Some(flow) => batch.segment(source, flow, Seg::of(&packet, tcp)),
+                    None => batch.pass(at),
+                }
             }
             Transport::Icmp(Icmp::Error(_)) => {
-                let bytes = batch.keep(frame.bytes);
-                batch.items.push(Item::Error { at, link: frame.link, frame: bytes });
+                let frame = batch.keep(source, source.bytes);
+                batch.items.push(Item::Error { at, link, frame });
             }
             _ => batch.pass(at),
         }
@@ -154,23 +204,46 @@ impl Sieve {
         self.ports.has(destination) || self.ports.has(source)
     }
 
-    pub(super) fn flow_of(&self, packet: &Packet<'_>, tcp: &Tcp<'_>) -> Flow {
-        self.flow((packet.ip.source, tcp.source_port), (packet.ip.destination, tcp.destination_port))
+    /// Where a segment goes, if its addresses are of one version.
+    pub(super) fn flow_of(&self, packet: &Packet<'_>, tcp: &Tcp<'_>) -> Option<Flow> {
+        self.flow_between((packet.ip.source, tcp.source_port), (packet.ip.destination, tcp.destination_port))
+    }
+
+    pub(super) fn flow_between(&self, source: (IpAddr, u16), destination: (IpAddr, u16)) -> Option<Flow> {
+        Pair::of_any(source, destination).map(|ends| self.flow(ends))
     }
 
     #[inline]
-    pub(super) fn flow(&self, source: (IpAddr, u16), destination: (IpAddr, u16)) -> Flow {
-        let (pair, from) = Pair::of(source, destination);
+    fn flow(&self, (pair, from): (Pair, End)) -> Flow {
         Flow { pair, from, hash: self.hash(&pair) }
     }
 
     #[inline]
-    pub(super) fn hash(&self, pair: &Pair) -> u64 {
-        self.hasher.hash_one(pair)
+    pub(super) fn hash(&self, pair: &Pair) -> u32 {
+        self.hasher.hash_one(pair) as u32
     }
 }
 
+/// A frame, when it was captured, and where it will lie in the batch's block.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    at: Timestamp,
+    bytes: &'a [u8],
+    original_len: u32,
+    place: Option<usize>,
+}
+
 impl Batch {
+    /// Where [`Reader::each_in_block`](crate::recording::Reader::each_in_block) leaves the frames of this batch.
+    pub fn take_block(&mut self) -> Vec<u8> {
+        mem::take(&mut self.block)
+    }
+
+    /// Says that its frames lie in `block`.
+    pub fn put_block(&mut self, block: Vec<u8>) {
+        self.block = block;
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -178,7 +251,7 @@ impl Batch {
 
     /// How much it holds, in bytes.
     pub fn size(&self) -> usize {
-        self.items.len() * size_of::<Item>() + self.bytes.len()
+        self.items.len() * size_of::<Item>() + self.copied.len()
     }
 
     /// How many records it was made of.
@@ -195,18 +268,27 @@ impl Batch {
     pub fn clear(&mut self) {
         (self.records, self.earliest) = (0, None);
         self.items.clear();
-        self.bytes.clear();
+        self.copied.clear();
     }
 
-    #[inline]
-    fn segment(&mut self, at: Timestamp, flow: Flow, seg: &Seg<'_>) {
-        let data = self.keep(seg.data.get(..KEPT).unwrap_or(seg.data));
-        let Seg { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, .. } = *seg;
-        self.items.push(Item::Segment {
+    #[inline(always)]
+    fn segment(&mut self, source: Source<'_>, flow: Flow, seg: Seg<'_>) {
+        let data = self.keep(source, seg.data.get(..KEPT).unwrap_or(seg.data));
+        let Seg { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, .. } = seg;
+        let at = source.at;
+        self.items.push(Item::Segment(Sifted {
             at,
             flow,
-            seg: Kept { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, data },
-        });
+            identification,
+            timestamp,
+            seq,
+            ack,
+            len,
+            data,
+            overclaims,
+            hop_limit,
+            flags,
+        }));
     }
 
     /// Says that it is `at` now.
@@ -219,23 +301,30 @@ impl Batch {
         self.items.push(Item::Pass(Span::of(at)));
     }
 
-    #[inline]
-    fn keep(&mut self, bytes: &[u8]) -> Place {
-        let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(bytes);
-        Place { start, len: bytes.len() as u32 }
+    /// Keeps a part of a frame, by its place if the frame will be kept.
+    #[inline(always)]
+    fn keep(&mut self, source: Source<'_>, part: &[u8]) -> Place {
+        let len = part.len() as u32;
+        if let Some(place) = source.place {
+            let before = part.as_ptr().addr().wrapping_sub(source.bytes.as_ptr().addr());
+            return Place { start: place.wrapping_add(before) as u32, len, copied: false };
+        }
+        let start = self.copied.len() as u32;
+        self.copied.extend_from_slice(part);
+        Place { start, len, copied: true }
     }
 
     #[inline]
     pub(super) fn bytes(&self, place: Place) -> &[u8] {
+        let all = if place.copied { &self.copied } else { &self.block };
         let start = place.start as usize;
-        self.bytes.get(start..start + place.len as usize).unwrap_or_default()
+        all.get(start..start + place.len as usize).unwrap_or_default()
     }
 
     #[inline]
-    pub(super) fn seg(&self, kept: &Kept) -> Seg<'_> {
-        let Kept { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, data } = *kept;
-        let data = self.bytes(data);
+    pub(super) fn seg(&self, sifted: &Sifted) -> Seg<'_> {
+        let Sifted { hop_limit, identification, timestamp, flags, seq, ack, len, data, .. } = *sifted;
+        let (overclaims, data) = (sifted.overclaims, self.bytes(data));
         Seg { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, data }
     }
 }

@@ -127,10 +127,11 @@ impl Slots {
         all.into_iter().map(|(_, place)| place)
     }
 
-    pub(super) fn remove(&mut self, place: u32) -> Option<Slot> {
-        let slot = self.pieces.get_mut(place as usize / PIECE)?[place as usize % PIECE].take()?;
-        self.free.push(place);
-        self.used -= 1;
-        Some(slot)
+    pub(super) fn remove(&mut self, place: u32) {
+        let Some(piece) = self.pieces.get_mut(place as usize / PIECE) else { return };
+        if piece[place as usize % PIECE].take().is_some() {
+            self.free.push(place);
+            self.used -= 1;
+        }
     }
 }

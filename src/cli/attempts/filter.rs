@@ -28,9 +28,14 @@ impl<'a> Filter<'a> {
     /// is looked up. What an ICMP error quotes is for the census to look at: it comes from anywhere.
     #[inline]
     pub(super) fn may_concern(&self, source: IpAddr, destination: IpAddr) -> bool {
+        self.anywhere || self.concerns(source, destination)
+    }
+
+    #[inline(never)]
+    fn concerns(&self, source: IpAddr, destination: IpAddr) -> bool {
         let Only { address, client, server, .. } = self.only;
         let concerns = |nets: &Vec<IpNet>| any(nets, source) || any(nets, destination);
-        self.anywhere || [address, client, server].into_iter().all(concerns)
+        [address, client, server].into_iter().all(concerns)
     }
 
     /// Whether an attempt is wanted.

@@ -1,67 +1,132 @@
-//! Reading ahead of what is made of it, on another processor where there is one.
+//! Reading, tracking what was read, and telling what was decided: at once where there are two processors, in turns where there
+//! is one. What comes out is the same.
+//!
+//! Tracking takes about as long as the other two together, so that these share a processor: what a batch decided comes back
+//! with its room, and is told before the next one is read.
 
 use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::{mem, panic, thread};
+use std::{io, mem, panic, thread};
 
-use whichhop::attempt::Batch;
+use whichhop::attempt::{Attempt, Batch};
 
 use super::Stop;
 
 /// Batches that wait to be tracked, at most: who reads waits for who tracks.
 const AHEAD: usize = 4;
 
+/// Those that may be on their way back: all there are but the one being filled. Nobody ever waits for who reads while there
+/// is something to be tracked.
+const BACK: usize = AHEAD + 2;
+
+/// Attempts that are decided at once when the captures are over.
+const AT_ONCE: usize = 256;
+
+/// Who tracks.
+pub(super) trait Track: Send {
+    /// Takes a batch, and adds to `decided` what is decided by then.
+    fn take(&mut self, batch: &Batch, decided: &mut Vec<Attempt>) -> Result<(), Stop>;
+
+    /// Adds up to `most` of those that are left when nothing more comes.
+    fn rest(&mut self, most: usize, decided: &mut Vec<Attempt>);
+}
+
+/// Says what is decided, and empties the list.
+type Tell<'a> = &'a mut dyn FnMut(&mut Vec<Attempt>) -> io::Result<()>;
+
+/// A batch, and what was decided when it was tracked.
+#[derive(Default)]
+pub(super) struct Load {
+    batch: Batch,
+    decided: Vec<Attempt>,
+}
+
 /// Where full batches go.
 pub(super) enum Outlet<'a> {
     /// To be tracked here and now.
-    Here(&'a mut dyn FnMut(&Batch) -> Result<(), Stop>),
+    Here { track: &'a mut dyn Track, decided: Vec<Attempt>, tell: Tell<'a> },
     /// To another thread, and emptied back from it.
-    There { full: SyncSender<Batch>, empty: Receiver<Batch> },
+    There { full: SyncSender<Load>, empty: &'a Receiver<Load>, spare: Vec<Load>, tell: Tell<'a> },
 }
 
 impl Outlet<'_> {
     /// Passes `batch` on, and leaves an empty one in its place.
     pub(super) fn pass_on(&mut self, batch: &mut Batch) -> Result<(), Stop> {
         match self {
-            Self::Here(track) => {
-                track(batch)?;
+            Self::Here { track, decided, tell } => {
+                let taken = track.take(batch, decided);
                 batch.clear();
-                Ok(())
+                tell(decided).map_err(Stop::Write)?;
+                taken
             }
-            Self::There { full, empty } => {
-                let next = empty.try_recv().unwrap_or_default();
+            Self::There { full, empty, spare, tell } => {
+                for mut load in empty.try_iter() {
+                    tell(&mut load.decided).map_err(Stop::Write)?;
+                    spare.push(load);
+                }
+                let mut load = spare.pop().unwrap_or_default();
+                mem::swap(batch, &mut load.batch);
                 // Nobody takes more: the other thread has said why.
-                full.send(mem::replace(batch, next)).map_err(|_| Stop::Enough)
+                full.send(load).map_err(|_| Stop::Enough)
             }
         }
     }
 }
 
-/// Runs `read`, which makes batches, and `track`, which takes them in that order: at once where there are two processors,
-/// in turns where there is one. What comes out is the same.
+/// Runs `read`, which makes batches; has `track` take them in their order, and then all that is left; and has `tell` say what
+/// is decided, also where reading failed. With `in_turns` all of it happens here, so that nothing that can be told waits for
+/// what is still to be read.
 pub(super) fn run(
+    in_turns: bool,
     read: impl FnOnce(&mut Outlet<'_>) -> Result<(), Stop>,
-    mut track: impl FnMut(&Batch) -> Result<(), Stop> + Send,
+    track: &mut impl Track,
+    tell: Tell<'_>,
 ) -> Result<(), Stop> {
     // Counts the processors that this process may use.
-    if thread::available_parallelism().map_or(1, usize::from) < 2 {
-        return read(&mut Outlet::Here(&mut track));
+    if in_turns || thread::available_parallelism().map_or(1, usize::from) < 2 {
+        let read = read(&mut Outlet::Here { track, decided: Vec::new(), tell });
+        if matches!(read, Err(Stop::Write(_))) {
+            return read;
+        }
+        let mut decided = Vec::new();
+        loop {
+            track.rest(AT_ONCE, &mut decided);
+            if decided.is_empty() {
+                return read;
+            }
+            tell(&mut decided).map_err(Stop::Write)?;
+        }
     }
     thread::scope(|scope| {
-        let (full, coming) = mpsc::sync_channel::<Batch>(AHEAD);
-        let (emptied, empty) = mpsc::channel();
+        let (full, coming) = mpsc::sync_channel::<Load>(AHEAD);
+        let (emptied, empty) = mpsc::sync_channel::<Load>(BACK);
         let tracking = scope.spawn(move || {
-            for mut batch in coming {
-                track(&batch)?;
-                batch.clear();
-                // Where reading has ended nobody needs it.
-                let _ = emptied.send(batch);
+            let tracked = track_all(track, coming, &emptied);
+            loop {
+                let mut load = Load::default();
+                track.rest(AT_ONCE, &mut load.decided);
+                if load.decided.is_empty() || emptied.send(load).is_err() {
+                    return tracked;
+                }
             }
-            Ok(())
         });
-        let mut outlet = Outlet::There { full, empty };
-        let read = read(&mut outlet);
-        drop(outlet);
+        let read = read(&mut Outlet::There { full, empty: &empty, spare: Vec::new(), tell });
+        let told = match read {
+            Err(Stop::Write(_)) => Ok(()),
+            _ => empty.iter().try_for_each(|mut load| tell(&mut load.decided)),
+        };
+        // Who tracks need not go on for nobody.
+        drop(empty);
         let tracked = tracking.join().unwrap_or_else(|cause| panic::resume_unwind(cause));
-        tracked.and(read)
+        told.map_err(Stop::Write).and(tracked).and(read)
     })
+}
+
+fn track_all(track: &mut impl Track, coming: Receiver<Load>, emptied: &SyncSender<Load>) -> Result<(), Stop> {
+    for mut load in coming {
+        track.take(&load.batch, &mut load.decided)?;
+        load.batch.clear();
+        // Where telling failed nobody needs it.
+        let _ = emptied.send(load);
+    }
+    Ok(())
 }

@@ -226,7 +226,68 @@ fn ends_of_records(file: &[u8]) -> Vec<(usize, Row)> {
     ends.into_iter().zip(rows).collect()
 }
 
+/// Hands out its bytes in pieces.
+struct Pieces<'a> {
+    rest: &'a [u8],
+    size: usize,
+}
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let len = self.size.min(into.len());
+        self.rest.read(&mut into[..len])
+    }
+}
+
+/// Everything a source holds, frames left in the blocks they were read into wherever they can be, and how it ended.
+fn read_in_blocks(source: impl Read) -> (Vec<Row>, Result<Option<Truncation>, ReadError>) {
+    let mut rows = Vec::new();
+    let mut reader = match Reader::new(source) {
+        Ok(reader) => reader,
+        Err(error) => return (rows, Err(error)),
+    };
+    let mut block = Vec::new();
+    loop {
+        let mut places = Vec::new();
+        let any = reader.each_in_block(None, &mut block, |record, place| places.push((own(record), place)));
+        assert_eq!(any, !places.is_empty());
+        for (row, place) in places {
+            let Owned::Frame { bytes, .. } = &row.3 else { panic!("{row:?}") };
+            assert_eq!(&block[place..place + bytes.len()], bytes);
+            rows.push(row);
+        }
+        match if any { reader.read_on() } else { Ok(false) } {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => return (rows, Err(error)),
+        }
+        match reader.next() {
+            Ok(Some(record)) => rows.push(own(&record)),
+            Ok(None) => return (rows, Ok(reader.truncation().cloned())),
+            Err(error) => return (rows, Err(error)),
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn blocks_hold_what_is_read_one_by_one(
+        file in any_file(),
+        cut: prop::sample::Index,
+        flip in option::of((any::<prop::sample::Index>(), 1..=u8::MAX)),
+        size in 1..400_usize,
+    ) {
+        let mut file = file[..=cut.index(file.len())].to_vec();
+        if let Some((at, flip)) = flip {
+            let at = at.index(file.len());
+            file[at] ^= flip;
+        }
+        let (rows, end) = read_in_blocks(Pieces { rest: &file, size });
+        let (expected, expected_end) = read_all(&file[..]);
+        prop_assert_eq!(rows, expected);
+        prop_assert_eq!(format!("{end:?}"), format!("{expected_end:?}"));
+    }
+
     #[test]
     fn what_is_written_is_read(records in vec((any::<i64>(), any_body()), 0..20)) {
         let read = read_whole(&write(&records));
