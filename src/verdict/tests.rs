@@ -274,7 +274,7 @@ fn the_next_step_splits_what_stands() {
         0.3 > 20000:22 S ttl=1 | 11/0 10.22.1.1\n 0.4 > 20000:22 S ttl=2 | R. ttl=64\n 0.5 > echo 1 ttl=2 | 11/0 198.18.1.1";
     assert_eq!(first(edge), "sudo \"$(command -v whichhop)\" trace 198.19.0.4");
     let silent = "0.1 > S\n 0.2 > echo 1 ttl=5 | echo-reply 1\n 3.4 ! connect 0 abandoned 3400";
-    assert_eq!(first(silent), "sudo whichhop trace --deep 198.19.0.4");
+    assert_eq!(first(silent), "sudo \"$(command -v whichhop)\" trace --deep 198.19.0.4");
     let input = "0.1 > S\n 0.2 < S.\n 1.1 > S\n 1.2 ! connect 0 abandoned 1200";
     assert!(first(input).contains("nft list ruleset"));
     let vm = "0.1 > S\n 0.2 < S.\n 0.3 > .\n 0.3 ! connect 0 established\n 0.4 ! connect 0 closed";
