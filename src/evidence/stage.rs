@@ -381,4 +381,4 @@ fn mtu_suspects(scene: &Scene<'_>, at: Place) -> Suspects {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -112,7 +112,7 @@ fn capture_at_vm(case: &Case<'_>) -> NextStep {
 }
 
 fn from_elsewhere(case: &Case<'_>, may_be_the_edge: bool) -> NextStep {
-    let edge = if may_be_the_edge { "the organisation's edge, or " } else { "" };
+    let edge = if may_be_the_edge { "the organisation's edge or " } else { "" };
     NextStep {
         why: format!(
             "Trace again from a computer that is directly on the Internet (a phone's hotspot will do): if it gets through, {edge}what lies on the way from here is what stops it."

@@ -1,25 +1,7 @@
 //! The banner came and ours was sent, then nothing more.
 
-use crate::testing::{Found, diagnose};
-
-fn trace(lines: &str) -> Found {
-    diagnose(&format!(
-        "0.000 ! start
-         0.000 ! route gw=10.22.1.1
-         0.000 ! connect 0 started
-         0.001 > S id=1
-         0.002 < S. ttl=62
-         0.003 > .
-         0.003 ! connect 0 established
-         0.010 < P. data=\"SSH-2.0-x\\r\\n\" ttl=62
-         0.010 ! connect 0 received \"SSH-2.0-x\\r\\n\"
-         0.011 > P. len=24 ack=9012
-         0.011 ! connect 0 sent identification
-         {lines}
-         9.0 ! capture
-         9.1 ! end"
-    ))
-}
+use super::super::stage::tests::trace;
+use crate::testing::diagnose;
 
 #[test]
 fn an_acknowledgment_speaks_for_a_server_that_hangs() {

@@ -2,7 +2,8 @@
 
 use crate::testing::{Found, diagnose};
 
-fn trace(lines: &str) -> Found {
+/// The banner came and ours was sent; `lines` say what became of it.
+pub(in crate::evidence) fn trace(lines: &str) -> Found {
     diagnose(&format!(
         "0.000 ! start
          0.000 ! route gw=10.22.1.1
