@@ -355,7 +355,7 @@ fn after_waiting(scene: &Scene<'_>) -> bool {
 }
 
 /// Routing, in the likeliest segment of a place.
-fn routing_at(scene: &Scene<'_>, place: Place) -> Suspects {
+pub(super) fn routing_at(scene: &Scene<'_>, place: Place) -> Suspects {
     let segment = scene.segment_of(place);
     let routes = [Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute, Suspect::VmRoute];
     routes.into_iter().filter(|s| s.segment() == segment).collect()

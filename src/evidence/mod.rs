@@ -17,6 +17,7 @@ mod intercept;
 mod outcome;
 mod quote;
 mod request;
+mod routing;
 mod scene;
 mod sequence;
 mod silence;
@@ -176,6 +177,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         silence::stops_where_control_goes_on,
         silence::every_hop_passes_it,
         silence::everything_stops,
+        routing::goes_in_a_circle,
         flows::flows_part,
         fragment::half_syn_taken_in,
         fragment::half_syn_stopped,
