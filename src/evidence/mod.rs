@@ -14,8 +14,10 @@ mod flows;
 mod forged;
 mod fragment;
 mod intercept;
+mod kept;
 mod outcome;
 mod quote;
+mod rejection;
 mod request;
 mod routing;
 mod scene;
@@ -152,15 +154,15 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         client::no_route,
         client::next_hop_silent,
         client::syn_ack_ignored,
-        client::data_not_on_wire,
-        client::data_ignored,
+        kept::data_not_on_wire,
+        kept::data_ignored,
         client::syn_on_wire,
         client::address_given,
         answer::before_path_end,
         answer::after_hop_reached,
         answer::never_nearer,
         answer::return_distance,
-        answer::icmp_sender,
+        rejection::icmp_sender,
         answer::refused_by_the_kernel,
         answer::genuine_answer_follows,
         forged::copies_hop_limit,

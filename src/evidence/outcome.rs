@@ -1,7 +1,7 @@
 //! The outcome of the attempt diagnosed, from the wire and the kernel together.
 
 use super::Capture;
-use super::client::{AGAIN, ignored};
+use super::kept::{AGAIN, ignored};
 use crate::attempt::{Attempt, Connection, Handshake, Outcome};
 use crate::recording::errno::ECONNREFUSED;
 use crate::recording::{Route, Said};

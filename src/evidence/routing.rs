@@ -1,6 +1,6 @@
 //! Routing: packets that go in a circle.
 
-use super::answer::routing_at;
+use super::rejection::routing_at;
 use super::{Claim, Evidence, Scene, Strength};
 use crate::attempt::Outcome;
 use crate::path::{Hop, Place};

@@ -1,0 +1,121 @@
+//! An ICMP error answered the SYN: who sent it, and what of.
+
+use std::net::IpAddr;
+
+use super::answer::{refusals, usual_refusers_at};
+use super::distance::{own_answer, spares_strangers};
+use super::{Assumption, Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use crate::attempt::Outcome;
+use crate::packet::IcmpErrorKind;
+use crate::path::{AT_ONCE, Place, Probe, ReplyKind, Segment, hops_back};
+
+/// `icmp-sender`
+///
+/// - **Says.** The ICMP error bears the address of a hop on the path (or of the target).
+/// - **Needs.** That address among the hops; for the target, a trigger at the end of the path.
+/// - **Effect.** Implicates that hop (and what lies behind it, where it cannot reach that), and spares the others; clears
+///   nobody.
+/// - **Misleads when.** The sender borrows the address (NAT64, DNAT, a forger).
+/// - **Rests on.** RFC 792, RFC 4443 section 2.2.
+pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
+    let trigger = refusals(scene).filter(|_| scene.outcome == Outcome::Rejected)?;
+    let (_, reply) = trigger.replies.first()?;
+    let ReplyKind::Unreachable { kind, icmp_type, code, .. } = reply.kind else { return None };
+    let place = match scene.path.hop_of(reply.from) {
+        Some(hop) => Place(hop.number),
+        None if reply.from == scene.target => scene.place(trigger.at_most),
+        None => return None,
+    };
+    let who = match place {
+        Place(hop) if place != Place::END => format!("{} (hop {hop})", reply.from),
+        end => scene.between(end, end),
+    };
+    let (meaning, suspects) = match kind {
+        IcmpErrorKind::HostUnreachable if after_waiting(scene) => (
+            "host unreachable, after waiting: the next host does not answer on its link",
+            Suspects::of(&[Suspect::VmDown, Suspect::AzurePublicIp]),
+        ),
+        IcmpErrorKind::HostUnreachable => {
+            ("host unreachable, at once: it has no route", routing_at(scene, place))
+        }
+        IcmpErrorKind::NetUnreachable => ("net unreachable: it has no route", routing_at(scene, place)),
+        IcmpErrorKind::Prohibited => ("forbidden by policy", usual_refusers_at(scene, place)),
+        IcmpErrorKind::PortUnreachable => ("port unreachable", usual_refusers_at(scene, place)),
+        _ => ("unreachable", usual_refusers_at(scene, place)),
+    };
+    let next = if suspects.contains(Suspect::VmDown) { Place::END } else { place };
+    let mut claims = vec![Claim::implicates(place, next, suspects, Strength::Likely)];
+    let routing = matches!(kind, IcmpErrorKind::NetUnreachable | IcmpErrorKind::HostUnreachable);
+    if let Some(hop) = scene.path.hop(place.0).filter(|h| routing && h.segments.contains(Segment::AzureEdge))
+    {
+        // Azure has no route to an address that nobody has any more.
+        let (end, stale) = (Place::END, Suspects::of(&[Suspect::AzurePublicIp]));
+        claims.push(if hop.outside_azure {
+            Claim::spares(end, end, stale, Assumption::KnownBorder)
+        } else {
+            Claim::implicates(end, end, stale, Strength::Likely)
+        });
+    }
+    let back = reply.hop_limit.map(hops_back);
+    let own_name = reply.from != scene.target
+        || place == Place::END
+            && own_answer(scene, place).is_none_or(|(left, _)| Some(hops_back(left)) == back);
+    if own_name && !(reply.from == scene.target && back.is_some_and(|b| b < scene.reached().0)) {
+        // A router known by its refusal alone may stand one hop nearer, if that is silent or another router is here too.
+        let silent_before = scene.path.hop(place.0 - 1).is_some_and(|h| h.address.is_none());
+        let another = scene.path.hop(place.0).is_some_and(|h| h.address != Some(reply.from));
+        let by_refusal = place > Place(1) && place != Place::END && !answers_probes(scene, reply.from);
+        let maybe_nearer = by_refusal && (silent_before || another);
+        claims.extend(spares_but(scene, place.0 - u8::from(maybe_nearer), place, next));
+    }
+    Some(Evidence {
+        rule: "icmp-sender",
+        says: format!("{who} sent ICMP type {icmp_type} code {code} ({meaning})"),
+        packets: trigger.replies.iter().map(|(_, r)| r.record).take(6).collect(),
+        claims,
+    })
+}
+
+/// Whether time exceeded came from this address.
+fn answers_probes(scene: &Scene<'_>, address: IpAddr) -> bool {
+    scene.probes.iter().filter_map(Probe::time_exceeded).any(|r| r.from == address)
+}
+
+/// Spares whoever would have to send an ICMP error in the name of `place`, or of hop `nearest` at least: it tells of what
+/// `next` did, itself or the end of the path.
+fn spares_but(scene: &Scene<'_>, nearest: u8, place: Place, next: Place) -> Vec<Claim> {
+    let spares = |from, to| Claim::spares(from, to, Suspects::all(), Assumption::NoForgery);
+    let mut claims = Vec::new();
+    if nearest > 1 {
+        claims.push(spares(Place(1), Place(nearest - 1)));
+    }
+    if place < next {
+        claims.push(spares(place, place));
+    }
+    claims.extend(match next {
+        Place::END if place == next => spares_strangers(scene),
+        Place::END => {
+            // Nobody may have the address any more.
+            let stale = Suspects::of(&[Suspect::AzurePublicIp, Suspect::ClientName]);
+            let rest = Suspects::all().without(Suspects::in_segment(Segment::Vm)).without(stale);
+            Some(Claim::spares(next, next, rest, Assumption::OwnAddress))
+        }
+        Place(hop) => Some(spares(Place(hop + 1), Place::END)),
+    });
+    claims
+}
+
+/// Whether the errors came only after a while: address resolution fails after about 3 s (RFC 1122 section 2.3.2.2).
+fn after_waiting(scene: &Scene<'_>) -> bool {
+    scene
+        .port_probes()
+        .flat_map(|p| p.replies.iter().map(move |r| (r.kind, r.at.since(p.at))))
+        .any(|(kind, took)| matches!(kind, ReplyKind::Unreachable { .. }) && took > AT_ONCE)
+}
+
+/// Routing, in the likeliest segment of a place.
+pub(super) fn routing_at(scene: &Scene<'_>, place: Place) -> Suspects {
+    let segment = scene.segment_of(place);
+    let routes = [Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute, Suspect::VmRoute];
+    routes.into_iter().filter(|s| s.segment() == segment).collect()
+}
