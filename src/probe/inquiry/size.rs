@@ -17,7 +17,7 @@ const MOST: u8 = 20;
 const CHECKS: u8 = 2;
 
 /// The search ends here, found or not.
-const PATIENCE: i64 = 5_000 * MS;
+const PATIENCE: i64 = 7_000 * MS;
 
 /// Where the search stands. Lengths are those of a segment's data, in bytes.
 #[derive(Debug)]
@@ -104,16 +104,15 @@ impl Search {
         }
     }
 
-    /// The next length to ask about: links take usual sizes, and from the largest down few segments pass, of which each
-    /// costs a router an error.
+    /// The next length to ask about: links take usual sizes, and each segment may cost a router an error.
     fn between(&self) -> u32 {
         let usual = || USUAL.iter().map(|size| size.saturating_sub(self.headers));
         let open = self.passes + 1..self.lost;
-        match usual().find(|len| open.contains(len)) {
-            Some(len) => len,
+        let likely: Vec<u32> = usual().filter(|len| open.contains(len)).collect();
+        match likely.get(likely.len() / 2) {
+            Some(len) => *len,
             None if usual().any(|len| len == self.passes) => self.passes + 1,
-            // What passes costs a router an error, what is lost nothing but the wait.
-            None => self.passes + 2 * (self.lost - self.passes) / 3,
+            None => self.passes + (self.lost - self.passes) / 2,
         }
     }
 }
