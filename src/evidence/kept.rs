@@ -3,7 +3,6 @@
 
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, Segment, What};
-use crate::packet::SeqNumber;
 use crate::path::Place;
 use crate::recording::{RecordNumber, Said};
 
@@ -38,27 +37,29 @@ pub(super) fn client_let_it_pass(scene: &Scene<'_>) -> bool {
 /// How often data must have come before its being ignored tells something.
 pub(super) const AGAIN: usize = 2;
 
-/// Data of the server's that reached this machine whole and was never acknowledged, with its records.
+/// The records of data of the server's that came next in order, reached this machine whole, and was never acknowledged.
 pub(super) fn ignored(attempt: &Attempt) -> Vec<RecordNumber> {
     let arrived = |segment: &Segment| segment.to_us != Some(false) && segment.checksum_ok != Some(false);
-    let data = || {
-        attempt.timeline.iter().filter_map(|e| match &e.what {
-            What::Data { from_client: false, segment, len, .. } if arrived(segment) => {
-                Some((segment.seq.plus(*len), e.record))
-            }
-            _ => None,
-        })
+    let acknowledged = attempt.timeline.iter().filter_map(|e| match &e.what {
+        What::SynAck(s) => Some(s.seq.plus(1)),
+        What::Ack(s)
+        | What::Data { from_client: true, segment: s, .. }
+        | What::Fin { from_client: true, segment: s } => Some(s.ack),
+        _ => None,
+    });
+    let Some(next) = acknowledged.reduce(|a, b| if b.distance_from(a) > 0 { b } else { a }) else {
+        return vec![];
     };
-    let acknowledged = |end: SeqNumber| {
-        attempt.timeline.iter().any(|e| match &e.what {
-            What::Ack(s)
-            | What::Data { from_client: true, segment: s, .. }
-            | What::Fin { from_client: true, segment: s } => s.ack.distance_from(end) >= 0,
-            _ => false,
-        })
+    let waits = |segment: &Segment, len: u32| {
+        segment.seq.distance_from(next) <= 0 && segment.seq.plus(len).distance_from(next) > 0
     };
-    let Some((first, _)) = data().next() else { return vec![] };
-    if acknowledged(first) { vec![] } else { data().map(|(_, record)| record).collect() }
+    let data = attempt.timeline.iter().filter_map(|e| match &e.what {
+        What::Data { from_client: false, segment, len, .. } if arrived(segment) && waits(segment, *len) => {
+            Some(e.record)
+        }
+        _ => None,
+    });
+    data.collect()
 }
 
 /// What the kernel took from us to send, or had to say itself, and is on no wire; a peer that offers no window gets nothing.
@@ -67,9 +68,8 @@ fn kept_back(scene: &Scene<'_>) -> Option<&'static str> {
         scene.connection.filter(|c| scene.capture == Capture::Whole && c.established.is_some())?;
     let timeline = &scene.attempt?.timeline;
     let offered = timeline.iter().any(|e| matches!(&e.what, What::SynAck(s) if s.window > 0));
-    let sent_data = timeline
-        .iter()
-        .any(|e| matches!(&e.what, What::Data { from_client: true, segment, .. } if !segment.is_probe()));
+    // Counted, not listed: what forgers make the kernel answer fills a timeline.
+    let sent_data = scene.attempt.is_some_and(|a| a.client_bytes > 0);
     let sent_ack = sent_data || timeline.iter().any(|e| matches!(&e.what, What::Ack(_)));
     match (connection.said(Said::Identification), sent_ack, sent_data) {
         (_, false, _) => Some("acknowledgment of the SYN/ACK"),

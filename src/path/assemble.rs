@@ -68,6 +68,13 @@ impl Path {
     }
 }
 
+impl Hop {
+    /// Whether its address is one that organisations, and some carriers, use among themselves.
+    pub fn is_private(&self) -> bool {
+        self.address.is_some_and(owner::is_private)
+    }
+}
+
 /// The first retransmission of a SYN, in ns (RFC 6298).
 const RETRANSMISSION: i64 = 1_000_000_000;
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use whichhop::attempt::Outcome;
 use whichhop::diagnose::Findings;
@@ -103,8 +104,14 @@ fn is_false(assumption: Assumption, scenario: &Scenario) -> bool {
         }
         Assumption::EveryBoxAHop => !guilty.decrements,
         Assumption::KnownBorder => {
-            guilty.segment == Segment::AzureEdge
-                && !scenario.azure_nets.iter().any(|n| n.contains(&guilty.address))
+            let named = scenario.azure_nets.iter().any(|n| n.contains(&guilty.address));
+            let private = match guilty.address {
+                IpAddr::V4(v4) => v4.is_private(),
+                IpAddr::V6(v6) => v6.is_unique_local(),
+            };
+            // A silent router has no address that could tell, but its neighbours do.
+            let tells = matches!(guilty.segment, Segment::Edge) == private && !guilty.silent;
+            guilty.segment == Segment::AzureEdge && !named || !tells
         }
         Assumption::OwnAddress | Assumption::PlainWay | Assumption::HalvesAlike | Assumption::RestInOrder => {
             is_odd(assumption, scenario)
