@@ -53,7 +53,8 @@ pub(super) fn ignored(attempt: &Attempt) -> Vec<RecordNumber> {
     let waits = |segment: &Segment, len: u32| {
         segment.seq.distance_from(next) <= 0 && segment.seq.plus(len).distance_from(next) > 0
     };
-    let data = attempt.timeline.iter().filter_map(|e| match &e.what {
+    let over = |what: &What| matches!(what, What::Rst { .. } | What::Fin { .. });
+    let data = attempt.timeline.iter().take_while(|e| !over(&e.what)).filter_map(|e| match &e.what {
         What::Data { from_client: false, segment, len, .. } if arrived(segment) && waits(segment, *len) => {
             Some(e.record)
         }
@@ -68,8 +69,10 @@ fn kept_back(scene: &Scene<'_>) -> Option<&'static str> {
         scene.connection.filter(|c| scene.capture == Capture::Whole && c.established.is_some())?;
     let timeline = &scene.attempt?.timeline;
     let offered = timeline.iter().any(|e| matches!(&e.what, What::SynAck(s) if s.window > 0));
-    // Counted, not listed: what forgers make the kernel answer fills a timeline.
-    let sent_data = scene.attempt.is_some_and(|a| a.client_bytes > 0);
+    // What forgers make the kernel answer may fill the timeline; what is cut off at once is not counted.
+    let on_wire =
+        |what: &What| matches!(what, What::Data { from_client: true, segment, .. } if !segment.is_probe());
+    let sent_data = scene.attempt?.client_bytes > 0 || timeline.iter().any(|e| on_wire(&e.what));
     let sent_ack = sent_data || timeline.iter().any(|e| matches!(&e.what, What::Ack(_)));
     match (connection.said(Said::Identification), sent_ack, sent_data) {
         (_, false, _) => Some("acknowledgment of the SYN/ACK"),
@@ -114,7 +117,8 @@ pub(super) fn data_not_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Misleads when.** The acknowledgments are made and dropped on their way out: it is the client all the same.
 /// - **Rests on.** RFC 9293 section 3.10.7.4; AF_PACKET taps see ingress before netfilter INPUT.
 pub(super) fn data_ignored(scene: &Scene<'_>) -> Option<Evidence> {
-    let fails = is_established(scene) && scene.outcome != Outcome::Open && !scene.left_by_client();
+    // What comes once the connection is over is ignored rightly.
+    let fails = matches!(scene.outcome, Outcome::NoBanner | Outcome::Stalled) && !scene.left_by_client();
     let attempt = scene.attempt.filter(|_| fails)?;
     let packets = ignored(attempt);
     if packets.len() < AGAIN {
