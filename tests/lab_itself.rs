@@ -133,11 +133,12 @@ fn see_with_ttl(from: &Namespace, to: SocketAddr, ttl: u8) -> Seen {
         let stream = TcpStream::from(socket);
         let begun = Instant::now();
         while begun.elapsed() < PATIENCE {
-            if let Some(error) = stream.take_error()? {
-                return Ok(seen_error(&error));
-            }
+            // First, for a connected socket's error may be a later packet's that ended on the way.
             if stream.peer_addr().is_ok() {
                 return Ok(Mute);
+            }
+            if let Some(error) = stream.take_error()? {
+                return Ok(seen_error(&error));
             }
             thread::sleep(Duration::from_millis(5));
         }
