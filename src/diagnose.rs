@@ -277,6 +277,7 @@ impl Diagnosis {
         let outcome = match decide(attempt, connection(target), route_to(target).map(|(r, _)| r), capture) {
             // What was asked at first went well.
             Outcome::Open | Outcome::Completed if blocked.is_some() => Outcome::Stalled,
+            Outcome::Reset if attempt.is_none() && self.survey.is_rejected(server) => Outcome::Rejected,
             outcome => outcome,
         };
         let named = traced.as_ref().is_some_and(|t| t.name.is_some());

@@ -460,6 +460,16 @@ fn without_privilege_no_culprit_is_cleared() {
     trace_all("without_privilege_no_culprit_is_cleared", &all);
 }
 
+/// To an ordinary program the kernel calls a port unreachable a refusal; its error queue knows better.
+#[test]
+fn without_privilege_icmp_errors_name_their_sender() {
+    let faults =
+        [Fault::VmRejectIcmp, Fault::VmRejectAdmin, Fault::AzureAdminProhibited, Fault::EdgeAdminProhibited];
+    let ways = [0, 1].map(|family| Way { family, user: Some(NOBODY), ..PLAIN });
+    let all: Vec<_> = faults.iter().flat_map(|&fault| ways.map(|way| (fault, way))).collect();
+    trace_all("without_privilege_icmp_errors_name_their_sender", &all);
+}
+
 #[test]
 fn without_privilege_the_remedy_is_told() {
     let Some(mut lab) = Lab::for_test("without_privilege_the_remedy_is_told", Options::default()) else {

@@ -112,8 +112,8 @@ pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Says.** Every hop before h let SYNs to the port pass, and none of them drew the answer.
 /// - **Needs.** Time exceeded for SYNs to the port from hop h, more than once, without the answer; at least three
 ///   answers that came with one and the same hop limit left though drawn by different ones (no copied hop limit), or made
-///   up ones, from farther away than those hops' own answers; no sign of packet loss, on the way or in the
-///   capture; no genuine answer behind the forged one.
+///   up ones, from farther away than those hops' own answers (where nothing was captured, nothing is asked of them); no
+///   sign of packet loss, on the way or in the capture; no genuine answer behind the forged one.
 /// - **Effect.** Spares the hops before h: one of them may lead the connection elsewhere, or, where hop limits were made up,
 ///   have sent answers that did not get back. Clears nobody.
 /// - **Misleads when.** A box answers a copy of the SYN, and its answers to those SYNs were all lost without any
@@ -121,15 +121,18 @@ pub(super) fn after_hop_reached(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Rests on.** RFC 791; injectors that answer copies send an answer for every SYN that passes them.
 pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
     let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
+    // The kernel tells no more of an answer than that it came.
+    let told = scene.capture == Capture::None;
     // What is made of the target's own answer may be made anywhere.
-    if scene.place(trigger.at_most) == Place::END && !is_a_closed_ports(scene) {
+    if scene.place(trigger.at_most) == Place::END && !told && !is_a_closed_ports(scene) {
         return None;
     }
-    let steady = scene.outcome != Outcome::Reset || steady(&trigger.replies);
+    let steady = scene.outcome != Outcome::Reset || told || steady(&trigger.replies);
     if !steady && hop_limit_varies(scene).is_none() {
         return None;
     }
-    if !scene.is_lossless() || genuine(scene).is_some() {
+    let lossless = if told { !scene.loss_seen() } else { scene.is_lossless() };
+    if !lossless || genuine(scene).is_some() {
         return None;
     }
     let passed = |hop: u8| -> Vec<RecordNumber> {
@@ -147,8 +150,11 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
         return None;
     }
     // A hop that passed the SYNs on may lead them elsewhere, or turn what comes back into a reset.
-    let unless: &[Assumption] =
-        if steady { &[Assumption::OwnAddress, Assumption::NoForgery] } else { &[Assumption::PlainWay] };
+    let unless: &[Assumption] = match (told, steady) {
+        (true, _) => &[Assumption::OwnAddress, Assumption::NoForgery, Assumption::PlainWay],
+        (false, true) => &[Assumption::OwnAddress, Assumption::NoForgery],
+        (false, false) => &[Assumption::PlainWay],
+    };
     Some(Evidence {
         rule: "no-answer-from-nearer",
         says: format!(

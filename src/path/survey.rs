@@ -289,6 +289,15 @@ impl Survey {
         there.filter(|(_, p)| p.replies.iter().any(|r| r.kind == ReplyKind::SynAck)).count() as u64
     }
 
+    /// Whether connect(2) to `server` as a probe, far enough, drew an ICMP error, and never a reset: the kernel's own
+    /// error number is the same for a port unreachable.
+    pub fn is_rejected(&self, server: SocketAddr) -> bool {
+        let there = self.kernel.values().filter(|(asked, _)| *asked == KernelProbe::Connect(server));
+        let answers = there.flat_map(|(_, p)| &p.replies).map(|r| r.kind);
+        let mut refusals = answers.filter(|kind| !matches!(kind, ReplyKind::TimeExceeded { .. })).peekable();
+        refusals.peek().is_some() && refusals.all(|kind| matches!(kind, ReplyKind::Unreachable { .. }))
+    }
+
     fn echo(&mut self, to: IpAddr, identifier: u16, sequence: u16) -> Option<&mut Echo> {
         let index = self.latest.get(&(to, identifier, sequence))?;
         self.echoes.get_mut(*index)

@@ -58,6 +58,12 @@ fn the_kernels_own_syn_counts_and_not_a_probe() {
 fn without_a_capture_the_error_number_decides() {
     assert_eq!(blind("0.1 ! connect 0 failed 111"), "reset");
     assert_eq!(blind("0.1 ! connect 0 failed 113"), "rejected");
+    let again = |answer| {
+        blind(&format!("0.1 ! connect 0 failed 111\n 0.2 ! ask 0 connect ttl=5\n 0.3 ! answer 0 {answer}"))
+    };
+    assert_eq!(again("3/3 198.19.0.4"), "rejected", "a port unreachable is a refusal too");
+    assert_eq!(again("failed 111"), "reset");
+    assert_eq!(again("11/0 198.18.3.2"), "reset", "as long as nothing tells otherwise");
     assert_eq!(blind("3.4 ! connect 0 abandoned 3400"), "timeout");
     assert_eq!(blind("0.1 ! connect 0 established\n 0.2 ! connect 0 closed"), "closed");
     let no_route = diagnose(

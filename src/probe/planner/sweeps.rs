@@ -49,8 +49,10 @@ impl Planner {
 
     /// The last hop limit that the port sweep should ask.
     pub(super) fn last_port_hop(&mut self) -> u8 {
-        let established = self.traced_connection().is_some_and(|c| c.established.is_some());
-        let kernel_means = !self.plan.means.raw;
+        let connection = self.traced_connection();
+        let established = connection.is_some_and(|c| c.established.is_some());
+        // connect(2) that reaches a listener is a connection; where one failed there is none.
+        let connects = !self.plan.means.raw && connection.is_none_or(|c| c.failed.is_none());
         let known = self.learn();
         if let Some(hop) = known.accepted {
             return hop;
@@ -60,7 +62,7 @@ impl Planner {
         }
         match known.path.target {
             // A SYN that reaches a listener costs it a half-open connection and tells nothing new.
-            Some(end) if established || kernel_means => end - 1,
+            Some(end) if established || connects => end - 1,
             Some(end) => end.saturating_add(1).min(MAX_HOPS),
             None => known.last_router.saturating_add(SILENT_HOPS).min(MAX_HOPS),
         }
