@@ -27,6 +27,7 @@ mod size;
 mod stage;
 mod suspect;
 mod translation;
+mod turned;
 
 pub use banner::is_intercepted;
 #[cfg(test)]
@@ -162,6 +163,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         answer::after_hop_reached,
         answer::never_nearer,
         answer::return_distance,
+        turned::before_its_trigger,
         rejection::icmp_sender,
         answer::refused_by_the_kernel,
         answer::genuine_answer_follows,

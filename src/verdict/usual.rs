@@ -8,8 +8,9 @@ pub(super) fn rank(outcome: Outcome, suspect: Suspect) -> usize {
     use Suspect as S;
     let usual: &[Suspect] = match outcome {
         Outcome::Timeout => &[
-            S::EdgeFirewall,
+            // It lets nothing in but what a rule allows; most edges let everything out.
             S::AzureNsg,
+            S::EdgeFirewall,
             S::VmFirewall,
             S::TransitRoute,
             S::VmDown,
