@@ -182,7 +182,7 @@ fn left_half_open(vm: &Namespace, fault: Fault) -> Option<String> {
         if half_open.is_empty() {
             return None;
         }
-        if begun.elapsed() > Duration::from_millis(2_000) {
+        if begun.elapsed() > Duration::from_secs(2) {
             return Some(format!("left half open on the VM:\n{}", half_open.join("\n")));
         }
         thread::sleep(Duration::from_millis(10));

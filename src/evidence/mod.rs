@@ -32,6 +32,7 @@ mod turned;
 pub use banner::is_intercepted;
 #[cfg(test)]
 pub(crate) use distance::strangers;
+pub use flows::others_are_lost;
 pub use outcome::decide;
 pub use request::blocked_connection;
 pub use scene::{Capture, Scene, Trigger};

@@ -48,7 +48,7 @@ pub(super) fn rank(outcome: Outcome, suspect: Suspect) -> usize {
         }
         Outcome::Closed => &[S::VmSshdRefuses, S::EdgeProxy, S::VmOtherService],
         Outcome::NotSsh => &[S::VmOtherService, S::EdgeProxy, S::AzurePublicIp],
-        Outcome::NoBanner => &[S::VmSshdHung, S::EdgeProxy, S::EdgeFirewall, S::EdgeIds],
+        Outcome::NoBanner => &[S::VmSshdHung, S::EdgeProxy, S::EdgeFirewall, S::EdgeIds, S::VmFirewall],
         Outcome::Stalled => &[S::TransitMtu, S::VmSshdHung, S::EdgeIds],
         Outcome::HalfOpen => &[S::ClientFirewallIn],
         Outcome::LocalFailure => &[S::ClientFirewallOut, S::ClientRoute],
