@@ -6,7 +6,9 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::attempt::{Attempt, Connection, Connections, Outcome, OwnQuestions, Tracker};
-use crate::evidence::{Capture, Evidence, Scene, blocked_connection, decide, gather, is_intercepted};
+use crate::evidence::{
+    Capture, Evidence, Scene, blocked_connection, decide, gather, is_intercepted, others_are_lost,
+};
 use crate::packet::{Undecoded, decode_captured};
 use crate::path::{DataProbe, Networks, Path, Probe, Survey, data_probes};
 use crate::recording::{
@@ -299,6 +301,9 @@ impl Diagnosis {
         };
         if is_intercepted(&scene) {
             scene.outcome = Outcome::Intercepted;
+        } else if others_are_lost(&scene) {
+            // Whoever asks why ssh hangs has met those.
+            scene.outcome = Outcome::Timeout;
         }
         let outcome = scene.outcome;
         if outcome != Outcome::Open {

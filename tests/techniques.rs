@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use whichhop::diagnose::{Diagnosis, Findings, Question};
-use whichhop::evidence::Suspect;
+use whichhop::evidence::{Strength, Suspect};
 use whichhop::packet::{Icmp, Packet, TcpFlags, Transport, decode};
 use whichhop::recording::{Body, Reader};
 use whichhop::verdict::{Case, eliminate};
@@ -23,6 +23,8 @@ enum Told {
     Culprit,
     /// Somebody in the culprit's segment is suspected first.
     Place,
+    /// Something speaks for the culprit.
+    Suspected,
     /// All who stand lie in the culprit's segment.
     Segment,
     /// This suspect is ruled out.
@@ -33,7 +35,7 @@ enum Told {
     Words(&'static str),
 }
 
-use Told::{Culprit, Note, RuledOut, Segment, Words};
+use Told::{Culprit, Note, RuledOut, Segment, Suspected, Words};
 
 /// What is left out.
 #[derive(Clone, Copy)]
@@ -81,10 +83,10 @@ fn less_than_full_size(packet: &Packet<'_>) -> bool {
 }
 
 /// Technique (as docs/techniques.md numbers them), fault, what is left out, and what is then no longer told.
-const CASES: [(usize, &str, Off, Told); 42] = [
-    (1, "azure-drop-before-ttl", Rules(&["port-stops-where-control-goes-on"]), Culprit),
-    (1, "azure-drop-before-ttl", Packets(port_sweep), Culprit),
-    (1, "opaque-azure-drop", Rules(&["every-hop-passes-it"]), Culprit),
+const CASES: [(usize, &str, Off, Told); 43] = [
+    (1, "edge-drop-after-ttl", Rules(&["port-stops-where-control-goes-on"]), Culprit),
+    (1, "edge-drop-after-ttl", Packets(port_sweep), Culprit),
+    (1, "vm-drop-in", Rules(&["every-hop-passes-it"]), Suspected),
     (2, "azure-drop-before-ttl", Packets(control_sweep), RuledOut("vm-firewall")),
     (2, "transit-blackhole", Rules(&["everything-stops"]), Culprit),
     (3, "azure-injects-fixed-ttl", Rules(&["reset-before-path-end"]), RuledOut("vm-sshd-not-running")),
@@ -92,6 +94,7 @@ const CASES: [(usize, &str, Off, Told); 42] = [
     (3, "edge-admin-prohibited", Rules(&["icmp-before-path-end"]), RuledOut("vm-firewall")),
     (3, "transit-injects-random-ttl", Rules(&["no-answer-from-nearer"]), Segment),
     (4, "azure-reset", Rules(&["return-distance"]), Culprit),
+    (4, "transit-resets-answer", Rules(&["reset-from-before-its-trigger"]), Segment),
     (4, "vm-web-server", Rules(&["end-return-distance"]), Segment),
     (5, "azure-injects-copied-ttl", Rules(&["reset-copies-hop-limit"]), Culprit),
     (5, "transit-injects-random-ttl", Rules(&["reset-hop-limit-varies"]), RuledOut("vm-sshd-not-running")),
@@ -167,6 +170,11 @@ fn tells(findings: &Findings, fixture: &Fixture, what: Told) -> bool {
     match what {
         Culprit => first.map(Suspect::name) == truth.guilty.as_deref(),
         Told::Place => first.map(|s| s.segment().name()) == truth.segment.as_deref(),
+        Suspected => findings
+            .verdict
+            .standing
+            .iter()
+            .any(|s| Some(s.suspect.name()) == truth.guilty.as_deref() && s.strength > Strength::Possible),
         Segment => findings.verdict.segment.map(whichhop::path::Segment::name) == truth.segment.as_deref(),
         RuledOut(name) => findings.verdict.cleared.iter().any(|c| c.suspect.name() == name),
         Words(words) => findings.evidence.iter().any(|e| e.says.contains(words)),

@@ -15,7 +15,7 @@ use crate::recording::RecordNumber;
 const STEADY: usize = 3;
 
 /// Fewest probes that passed a hop without drawing the answer before that hop is taken to let them pass.
-const PASSED: usize = 2;
+pub(super) const PASSED: usize = 2;
 
 /// The answers of the kind that made the outcome.
 pub(super) fn refusals(scene: &Scene<'_>) -> Option<Trigger> {
@@ -184,7 +184,7 @@ fn came_from_as_near(scene: &Scene<'_>, replies: &[(u8, Reply)], last: u8) -> bo
 }
 
 /// Whether the answers came with one hop limit left, though they were drawn by different ones.
-fn steady(replies: &[(u8, Reply)]) -> bool {
+pub(super) fn steady(replies: &[(u8, Reply)]) -> bool {
     let left = |r: &Reply| r.hop_limit;
     let same = replies.windows(2).all(|w| left(&w[0].1) == left(&w[1].1) && left(&w[0].1).is_some());
     let drawn_by_different = replies.iter().any(|(sent, _)| *sent != replies[0].0);

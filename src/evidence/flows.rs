@@ -2,13 +2,16 @@
 
 use std::net::IpAddr;
 
-use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Handshake, Outcome, What};
 use crate::path::{Place, ReplyKind, SWEPT, Segment};
 use crate::recording::RecordNumber;
 
 /// Fewest SYNs of the kernel that must have been lost.
 const LOST: u32 = 2;
+
+/// Fewest SYNs of another flow, where the kernel's was answered.
+const LOST_BESIDE: usize = 4;
 
 /// Who stops some flows and not others.
 const SELECTIVE: Suspects = Suspects::of(&[
@@ -22,21 +25,22 @@ const SELECTIVE: Suspects = Suspects::of(&[
 
 /// `flows-part`
 ///
-/// - **Says.** SYNs to the port from some source ports are answered by a SYN/ACK, and those from others, the kernel's
-///   among them, never: one of several branches drops them.
-/// - **Needs.** Two SYNs of the kernel unanswered, another flow lost and one answered; no control lost where another was
-///   answered.
+/// - **Says.** SYNs to the port from some source ports are answered by a SYN/ACK, and those from others never: one of
+///   several branches drops them.
+/// - **Needs.** Two SYNs of the kernel unanswered, another flow lost and one answered. Or the kernel's connection opened, and
+///   four SYNs of another flow are unanswered, while one of the port between them was answered: what lets no more than so
+///   many SYNs pass would stop that too. No control lost where another was answered.
 /// - **Effect.** Implicates what stands between the last hop that answered a lost flow and the next one of the path (a
-///   load balancer, where none is left); clears nobody.
+///   load balancer, where none is left); where the kernel's connection opened, clears the client, unless it sends into a
+///   tunnel. The outcome is a timeout then too.
 /// - **Misleads when.** The VM itself limits how fast it answers.
 /// - **Rests on.** RFC 2992: routers choose among equal paths by a hash of addresses and ports.
 pub(super) fn flows_part(scene: &Scene<'_>) -> Option<Evidence> {
-    let kernel = scene.attempt.filter(|a| scene.outcome == Outcome::Timeout && a.syn >= LOST)?;
-    let others = || scene.attempts.iter().filter(|a| a.server.port() == scene.port && !a.is_half());
-    let answered: Vec<&Attempt> = others().filter(|a| a.handshake == Handshake::HalfOpen).collect();
-    let lost: Vec<&Attempt> =
-        others().filter(|a| a.handshake == Handshake::Unanswered && sent_all_the_way(a)).collect();
-    if answered.is_empty() || lost.len() < 2 || controls_lost(scene) {
+    let kernel = scene.attempt.filter(|_| scene.outcome == Outcome::Timeout)?;
+    let lost =
+        if kernel.handshake == Handshake::Completed { lost_beside(scene) } else { lost_with(scene, kernel) };
+    let answered: Vec<&Attempt> = others(scene).filter(|a| a.handshake == Handshake::HalfOpen).collect();
+    if answered.is_empty() || lost.is_empty() || controls_lost(scene) {
         return None;
     }
     let (reached, by) = farthest(scene, &lost).unzip();
@@ -46,7 +50,13 @@ pub(super) fn flows_part(scene: &Scene<'_>) -> Option<Evidence> {
     let mut packets = records(kernel);
     packets.extend(lost.iter().filter(|a| a.client != kernel.client).take(1).flat_map(|a| records(a)));
     packets.extend(answered.iter().take(2).flat_map(|a| records(a)));
-    let suspects = selective_between(scene, from, next);
+    let mut claims =
+        vec![Claim::implicates(from, next, selective_between(scene, from, next), Strength::Likely)];
+    // Its own connection opened, and the others were sent and awaited outside its firewall.
+    let beyond_the_client = scene.route.is_some_and(|(route, _)| route.mac.is_some());
+    if kernel.handshake == Handshake::Completed && beyond_the_client {
+        claims.push(Claim::clears_the_client());
+    }
     Some(Evidence {
         rule: "flows-part",
         says: format!(
@@ -58,8 +68,44 @@ pub(super) fn flows_part(scene: &Scene<'_>) -> Option<Evidence> {
             }
         ),
         packets,
-        claims: vec![Claim::implicates(from, next, suspects, Strength::Likely)],
+        claims,
     })
+}
+
+/// Whether the connection opened and others to the port are lost nevertheless.
+pub fn others_are_lost(scene: &Scene<'_>) -> bool {
+    let told =
+        scene.outcome == Outcome::Open && scene.connection.is_some() && scene.capture == Capture::Whole;
+    told && !controls_lost(scene) && !lost_beside(scene).is_empty()
+}
+
+/// Every flow to the port.
+fn others<'a>(scene: &Scene<'a>) -> impl Iterator<Item = &'a Attempt> {
+    let port = scene.port;
+    scene.attempts.iter().filter(move |a| a.server.port() == port && !a.is_half())
+}
+
+/// The flows that were lost as the kernel's was.
+fn lost_with<'a>(scene: &Scene<'a>, kernel: &Attempt) -> Vec<&'a Attempt> {
+    let is_lost = |a: &&Attempt| a.handshake == Handshake::Unanswered && full_syns(a).next().is_some();
+    let lost: Vec<&Attempt> = others(scene).filter(is_lost).collect();
+    if kernel.syn >= LOST && lost.len() >= 2 { lost } else { vec![] }
+}
+
+/// The flows that were lost though the kernel's was not.
+fn lost_beside<'a>(scene: &Scene<'a>) -> Vec<&'a Attempt> {
+    let answered_at = || {
+        let syn_acks = others(scene).flat_map(|a| &a.timeline).filter(|e| matches!(e.what, What::SynAck(_)));
+        syn_acks.map(|e| e.record)
+    };
+    let is_lost = |a: &&Attempt| {
+        let syns: Vec<RecordNumber> = full_syns(a).collect();
+        let (Some(second), Some(last)) = (syns.get(1), syns.last()) else { return false };
+        a.handshake == Handshake::Unanswered
+            && syns.len() >= LOST_BESIDE
+            && answered_at().any(|at| *second < at && at < *last)
+    };
+    others(scene).filter(is_lost).collect()
 }
 
 /// Whether a control went unanswered where another one was answered.
@@ -69,9 +115,10 @@ fn controls_lost(scene: &Scene<'_>) -> bool {
     scene.controls().any(|p| p.replies.is_empty() && answered_there(p.hop_limit))
 }
 
-/// Whether some SYN of it had a hop limit that gets to the target.
-fn sent_all_the_way(attempt: &Attempt) -> bool {
-    attempt.timeline.iter().any(|e| matches!(&e.what, What::Syn(syn) if syn.hop_limit.0 >= SWEPT))
+/// The SYNs of an attempt whose hop limit gets to the target.
+fn full_syns(attempt: &Attempt) -> impl Iterator<Item = RecordNumber> {
+    let full = |what: &What| matches!(what, What::Syn(syn) if syn.hop_limit.0 >= SWEPT);
+    attempt.timeline.iter().filter(move |e| full(&e.what)).map(|e| e.record)
 }
 
 /// The first and last SYN of an attempt, and what answered it.

@@ -27,10 +27,12 @@ mod size;
 mod stage;
 mod suspect;
 mod translation;
+mod turned;
 
 pub use banner::is_intercepted;
 #[cfg(test)]
 pub(crate) use distance::strangers;
+pub use flows::others_are_lost;
 pub use outcome::decide;
 pub use request::blocked_connection;
 pub use scene::{Capture, Scene, Trigger};
@@ -162,6 +164,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         answer::after_hop_reached,
         answer::never_nearer,
         answer::return_distance,
+        turned::before_its_trigger,
         rejection::icmp_sender,
         answer::refused_by_the_kernel,
         answer::genuine_answer_follows,

@@ -120,8 +120,9 @@ pub(super) fn stops_where_control_goes_on(scene: &Scene<'_>) -> Option<Evidence>
 /// The place of a span whose segment most usually filters SSH.
 pub(super) fn most_usual_dropper(scene: &Scene<'_>, from: Place, to: Place) -> Place {
     let rank = |place: &Place| match scene.segment_of(*place) {
-        Segment::Edge => 0,
-        Segment::AzureEdge => 1,
+        // It lets nothing in but what a rule allows; most edges let everything out.
+        Segment::AzureEdge => 0,
+        Segment::Edge => 1,
         Segment::Vm => 2,
         Segment::Transit => 3,
         Segment::Client => 4,

@@ -189,6 +189,10 @@ impl Planner {
         {
             self.next_syn = now.plus(SYN_GAP);
             self.last_sent = now;
+            // Asked anew, a flow may be half-open anew.
+            if let Action::SendSyn(syn) = &action {
+                self.was_reset.retain(|source| *source != syn.source);
+            }
             return Step::Do(action);
         }
         if now >= self.next_control

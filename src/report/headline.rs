@@ -34,7 +34,10 @@ pub(super) fn headline(findings: &Findings) -> String {
         }
         outcome => {
             let sure = findings.verdict.assuming.is_empty();
-            sentence(&accusation(&groups(&findings.verdict.standing), sure, outcome, &target))
+            let accusation = accusation(&groups(&findings.verdict.standing), sure, outcome, &target);
+            let some = outcome == Outcome::Timeout && findings.banner.is_some();
+            let rest = if some { " Other connections get through." } else { "" };
+            sentence(&format!("{accusation}{rest}"))
         }
     }
 }

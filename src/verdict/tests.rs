@@ -77,7 +77,7 @@ fn without_evidence_everyone_who_could_stands() {
         assert!(!all.contains(&name), "{name}");
     }
     assert!(verdict.cleared.is_empty());
-    assert_eq!((verdict.segment, all[0]), (None, "edge-firewall"));
+    assert_eq!((verdict.segment, all[0]), (None, "azure-nsg"));
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn the_most_suspected_come_first() {
     );
     let first: Vec<_> = names(&verdict).into_iter().take(4).collect();
     assert_eq!(first, ["azure-ids", "azure-route", "transit-route", "edge-ids"], "strength, then support");
-    assert_eq!(names(&verdict)[4], "edge-firewall", "then the usual ones");
+    assert_eq!(names(&verdict)[4], "azure-nsg", "then the usual ones");
     assert_eq!(standing(&verdict, Suspect::AzureRoute).because, [1, 2]);
 }
 

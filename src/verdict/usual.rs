@@ -8,8 +8,9 @@ pub(super) fn rank(outcome: Outcome, suspect: Suspect) -> usize {
     use Suspect as S;
     let usual: &[Suspect] = match outcome {
         Outcome::Timeout => &[
-            S::EdgeFirewall,
+            // It lets nothing in but what a rule allows; most edges let everything out.
             S::AzureNsg,
+            S::EdgeFirewall,
             S::VmFirewall,
             S::TransitRoute,
             S::VmDown,
@@ -47,7 +48,7 @@ pub(super) fn rank(outcome: Outcome, suspect: Suspect) -> usize {
         }
         Outcome::Closed => &[S::VmSshdRefuses, S::EdgeProxy, S::VmOtherService],
         Outcome::NotSsh => &[S::VmOtherService, S::EdgeProxy, S::AzurePublicIp],
-        Outcome::NoBanner => &[S::VmSshdHung, S::EdgeProxy, S::EdgeFirewall, S::EdgeIds],
+        Outcome::NoBanner => &[S::VmSshdHung, S::EdgeProxy, S::EdgeFirewall, S::EdgeIds, S::VmFirewall],
         Outcome::Stalled => &[S::TransitMtu, S::VmSshdHung, S::EdgeIds],
         Outcome::HalfOpen => &[S::ClientFirewallIn],
         Outcome::LocalFailure => &[S::ClientFirewallOut, S::ClientRoute],

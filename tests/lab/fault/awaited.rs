@@ -7,7 +7,6 @@ impl Fault {
     /// does. That the culprit is never cleared holds for all of them.
     pub(crate) const fn awaits(self) -> Option<&'static str> {
         match self {
-            Self::EcmpTransitDrop => Some("more than one flow, each along its own way"),
             // Untold where Azure begins, it guesses from what answers beside port 22: nothing behind this edge does.
             Self::StrictEdgeAzureReset => Some("a border of Azure where only the port itself gets through"),
             _ => None,

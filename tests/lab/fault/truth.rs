@@ -212,7 +212,6 @@ impl Fault {
                 | Self::TransitBlackhole
                 | Self::EdgeDropAfterTtl
                 | Self::VpnEdgeDrop
-                | Self::EcmpTransitDrop
                 // The reset is the VM's own, or that of another host that the way was led to.
                 | Self::EdgeLeadsElsewhere
                 | Self::AzureEndpointWrongPort
@@ -221,8 +220,6 @@ impl Fault {
                 | Self::AzureDropBack
                 // Once the edge has answered for the VM, nobody on the way may have let it down, or all.
                 | Self::EdgeSynproxyVmDropIn
-                // Drawn by what has reached the VM; only the distance, which may be forged, speaks for the box.
-                | Self::TransitResetsAnswer
                 // An answer of the VM that does not come is anybody's, too.
                 | Self::EdgeStallOnBanner
                 | Self::EdgeDropAcks
