@@ -37,9 +37,28 @@ pub(super) fn agreeing(
     agree.all(|(other, ..)| other == place).then_some((place, record))
 }
 
+/// Where an answer came from that came over `back` routers, drawn by no hop limit below `at_most`: the one place of those
+/// given whose own answers do so too, and a record that shows it; else the end of the path, if it came from beyond them all.
+pub(super) fn origin(
+    scene: &Scene<'_>,
+    back: u8,
+    at_most: u8,
+    places: impl Iterator<Item = Place>,
+) -> Option<(Place, Option<RecordNumber>)> {
+    match agreeing(scene, back, places) {
+        Some((place, record)) => Some((place, Some(record))),
+        None => is_from_beyond(scene, back, at_most).then_some((Place::END, None)),
+    }
+}
+
+/// A number of routers, in words.
+pub(super) fn routers(number: u8) -> String {
+    format!("{number} {}", if number == 1 { "router" } else { "routers" })
+}
+
 /// Whether an answer that came over `back` routers, drawn by no hop limit below `at_most`, came from beyond every hop that
 /// was seen, to a target that answers nothing else.
-pub(super) fn is_from_beyond(scene: &Scene<'_>, back: u8, at_most: u8) -> bool {
+fn is_from_beyond(scene: &Scene<'_>, back: u8, at_most: u8) -> bool {
     let nearer = |place| match place {
         Place::END => routers_back(scene, place).is_none(),
         _ => routers_back(scene, place).is_some_and(|b| b < back),

@@ -36,9 +36,11 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
             Suspects::of(&[Suspect::VmDown, Suspect::AzurePublicIp]),
         ),
         IcmpErrorKind::HostUnreachable => {
-            ("host unreachable, at once: it has no route", routing_at(scene, place))
+            ("host unreachable, at once: it has no route", scene.likeliest_at(place, ROUTES))
         }
-        IcmpErrorKind::NetUnreachable => ("net unreachable: it has no route", routing_at(scene, place)),
+        IcmpErrorKind::NetUnreachable => {
+            ("net unreachable: it has no route", scene.likeliest_at(place, ROUTES))
+        }
         IcmpErrorKind::Prohibited => ("forbidden by policy", usual_refusers_at(scene, place)),
         IcmpErrorKind::PortUnreachable => ("port unreachable", usual_refusers_at(scene, place)),
         _ => ("unreachable", usual_refusers_at(scene, place)),
@@ -113,9 +115,6 @@ fn after_waiting(scene: &Scene<'_>) -> bool {
         .any(|(kind, took)| matches!(kind, ReplyKind::Unreachable { .. }) && took > AT_ONCE)
 }
 
-/// Routing, in the likeliest segment of a place.
-pub(super) fn routing_at(scene: &Scene<'_>, place: Place) -> Suspects {
-    let segment = scene.segment_of(place);
-    let routes = [Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute, Suspect::VmRoute];
-    routes.into_iter().filter(|s| s.segment() == segment).collect()
-}
+/// Routing beyond the client.
+pub(super) const ROUTES: Suspects =
+    Suspects::of(&[Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute, Suspect::VmRoute]);

@@ -61,7 +61,7 @@ pub(super) fn identification_reset_before_path_end(scene: &Scene<'_>) -> Option<
     let back = reset.hop_limit.map_or(0, hops_back);
     let at = if back < hop && back + 1 >= near.0 { Place(back + 1).min(far) } else { far };
     let mut claims = vec![
-        Claim::implicates(at, at, inspectors_at(scene, at), Strength::Likely),
+        Claim::implicates(at, at, scene.likeliest_at(at, INSPECTORS), Strength::Likely),
         Claim::implicates(near, far, INSPECTORS, Strength::Possible),
         Claim::clears(Place(hop + 1), Place::END, Suspects::all()),
     ];
@@ -98,7 +98,7 @@ pub(super) fn data_reset_copies_hop_limit(scene: &Scene<'_>) -> Option<Evidence>
         ),
         packets,
         claims: vec![
-            Claim::implicates(to, to, inspectors_at(scene, to), Strength::Likely),
+            Claim::implicates(to, to, scene.likeliest_at(to, INSPECTORS), Strength::Likely),
             Claim::implicates(from, to, INSPECTORS, Strength::Possible),
         ],
     })
@@ -143,12 +143,6 @@ fn untouched(scene: &Scene<'_>, end: RecordNumber) -> Option<Vec<RecordNumber>> 
         let by_us = matches!(closed.what, What::Fin { from_client: true, .. });
         (!identified && by_us && closed.record > end).then(|| vec![sent.record, closed.record])
     })
-}
-
-/// Who inspects at a place, in its likeliest segment alone.
-pub(super) fn inspectors_at(scene: &Scene<'_>, place: Place) -> Suspects {
-    let segment = scene.segment_of(place);
-    INSPECTORS.iter().filter(|s| s.segment() == segment).collect()
 }
 
 /// Where data of a kind stops.
@@ -238,7 +232,7 @@ pub(super) fn identification_stops(scene: &Scene<'_>) -> Option<Evidence> {
     let (from, to) = (Place(reached.saturating_sub(1).max(1)), Place(next));
     let suspected = most_usual_dropper(scene, Place(reached.max(1)), to);
     let mut claims = vec![
-        Claim::implicates(suspected, suspected, inspectors_at(scene, suspected), Strength::Likely),
+        Claim::implicates(suspected, suspected, scene.likeliest_at(suspected, INSPECTORS), Strength::Likely),
         Claim::implicates(from, to, INSPECTORS, Strength::Possible),
     ];
     clear_around(&mut claims, from, to);

@@ -27,7 +27,7 @@ pub(super) fn led_elsewhere(scene: &Scene<'_>) -> Option<Evidence> {
     let (hop, mut packets) = leads_on(scene).filter(|_| !matches!(scene.outcome, Outcome::Open))?;
     packets.extend(scene.router_at_or_beyond(hop).into_iter().flatten());
     let at = Place(hop);
-    let there = TRANSLATORS.iter().filter(|s| s.segment() == scene.segment_of(at)).collect();
+    let there = scene.likeliest_at(at, TRANSLATORS);
     Some(Evidence {
         rule: "led-elsewhere",
         says: format!(
