@@ -203,12 +203,15 @@ pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
     }
     let (_, answer) = trigger.replies.iter().find(|(_, r)| r.hop_limit.is_some())?;
     let back = hops_back(answer.hop_limit?);
+    let is_reset = scene.outcome == Outcome::Reset;
     let near = scene.reached().0.min(trigger.at_most).max(1);
     let places = (near..=trigger.at_most).map(|hop| scene.place(hop));
+    // The port's way there may be shorter than the controls'.
+    let shorter = is_reset && came_from_beyond(&trigger) && is_a_closed_ports(scene);
+    let places = places.chain(shorter.then_some(Place::END));
     let (place, record) = origin(scene, back, trigger.at_most, places)?;
     let mut claims = vec![Claim::implicates(place, place, usual_refusers_at(scene, place), Strength::Likely)];
     // What imitates the VM is to be feared where something else is odd already.
-    let is_reset = scene.outcome == Outcome::Reset;
     if is_reset && steady(&trigger.replies) && (place != Place::END || is_a_closed_ports(scene)) {
         claims.extend(spares_elsewhere(scene, place, back));
     }
