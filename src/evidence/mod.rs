@@ -96,7 +96,7 @@ pub enum Assumption {
     OneWayBack,
     /// Whoever passes whole SYNs passes halves, and the VM's firewall sees none before it is whole.
     HalvesAlike,
-    /// What lies behind the box that keeps the connection is in order.
+    /// What lies behind the box that keeps the connection, or leads it elsewhere, is in order.
     RestInOrder,
 }
 

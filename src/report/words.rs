@@ -67,7 +67,9 @@ pub(super) const fn assumption(assumption: Assumption) -> &'static str {
         Assumption::HalvesAlike => {
             "whoever passes whole SYNs passes halves of them, and the VM's firewall sees none before it is whole"
         }
-        Assumption::RestInOrder => "what lies behind the box that keeps the connection is in order",
+        Assumption::RestInOrder => {
+            "what lies behind the box that keeps the connection, or leads it elsewhere, is in order"
+        }
     }
 }
 

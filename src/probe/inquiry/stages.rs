@@ -212,18 +212,20 @@ impl Stages {
             }
             return send(subject, self.asked, 0, self.words(subject, view), view, hand, now);
         }
-        let control = match self.control(view, hand, now) {
-            Ok(control) => control,
-            Err(Some(action)) => return action,
-            Err(None) => return self.finish(),
+        let control = if cut_off { traced(view) } else { ready(&mut self.control, view, hand, now) };
+        let control = match control {
+            Readiness::Ready(held, _) => held,
+            Readiness::NotYet(action) => return action,
+            Readiness::Lost => return self.finish(),
         };
         if let Some(hop) = self.behind.take() {
             if self.again.is_empty() {
                 self.not_before = Some(now.plus(settle(view)));
             }
-            return match control {
-                Some(held) => send(held, hop, APART, innocuous(), view, hand, now),
-                None => hand.syn(view.server.port(), hop, now),
+            return if cut_off {
+                hand.syn(view.server.port(), hop, now)
+            } else {
+                send(control, hop, APART, innocuous(), view, hand, now)
             };
         }
         if self.search.is_some() {
@@ -252,24 +254,6 @@ impl Stages {
         self.again.pop();
         self.behind = Some(hop);
         send(subject, hop, 0, self.words(subject, view), view, hand, now)
-    }
-
-    /// The connection that carries harmless bytes; none where SYNs are what gets beyond. Else what is to be done first, if
-    /// anything can.
-    fn control(
-        &mut self,
-        view: &View<'_>,
-        hand: &mut Hand<'_>,
-        now: Timestamp,
-    ) -> Result<Option<Held>, Option<Option<Action>>> {
-        if self.trouble == Some(Trouble::CutOff) {
-            return Ok(None);
-        }
-        match ready(&mut self.control, view, hand, now) {
-            Readiness::Ready(held, _) => Ok(Some(held)),
-            Readiness::NotYet(action) => Err(Some(action)),
-            Readiness::Lost => Err(None),
-        }
     }
 
     /// What size gets beyond the place where full size does not.
