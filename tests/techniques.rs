@@ -21,8 +21,6 @@ use report::Fixture;
 enum Told {
     /// The culprit is suspected first.
     Culprit,
-    /// Somebody in the culprit's segment is suspected first.
-    Place,
     /// Something speaks for the culprit.
     Suspected,
     /// All who stand lie in the culprit's segment.
@@ -83,7 +81,7 @@ fn less_than_full_size(packet: &Packet<'_>) -> bool {
 }
 
 /// Technique (as docs/techniques.md numbers them), fault, what is left out, and what is then no longer told.
-const CASES: [(usize, &str, Off, Told); 43] = [
+const CASES: [(usize, &str, Off, Told); 46] = [
     (1, "edge-drop-after-ttl", Rules(&["port-stops-where-control-goes-on"]), Culprit),
     (1, "edge-drop-after-ttl", Packets(port_sweep), Culprit),
     (1, "vm-drop-in", Rules(&["every-hop-passes-it"]), Suspected),
@@ -95,6 +93,8 @@ const CASES: [(usize, &str, Off, Told); 43] = [
     (3, "transit-injects-random-ttl", Rules(&["no-answer-from-nearer"]), Segment),
     (4, "azure-reset", Rules(&["return-distance"]), Culprit),
     (4, "transit-resets-answer", Rules(&["reset-from-before-its-trigger"]), Segment),
+    (4, "asymmetric-vm-sshd-stopped", Rules(&["return-distance"]), Segment),
+    (4, "detour-vm-sshd-stopped", Rules(&["return-distance"]), Segment),
     (4, "vm-web-server", Rules(&["end-return-distance"]), Segment),
     (5, "azure-injects-copied-ttl", Rules(&["reset-copies-hop-limit"]), Culprit),
     (5, "transit-injects-random-ttl", Rules(&["reset-hop-limit-varies"]), RuledOut("vm-sshd-not-running")),
@@ -110,15 +110,16 @@ const CASES: [(usize, &str, Off, Told); 43] = [
     (8, "edge-synproxy-vm-drop-in", Rules(&["waits-for-the-server"]), Culprit),
     (9, "vm-sshd-closes", Rules(&["after-the-handshake"]), Segment),
     (9, "vm-sshd-frozen", Rules(&["data-acknowledged"]), Segment),
-    (9, "edge-stall-on-banner", Rules(&["data-not-acknowledged"]), Told::Place),
     (10, "transit-reset-on-ssh", Rules(&["identification-reset-before-path-end"]), RuledOut("vm-ids")),
     (10, "transit-reset-on-ssh", Packets(swept_data), RuledOut("vm-ids")),
     (10, "edge-stall-on-ssh", Rules(&["identification-stops"]), Segment),
+    (10, "edge-stall-on-banner", Rules(&["connection-stops"]), Segment),
+    (10, "edge-stall-on-banner", Packets(swept_data), Segment),
     (10, "transit-mtu", Rules(&["full-size-stops"]), RuledOut("vm-sshd-hung")),
     (10, "transit-mtu", Packets(less_than_full_size), Words("1400 bytes")),
     (11, "vm-reject-reset", Rules(&["reset-lost-mark"]), Culprit),
     (11, "vm-reject-reset", Packets(marked), Culprit),
-    (11, "detour-vm-sshd-stopped", Rules(&["reset-bears-mark"]), Culprit),
+    (11, "opaque-azure-vm-sshd-stopped", Rules(&["reset-bears-mark"]), Segment),
     (15, "azure-injects-beside", Rules(&["genuine-answer-follows"]), Culprit),
     (16, "azure-injects-beside", Rules(&["reset-beside-time-exceeded"]), Culprit),
     (7, "client-dead-gateway", Rules(&["next-hop-silent"]), Culprit),
@@ -169,7 +170,6 @@ fn tells(findings: &Findings, fixture: &Fixture, what: Told) -> bool {
     let first = findings.verdict.standing.first().map(|s| s.suspect);
     match what {
         Culprit => first.map(Suspect::name) == truth.guilty.as_deref(),
-        Told::Place => first.map(|s| s.segment().name()) == truth.segment.as_deref(),
         Suspected => findings
             .verdict
             .standing

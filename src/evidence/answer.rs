@@ -3,7 +3,7 @@
 //! The answer bears the VM's address whoever forged it. What gives the sender away is the least hop limit that
 //! draws the answer: a packet that runs out before the VM cannot have been answered by it.
 
-use super::distance::{agreeing, is_from_beyond, own_answer, spares_elsewhere};
+use super::distance::{origin, own_answer, routers, spares_elsewhere};
 use super::forged::{hop_limit_is_forged, hop_limit_varies, is_a_closed_ports};
 use super::translation::leads_on;
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
@@ -209,25 +209,24 @@ pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
     }
     let (_, answer) = trigger.replies.iter().find(|(_, r)| r.hop_limit.is_some())?;
     let back = hops_back(answer.hop_limit?);
+    let is_reset = scene.outcome == Outcome::Reset;
     let near = scene.reached().0.min(trigger.at_most).max(1);
-    let agreed = agreeing(scene, back, (near..=trigger.at_most).map(|hop| scene.place(hop)));
-    let (place, record) = match agreed {
-        Some((place, record)) => (place, Some(record)),
-        None if is_from_beyond(scene, back, trigger.at_most) => (Place::END, None),
-        None => return None,
-    };
+    let places = (near..=trigger.at_most).map(|hop| scene.place(hop));
+    // The port's way there may be shorter than the controls'.
+    let shorter = is_reset && came_from_beyond(&trigger) && is_a_closed_ports(scene);
+    let places = places.chain(shorter.then_some(Place::END));
+    let (place, record) = origin(scene, back, trigger.at_most, places)?;
     let mut claims = vec![Claim::implicates(place, place, usual_refusers_at(scene, place), Strength::Likely)];
     // What imitates the VM is to be feared where something else is odd already.
-    let is_reset = scene.outcome == Outcome::Reset;
     if is_reset && steady(&trigger.replies) && (place != Place::END || is_a_closed_ports(scene)) {
         claims.extend(spares_elsewhere(scene, place, back));
     }
     Some(Evidence {
         rule: "return-distance",
         says: format!(
-            "the {} came back over {back} {}, {}",
+            "the {} came back over {}, {}",
             word(scene.outcome),
-            if back == 1 { "router" } else { "routers" },
+            routers(back),
             match record {
                 Some(_) => format!("as do the answers of {}", scene.between(place, place)),
                 None => "more than the answers of any hop that was seen".to_owned(),
@@ -240,8 +239,7 @@ pub(super) fn return_distance(scene: &Scene<'_>) -> Option<Evidence> {
 
 /// Who usually refuses at a place, in its likeliest segment alone.
 pub(super) fn usual_refusers_at(scene: &Scene<'_>, place: Place) -> Suspects {
-    let segment = scene.segment_of(place);
-    usual_refusers(scene).iter().filter(|s| s.segment() == segment).collect()
+    scene.likeliest_at(place, usual_refusers(scene))
 }
 
 /// Who usually refuses: firewalls everywhere, and on the VM whatever leaves the port closed.

@@ -1,12 +1,13 @@
 //! After the handshake: who answered it, and what became of the connection.
 
-use super::distance::{agreeing, is_from_beyond, own_answer, places, spares_elsewhere};
+use super::distance::{origin, own_answer, places, routers, spares_elsewhere};
 use super::sequence::is_cut_off;
-use super::stage::{copied, inspectors_at, passes_every_hop};
+use super::stage::{copied, passes_every_hop};
+use super::suspect::INSPECTORS;
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Outcome, What};
 use crate::packet::HopLimit;
-use crate::path::{Place, ReplyKind, SWEPT, Segment, hops_back};
+use crate::path::{Place, ReplyKind, SWEPT, hops_back};
 use crate::recording::{RecordNumber, Said};
 
 /// `handshake-from-before-path-end`
@@ -27,14 +28,14 @@ pub(super) fn handshake_from_before_path_end(scene: &Scene<'_>) -> Option<Eviden
     let left = scene.trigger(|r| r.kind == ReplyKind::SynAck)?.replies.iter().find_map(|(_, r)| r.hop_limit);
     let back = left.map(hops_back).filter(|back| *back < hop);
     let at = back.map_or(Place(hop), |back| Place(back + 1));
-    let there = answerers(Some(scene.segment_of(at)));
+    let there = scene.likeliest_at(at, ANSWERERS);
     let mut claims = Vec::new();
     if waiting(scene).is_none() {
         claims.push(Claim::implicates(at, at, there, Strength::Likely));
         claims.push(Claim::spares(Place(hop + 1), Place::END, Suspects::all(), Assumption::RestInOrder));
         claims.extend(back.into_iter().flat_map(|back| spares_elsewhere(scene, at, back)));
     }
-    claims.push(Claim::implicates(Place(1), Place(hop), answerers(None), Strength::Possible));
+    claims.push(Claim::implicates(Place(1), Place(hop), ANSWERERS, Strength::Possible));
     Some(Evidence {
         rule: "handshake-from-before-path-end",
         says: format!(
@@ -84,17 +85,14 @@ fn waiting(scene: &Scene<'_>) -> Option<RecordNumber> {
     timeline.iter().filter_map(|e| window(&e.what)).all(|w| w == 0).then_some(syn_ack.record)
 }
 
-/// Who answers for others, in one segment or in all.
-pub(super) fn answerers(segment: Option<Segment>) -> Suspects {
-    let all = [
-        Suspect::EdgeProxy,
-        Suspect::EdgeFirewall,
-        Suspect::TransitFilter,
-        Suspect::AzureLoadBalancer,
-        Suspect::AzureFirewall,
-    ];
-    all.into_iter().filter(|s| segment.is_none_or(|segment| s.segment() == segment)).collect()
-}
+/// Who answers for others.
+pub(super) const ANSWERERS: Suspects = Suspects::of(&[
+    Suspect::EdgeProxy,
+    Suspect::EdgeFirewall,
+    Suspect::TransitFilter,
+    Suspect::AzureLoadBalancer,
+    Suspect::AzureFirewall,
+]);
 
 /// The hop limit that drew a SYN/ACK though the path goes on beyond it, and the records that show it.
 pub(super) fn early_handshake(scene: &Scene<'_>) -> Option<(u8, Vec<RecordNumber>)> {
@@ -233,13 +231,9 @@ pub(super) fn end_return_distance(scene: &Scene<'_>) -> Option<Evidence> {
     })?;
     let back = hops_back(left);
     let at_most = scene.trigger(|r| r.kind == ReplyKind::SynAck).map_or(SWEPT, |t| t.at_most);
-    let (place, own) = match agreeing(scene, back, places(scene)) {
-        Some((place, record)) => (place, Some(record)),
-        None if is_from_beyond(scene, back, at_most) => (Place::END, None),
-        None => return None,
-    };
+    let (place, own) = origin(scene, back, at_most, places(scene))?;
     let (whence, mut claims) = if place != Place::END && left != syn_ack {
-        let inspectors = inspectors_at(scene, place);
+        let inspectors = scene.likeliest_at(place, INSPECTORS);
         let whence = format!("as do the answers of {}, and the SYN/ACK did not", scene.between(place, place));
         (whence, vec![Claim::implicates(place, place, inspectors, Strength::Likely)])
     } else if place == Place::END && left == syn_ack && !may_have_been_drawn(scene) && !scene.loss_seen() {
@@ -250,7 +244,7 @@ pub(super) fn end_return_distance(scene: &Scene<'_>) -> Option<Evidence> {
     claims.extend(spares_elsewhere(scene, place, back));
     (!claims.is_empty()).then(|| Evidence {
         rule: "end-return-distance",
-        says: format!("{what} came over {back} {}, {whence}", if back == 1 { "router" } else { "routers" }),
+        says: format!("{what} came over {}, {whence}", routers(back)),
         packets: [record].into_iter().chain(own).collect(),
         claims,
     })

@@ -11,18 +11,19 @@ use crate::recording::RecordNumber;
 
 /// What is left of the hop limit of an answer that this place certainly sent.
 pub(super) fn own_answer(scene: &Scene<'_>, place: Place) -> Option<(HopLimit, RecordNumber)> {
-    let own = |p: &Probe, r: &Reply| match place {
-        Place::END => p.via != Via::Tcp(scene.port) && r.from == scene.target && r.kind.is_terminal(),
+    // A reset of another port says more of a reset than an echo reply does.
+    let rank = |r: &&Reply| (r.kind != ReplyKind::Rst, r.record);
+    own_answers(scene, place).min_by_key(rank).and_then(|r| Some((r.hop_limit?, r.record)))
+}
+
+/// The answers that this place certainly sent.
+fn own_answers<'a>(scene: &Scene<'a>, place: Place) -> impl Iterator<Item = &'a Reply> {
+    let (target, port) = (scene.target, Via::Tcp(scene.port));
+    let own = move |p: &Probe, r: &Reply| match place {
+        Place::END => p.via != port && r.from == target && r.kind.is_terminal(),
         Place(hop) => p.hop_limit == hop && r.kind == ReplyKind::TimeExceeded,
     };
-    // A reset of another port says more of a reset than an echo reply does.
-    let rank = |r: &Reply| (r.kind != ReplyKind::Rst, r.record);
-    scene
-        .probes
-        .iter()
-        .flat_map(|p| p.replies.iter().filter(move |r| own(p, r)))
-        .min_by_key(|r| rank(r))
-        .and_then(|r| Some((r.hop_limit?, r.record)))
+    scene.probes.iter().flat_map(move |p| p.replies.iter().filter(move |r| own(p, r)))
 }
 
 /// The one place of those given whose own answers come over `back` routers.
@@ -37,9 +38,28 @@ pub(super) fn agreeing(
     agree.all(|(other, ..)| other == place).then_some((place, record))
 }
 
+/// Where an answer came from that came over `back` routers, drawn by no hop limit below `at_most`: the one place of those
+/// given whose own answers do so too, and a record that shows it; else the end of the path, if it came from beyond them all.
+pub(super) fn origin(
+    scene: &Scene<'_>,
+    back: u8,
+    at_most: u8,
+    places: impl Iterator<Item = Place>,
+) -> Option<(Place, Option<RecordNumber>)> {
+    match agreeing(scene, back, places) {
+        Some((place, record)) => Some((place, Some(record))),
+        None => is_from_beyond(scene, back, at_most).then_some((Place::END, None)),
+    }
+}
+
+/// A number of routers, in words.
+pub(super) fn routers(number: u8) -> String {
+    format!("{number} {}", if number == 1 { "router" } else { "routers" })
+}
+
 /// Whether an answer that came over `back` routers, drawn by no hop limit below `at_most`, came from beyond every hop that
 /// was seen, to a target that answers nothing else.
-pub(super) fn is_from_beyond(scene: &Scene<'_>, back: u8, at_most: u8) -> bool {
+fn is_from_beyond(scene: &Scene<'_>, back: u8, at_most: u8) -> bool {
     let nearer = |place| match place {
         Place::END => routers_back(scene, place).is_none(),
         _ => routers_back(scene, place).is_some_and(|b| b < back),
@@ -49,19 +69,20 @@ pub(super) fn is_from_beyond(scene: &Scene<'_>, back: u8, at_most: u8) -> bool {
 
 /// Spares everybody who would have to forge for an answer to come over `back` routers, `place` being where it seems to
 /// come from: at every other place whose own answers come over another number of them, and at the end of the path whoever
-/// is not the VM. Nobody, if the way back from `place` is not as long as the way there.
+/// is not the VM. Where the way back from `place` is not as long as the way there: only for the VM, by its own answers.
 ///
 /// A box that is no hop answers from where the next hop does. Organisations put such boxes behind their routers, so that
 /// the edge is not spared right before `place`.
 pub(super) fn spares_elsewhere(scene: &Scene<'_>, place: Place, back: u8) -> Vec<Claim> {
-    if before(scene, place).is_some_and(|b| b != back) {
+    let plain = before(scene, place).is_none_or(|b| b == back);
+    // A router's may only seem to be longer: some begin with an odd hop limit. What is nearer cannot seem as far as the VM.
+    if !plain && (place != Place::END || own_back(scene, place) != Some(back)) {
         return vec![];
     }
-    let all: Vec<(Place, Option<u8>)> = places(scene).map(|p| (p, routers_back(scene, p))).collect();
-    let right_before = all.windows(2).find(|pair| pair[1].0 == place).map(|pair| pair[0].0);
-    let elsewhere = all.iter().filter(|(other, b)| *other != place && b.is_some_and(|b| b != back));
+    let all: Vec<Place> = places(scene).collect();
+    let right_before = all.windows(2).find(|pair| pair[1] == place).map(|pair| pair[0]);
     let mut claims = Vec::new();
-    for other in elsewhere.map(|(other, _)| *other) {
+    for other in all.iter().copied().filter(|other| *other != place && differs(scene, *other, back)) {
         let right_before = Some(other) == right_before;
         if right_before && scene.segment_of(other) == Segment::Edge {
             continue;
@@ -70,6 +91,12 @@ pub(super) fn spares_elsewhere(scene: &Scene<'_>, place: Place, back: u8) -> Vec
         spare(Assumption::NoForgery);
         if right_before {
             spare(Assumption::EveryBoxAHop);
+        }
+        if !plain {
+            spare(Assumption::OneWayBack);
+        }
+        if own_answer(scene, other).is_none() {
+            spare(Assumption::PlainWay);
         }
     }
     if place == Place::END && scene.path.target.is_some() {
@@ -107,9 +134,28 @@ pub(super) fn places(scene: &Scene<'_>) -> impl Iterator<Item = Place> {
 /// Over how many routers the answers of a place come back: as its own do, or, where all ways are plain, as many as lie
 /// before it.
 fn routers_back(scene: &Scene<'_>, place: Place) -> Option<u8> {
-    match own_answer(scene, place) {
-        Some((left, _)) => Some(hops_back(left)),
-        None => before(scene, place).filter(|_| ways_are_plain(scene)),
+    own_back(scene, place).or_else(|| before(scene, place).filter(|_| ways_are_plain(scene)))
+}
+
+/// Over how many routers the own answers of a place come back.
+pub(super) fn own_back(scene: &Scene<'_>, place: Place) -> Option<u8> {
+    own_answer(scene, place).map(|(left, _)| hops_back(left))
+}
+
+/// Whether all answers of a place come back over another number of routers than `back`. The end of the path, where nothing
+/// else tells, lies beyond every router that the port's SYNs reached.
+fn differs(scene: &Scene<'_>, place: Place, back: u8) -> bool {
+    match routers_back(scene, place) {
+        Some(of_one) => {
+            let mut backs = own_answers(scene, place).filter_map(|r| r.hop_limit).map(hops_back);
+            of_one != back && backs.all(|b| b != back)
+        }
+        None => {
+            place == Place::END
+                && scene.path.target.is_none()
+                && ways_are_plain(scene)
+                && scene.reached().0 > back
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::distance::spares_strangers;
 use super::forged::is_a_closed_ports;
+use super::translation::is_led_away;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::Outcome;
 use crate::path::{Marks, Place, Probe, Reply, Via};
@@ -73,15 +74,16 @@ fn on_port<'a>(scene: &Scene<'a>) -> Option<Resets<'a>> {
 /// - **Says.** SYNs marked with a DSCP drew resets with the same DSCP, and unmarked ones drew unmarked resets: a kernel
 ///   that has no listener on the port sent them.
 /// - **Needs.** Two such resets at least and none that disagrees, beside a reset of an unmarked SYN.
-/// - **Effect.** Implicates what leaves the port closed on the VM, and spares whoever might stand right before it; clears
-///   nobody.
+/// - **Effect.** Implicates what leaves the port closed on the VM, weakly where a box before Azure leads the connection
+///   elsewhere, and spares whoever might stand right before it; clears nobody.
 /// - **Misleads when.** Another box owns the VM's address (DNAT, a load balancer, a proxy that redirects to a closed
 ///   port of its own), or a forger copies the header of the SYN.
 /// - **Rests on.** Linux: tcp_v4_send_reset (net/ipv4/tcp_ipv4.c, `arg.tos`) and tcp_v6_send_reset
 ///   (net/ipv6/tcp_ipv6.c) copy the DSCP; netfilter's REJECT (nf_reject_ipv4.c, nf_reject_ipv6.c) sends 0.
 pub(super) fn reset_bears_mark(scene: &Scene<'_>) -> Option<Evidence> {
     let resets = on_port(scene).filter(Resets::bear_the_mark)?;
-    let mut claims = vec![Claim::implicates(Place::END, Place::END, CLOSED, Strength::Likely)];
+    let strength = if is_led_away(scene) { Strength::Possible } else { Strength::Likely };
+    let mut claims = vec![Claim::implicates(Place::END, Place::END, CLOSED, strength)];
     if is_a_closed_ports(scene) {
         claims.extend(spares_strangers(scene));
     }

@@ -102,8 +102,7 @@ pub(super) fn copies_hop_limit(scene: &Scene<'_>) -> Option<Evidence> {
     let (lost, resets) = copied(scene)?;
     let hop = lost / 2 + 1;
     let place = scene.place(hop);
-    let segment = scene.segment_of(place);
-    let there = INSPECTORS.iter().filter(|s| s.segment() == segment).collect();
+    let there = scene.likeliest_at(place, INSPECTORS);
     let mut claims = vec![Claim::implicates(place, place, there, Strength::Likely)];
     claims.extend(no_closed_port(scene));
     if ways_are_plain(scene) && scene.capture != Capture::Lossy {

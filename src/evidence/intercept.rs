@@ -1,6 +1,7 @@
 //! Somebody answers for the VM: what gives a stranger's answers away.
 
-use super::banner::{answerers, early_handshake};
+use super::banner::{ANSWERERS, early_handshake};
+use super::distance::routers;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Outcome, Segment, What};
 use crate::path::{Place, Probe, ReplyKind, Via, hops_back};
@@ -30,7 +31,7 @@ pub(super) fn closed_port_opens(scene: &Scene<'_>) -> Option<Evidence> {
         rule: "closed-port-opens",
         says: format!("{} of the same address opens too, where nothing should listen", probe.via),
         packets: vec![probe.record, reply.record],
-        claims: vec![Claim::implicates(Place(1), Place::END, answerers(None), Strength::Likely)],
+        claims: vec![Claim::implicates(Place(1), Place::END, ANSWERERS, Strength::Likely)],
     })
 }
 
@@ -93,8 +94,8 @@ pub(super) fn answers_unlike_other_ports(scene: &Scene<'_>) -> Option<Evidence> 
         own && r.hop_limit.is_some_and(|left| hops_back(left) != away)
     });
     if let Some((reply, left)) = elsewhere.and_then(|r| Some((r, r.hop_limit?))) {
-        let (there, word) = (hops_back(left), if away == 1 { "router" } else { "routers" });
-        differences.push(format!("having come over {away} {word} where other answers come over {there}"));
+        let there = hops_back(left);
+        differences.push(format!("having come over {} where other answers come over {there}", routers(away)));
         packets.push(reply.record);
     }
     if differences.is_empty() {
@@ -104,7 +105,7 @@ pub(super) fn answers_unlike_other_ports(scene: &Scene<'_>) -> Option<Evidence> 
         rule: "answers-unlike-other-ports",
         says: format!("the SYN/ACK of port {} differs, {}", scene.port, differences.join(", and ")),
         packets,
-        claims: vec![Claim::implicates(Place(1), Place::END, answerers(None), Strength::Possible)],
+        claims: vec![Claim::implicates(Place(1), Place::END, ANSWERERS, Strength::Possible)],
     })
 }
 

@@ -94,9 +94,11 @@ pub enum Assumption {
     KnownBorder,
     /// The way back is as long as the way there, nothing on it raises hop limits, and no answer died on it.
     PlainWay,
+    /// What comes back from one place takes one way, however long.
+    OneWayBack,
     /// Whoever passes whole SYNs passes halves, and the VM's firewall sees none before it is whole.
     HalvesAlike,
-    /// What lies behind the box that keeps the connection is in order.
+    /// What lies behind the box that keeps the connection, or leads it elsewhere, is in order.
     RestInOrder,
 }
 
@@ -108,6 +110,7 @@ impl Assumption {
         Self::EveryBoxAHop,
         Self::KnownBorder,
         Self::PlainWay,
+        Self::OneWayBack,
         Self::HalvesAlike,
         Self::RestInOrder,
     ];
@@ -120,6 +123,7 @@ impl Assumption {
             Self::EveryBoxAHop => "every-box-a-hop",
             Self::KnownBorder => "known-border",
             Self::PlainWay => "plain-way",
+            Self::OneWayBack => "one-way-back",
             Self::HalvesAlike => "halves-alike",
             Self::RestInOrder => "rest-in-order",
         }
@@ -199,6 +203,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         stage::identification_reset_before_path_end,
         stage::data_reset_copies_hop_limit,
         stage::identification_stops,
+        stage::connection_stops,
         stage::full_size_stops,
         stage::passes_every_hop,
         request::request_answered_before_path_end,

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 
 use super::answer::{refusals, usual_refusers_at};
-use super::distance::{own_answer, spares_strangers};
+use super::distance::{own_answer, own_back, spares_strangers};
+use super::translation::leads_on;
 use super::{Assumption, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::Outcome;
 use crate::packet::IcmpErrorKind;
@@ -14,7 +15,8 @@ use crate::path::{AT_ONCE, Place, Probe, ReplyKind, Segment, hops_back};
 /// - **Says.** The ICMP error bears the address of a hop on the path (or of the target).
 /// - **Needs.** That address among the hops; for the target, a trigger at the end of the path.
 /// - **Effect.** Implicates that hop (and what lies behind it, where it cannot reach that), and spares the others; clears
-///   nobody.
+///   nobody. Of a hop that leads the connection on, and says in the target's name what became of it, the same: the VM
+///   is spared if the target answers something else.
 /// - **Misleads when.** The sender borrows the address (NAT64, DNAT, a forger).
 /// - **Rests on.** RFC 792, RFC 4443 section 2.2.
 pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
@@ -36,9 +38,11 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
             Suspects::of(&[Suspect::VmDown, Suspect::AzurePublicIp]),
         ),
         IcmpErrorKind::HostUnreachable => {
-            ("host unreachable, at once: it has no route", routing_at(scene, place))
+            ("host unreachable, at once: it has no route", scene.likeliest_at(place, ROUTES))
         }
-        IcmpErrorKind::NetUnreachable => ("net unreachable: it has no route", routing_at(scene, place)),
+        IcmpErrorKind::NetUnreachable => {
+            ("net unreachable: it has no route", scene.likeliest_at(place, ROUTES))
+        }
         IcmpErrorKind::Prohibited => ("forbidden by policy", usual_refusers_at(scene, place)),
         IcmpErrorKind::PortUnreachable => ("port unreachable", usual_refusers_at(scene, place)),
         _ => ("unreachable", usual_refusers_at(scene, place)),
@@ -67,6 +71,8 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
         let by_refusal = place > Place(1) && place != Place::END && !answers_probes(scene, reply.from);
         let maybe_nearer = by_refusal && (silent_before || another);
         claims.extend(spares_but(scene, place.0 - u8::from(maybe_nearer), place, next));
+    } else if leads_on(scene).is_some_and(|(hop, _)| Place(hop) == place) && own_back(scene, place) == back {
+        claims.extend(spares_but_translator(scene, place));
     }
     Some(Evidence {
         rule: "icmp-sender",
@@ -105,6 +111,17 @@ fn spares_but(scene: &Scene<'_>, nearest: u8, place: Place, next: Place) -> Vec<
     claims
 }
 
+/// Spares whoever would have to send an ICMP error in the name of `place`, which leads the connection on and says what became
+/// of it there; and the VM, where what else is sent to its address gets an answer.
+fn spares_but_translator(scene: &Scene<'_>, place: Place) -> Vec<Claim> {
+    let spares = |from, to, unless| Claim::spares(from, to, Suspects::all(), unless);
+    let nearer = place > Place(1);
+    let before = nearer.then(|| spares(Place(1), Place(place.0 - 1), Assumption::NoForgery));
+    let lives = own_answer(scene, Place::END).is_some();
+    let vm = lives.then(|| spares(Place::END, Place::END, Assumption::OwnAddress));
+    before.into_iter().chain(vm).collect()
+}
+
 /// Whether the errors came only after a while: address resolution fails after about 3 s (RFC 1122 section 2.3.2.2).
 fn after_waiting(scene: &Scene<'_>) -> bool {
     scene
@@ -113,9 +130,6 @@ fn after_waiting(scene: &Scene<'_>) -> bool {
         .any(|(kind, took)| matches!(kind, ReplyKind::Unreachable { .. }) && took > AT_ONCE)
 }
 
-/// Routing, in the likeliest segment of a place.
-pub(super) fn routing_at(scene: &Scene<'_>, place: Place) -> Suspects {
-    let segment = scene.segment_of(place);
-    let routes = [Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute, Suspect::VmRoute];
-    routes.into_iter().filter(|s| s.segment() == segment).collect()
-}
+/// Routing beyond the client.
+pub(super) const ROUTES: Suspects =
+    Suspects::of(&[Suspect::EdgeRoute, Suspect::TransitRoute, Suspect::AzureRoute, Suspect::VmRoute]);

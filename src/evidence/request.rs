@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::silence::most_usual_dropper;
-use super::stage::{PROMPT, clear_around, inspectors_at, stops};
+use super::stage::{PROMPT, clear_around, stops};
 use super::suspect::INSPECTORS;
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::Asked;
@@ -274,7 +274,7 @@ pub(super) fn request_answered_before_path_end(scene: &Scene<'_>) -> Option<Evid
     };
     let mut claims = Vec::new();
     if let Some(at) = at.map(Place) {
-        claims.push(Claim::implicates(at, at, inspectors_at(scene, at), Strength::Likely));
+        claims.push(Claim::implicates(at, at, scene.likeliest_at(at, INSPECTORS), Strength::Likely));
     }
     let from = if matches!(copying, Copying::No) { near } else { 1 };
     claims.push(Claim::implicates(Place(from), Place(hop), INSPECTORS, Strength::Possible));
@@ -345,7 +345,7 @@ pub(super) fn request_swallowed(scene: &Scene<'_>) -> Option<Evidence> {
     let (from, to) = (Place(reached.saturating_sub(1).max(1)), Place(to));
     let suspected = most_usual_dropper(scene, Place(reached.max(1)), Place(hop));
     let mut claims = vec![
-        Claim::implicates(suspected, suspected, inspectors_at(scene, suspected), Strength::Likely),
+        Claim::implicates(suspected, suspected, scene.likeliest_at(suspected, INSPECTORS), Strength::Likely),
         Claim::implicates(from, to, INSPECTORS, Strength::Possible),
     ];
     if comparison.is_lossless() && comparison.one_way_to(to.0) {

@@ -1,6 +1,6 @@
 //! Routing: packets that go in a circle.
 
-use super::rejection::routing_at;
+use super::rejection::ROUTES;
 use super::{Claim, Evidence, Scene, Strength};
 use crate::attempt::Outcome;
 use crate::path::{Hop, Place};
@@ -27,7 +27,7 @@ pub(super) fn goes_in_a_circle(scene: &Scene<'_>) -> Option<Evidence> {
     let routers: Vec<String> = circle.iter().filter_map(|hop| Some(hop.address?.to_string())).collect();
     let implicate = |hop: &Hop| {
         let place = Place(hop.number);
-        Claim::implicates(place, place, routing_at(scene, place), Strength::Likely)
+        Claim::implicates(place, place, scene.likeliest_at(place, ROUTES), Strength::Likely)
     };
     Some(Evidence {
         rule: "routing-loop",

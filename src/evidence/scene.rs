@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::Suspects;
 use crate::attempt::{Attempt, Connection, Outcome, ResetBy, What};
 use crate::path::{DataProbe, Path, Place, Probe, Reply, ReplyKind, SWEPT, Segment, Via};
 use crate::recording::{RecordNumber, Route, Timestamp};
@@ -186,6 +187,11 @@ impl<'a> Scene<'a> {
             Place::END => Segment::Vm,
             Place(hop) => self.path.hop(hop).map_or(Segment::Transit, |h| h.segments.likeliest()),
         }
+    }
+
+    /// Those of `suspects` that lie in the likeliest segment of a place.
+    pub fn likeliest_at(&self, place: Place, suspects: Suspects) -> Suspects {
+        suspects.within(self.segment_of(place))
     }
 
     /// The hops in a span of places, in words.

@@ -92,8 +92,12 @@ pub(super) fn stops_where_control_goes_on(scene: &Scene<'_>) -> Option<Evidence>
     packets.extend(control.into_iter().take(8));
     let (from, to) = (Place(reached.max(1)), scene.place(next));
     let suspected = most_usual_dropper(scene, from, to);
-    let mut claims =
-        vec![Claim::implicates(suspected, suspected, droppers(scene, suspected), Strength::Likely)];
+    let mut claims = vec![Claim::implicates(
+        suspected,
+        suspected,
+        scene.likeliest_at(suspected, DROPPERS),
+        Strength::Likely,
+    )];
     if from > Place(1) {
         claims.push(Claim::clears(Place(1), Place(from.0 - 1), Suspects::all()));
     }
@@ -134,12 +138,6 @@ pub(super) fn most_usual_dropper(scene: &Scene<'_>, from: Place, to: Place) -> P
         .filter(|p| scene.path.hop(p.0).is_some() || *p == Place::END)
         .min_by_key(rank)
         .unwrap_or(to)
-}
-
-/// The usual droppers of a place, in its likeliest segment alone.
-fn droppers(scene: &Scene<'_>, place: Place) -> Suspects {
-    let segment = scene.segment_of(place);
-    DROPPERS.iter().filter(|s| s.segment() == segment).collect()
 }
 
 /// `every-hop-passes-it`

@@ -3,12 +3,13 @@
 //! Both are sent again on connections of their own, with a hop limit that cannot reach the VM, beside harmless bytes.
 
 use super::distance::spares_elsewhere;
+use super::sequence::is_cut_off;
 use super::silence::most_usual_dropper;
 use super::size::Sizes;
 use super::suspect::INSPECTORS;
 use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Outcome, What};
-use crate::path::{DataProbe, Place, Reply, Segment, hops_back};
+use crate::path::{DataProbe, Place, Probe, Reply, Segment, hops_back};
 use crate::recording::RecordNumber;
 
 /// Connections whose reset must have been drawn before its sender is placed.
@@ -61,7 +62,7 @@ pub(super) fn identification_reset_before_path_end(scene: &Scene<'_>) -> Option<
     let back = reset.hop_limit.map_or(0, hops_back);
     let at = if back < hop && back + 1 >= near.0 { Place(back + 1).min(far) } else { far };
     let mut claims = vec![
-        Claim::implicates(at, at, inspectors_at(scene, at), Strength::Likely),
+        Claim::implicates(at, at, scene.likeliest_at(at, INSPECTORS), Strength::Likely),
         Claim::implicates(near, far, INSPECTORS, Strength::Possible),
         Claim::clears(Place(hop + 1), Place::END, Suspects::all()),
     ];
@@ -98,7 +99,7 @@ pub(super) fn data_reset_copies_hop_limit(scene: &Scene<'_>) -> Option<Evidence>
         ),
         packets,
         claims: vec![
-            Claim::implicates(to, to, inspectors_at(scene, to), Strength::Likely),
+            Claim::implicates(to, to, scene.likeliest_at(to, INSPECTORS), Strength::Likely),
             Claim::implicates(from, to, INSPECTORS, Strength::Possible),
         ],
     })
@@ -145,12 +146,6 @@ fn untouched(scene: &Scene<'_>, end: RecordNumber) -> Option<Vec<RecordNumber>> 
     })
 }
 
-/// Who inspects at a place, in its likeliest segment alone.
-pub(super) fn inspectors_at(scene: &Scene<'_>, place: Place) -> Suspects {
-    let segment = scene.segment_of(place);
-    INSPECTORS.iter().filter(|s| s.segment() == segment).collect()
-}
-
 /// Where data of a kind stops.
 struct Stop {
     /// The farthest hop that answered it to the end; 0 if none did.
@@ -160,17 +155,17 @@ struct Stop {
     packets: Vec<RecordNumber>,
 }
 
-/// Where the data that `wanted` picks stops, going by what was sent beside harmless bytes.
-fn stop(scene: &Scene<'_>, wanted: fn(&DataProbe) -> bool) -> Option<Stop> {
+/// Where the data that `wanted` picks stops, going by what was sent `beside` something else that was answered.
+fn stop(
+    scene: &Scene<'_>,
+    wanted: fn(&DataProbe) -> bool,
+    beside: fn(&Scene<'_>, &DataProbe) -> Option<Vec<RecordNumber>>,
+) -> Option<Stop> {
     if !scene.is_lossless() {
         return None;
     }
-    let compared: Vec<(&DataProbe, &DataProbe)> = scene
-        .data
-        .iter()
-        .filter(|p| wanted(p))
-        .filter_map(|p| Some((p, harmless_behind(scene, p)?)))
-        .collect();
+    let compared: Vec<(&DataProbe, Vec<RecordNumber>)> =
+        scene.data.iter().filter(|p| wanted(p)).filter_map(|p| Some((p, beside(scene, p)?))).collect();
     let unanswered = |hop: u8| {
         let all = scene.data.iter().filter(|p| wanted(p) && p.hop_limit == hop);
         let beside = compared.iter().filter(|(p, _)| p.hop_limit == hop && p.replies.is_empty()).count();
@@ -186,11 +181,24 @@ fn stop(scene: &Scene<'_>, wanted: fn(&DataProbe) -> bool) -> Option<Stop> {
     }
     let shown = compared.iter().filter(|(p, _)| p.hop_limit == next || p.hop_limit == reached);
     let packets = shown
-        .flat_map(|(p, h)| {
-            [p, h].into_iter().flat_map(|p| p.replies.iter().map(|r| r.record).chain([p.record]))
+        .flat_map(|(p, beside)| {
+            p.replies.iter().map(|r| r.record).chain([p.record]).chain(beside.iter().copied())
         })
         .collect();
     Some(Stop { reached, next, packets })
+}
+
+/// The records of harmless bytes that followed a probe to the same hop at once, and of their answers.
+fn beside_harmless(scene: &Scene<'_>, probe: &DataProbe) -> Option<Vec<RecordNumber>> {
+    let harmless = harmless_behind(scene, probe)?;
+    Some(harmless.replies.iter().map(|r| r.record).chain([harmless.record]).collect())
+}
+
+/// The same of a SYN to the port.
+fn beside_a_syn(scene: &Scene<'_>, probe: &DataProbe) -> Option<Vec<RecordNumber>> {
+    let behind =
+        |syn: &Probe| syn.hop_limit == probe.hop_limit && (0..RIGHT_BEHIND).contains(&syn.at.since(probe.at));
+    scene.port_probes().filter(|s| behind(s)).find_map(|s| Some(vec![s.record, s.time_exceeded()?.record]))
 }
 
 /// Harmless bytes that followed a probe to the same hop at once, and were answered there.
@@ -223,6 +231,18 @@ pub(super) fn clear_around(claims: &mut Vec<Claim>, from: Place, to: Place) {
     claims.push(Claim::clears(Place(to.0 + 1), Place::END, Suspects::all()));
 }
 
+/// Whoever inspects from hop `reached` to the next that data did not get to, or right before, and nobody elsewhere.
+fn inspected_between(scene: &Scene<'_>, reached: u8, next: u8) -> Vec<Claim> {
+    let (from, to) = (Place(reached.saturating_sub(1).max(1)), Place(next));
+    let suspected = most_usual_dropper(scene, Place(reached.max(1)), to);
+    let mut claims = vec![
+        Claim::implicates(suspected, suspected, scene.likeliest_at(suspected, INSPECTORS), Strength::Likely),
+        Claim::implicates(from, to, INSPECTORS, Strength::Possible),
+    ];
+    clear_around(&mut claims, from, to);
+    claims
+}
+
 /// `identification-stops`
 ///
 /// - **Says.** Our SSH identification gets as far as hop h and no farther, while harmless bytes get beyond it.
@@ -234,19 +254,32 @@ pub(super) fn clear_around(claims: &mut Vec<Claim>, from: Place, to: Place) {
 /// - **Rests on.** As for `port-stops-where-control-goes-on`.
 pub(super) fn identification_stops(scene: &Scene<'_>) -> Option<Evidence> {
     let Stop { reached, next, packets } =
-        stop(scene, |p| p.identifies).filter(|_| scene.outcome == Outcome::Stalled)?;
-    let (from, to) = (Place(reached.saturating_sub(1).max(1)), Place(next));
-    let suspected = most_usual_dropper(scene, Place(reached.max(1)), to);
-    let mut claims = vec![
-        Claim::implicates(suspected, suspected, inspectors_at(scene, suspected), Strength::Likely),
-        Claim::implicates(from, to, INSPECTORS, Strength::Possible),
-    ];
-    clear_around(&mut claims, from, to);
+        stop(scene, |p| p.identifies, beside_harmless).filter(|_| scene.outcome == Outcome::Stalled)?;
     Some(Evidence {
         rule: "identification-stops",
         says: stops(scene, "our SSH identification", "harmless bytes", reached, next),
         packets,
-        claims,
+        claims: inspected_between(scene, reached, next),
+    })
+}
+
+/// `connection-stops`
+///
+/// - **Says.** What we say on the connection gets as far as hop h and no farther, while SYNs to the same port get beyond it.
+/// - **Needs.** A connection on which nothing came behind the handshake, not even an acknowledgment; else as for
+///   `identification-stops`, with SYNs right behind in place of harmless bytes.
+/// - **Effect.** What belongs to the connection is dropped between hop h and the next: clears everything before and beyond,
+///   but not the hop before h.
+/// - **Misleads when.** As for `identification-stops`.
+/// - **Rests on.** As for `port-stops-where-control-goes-on`.
+pub(super) fn connection_stops(scene: &Scene<'_>) -> Option<Evidence> {
+    let Stop { reached, next, packets } =
+        stop(scene, |p| p.identifies, beside_a_syn).filter(|_| is_cut_off(scene))?;
+    Some(Evidence {
+        rule: "connection-stops",
+        says: stops(scene, "what we say on the connection", "a SYN", reached, next),
+        packets,
+        claims: inspected_between(scene, reached, next),
     })
 }
 
@@ -270,8 +303,8 @@ const ERROR_DROPPERS: Suspects = Suspects::of(&[
 /// - **Misleads when.** As for `identification-stops`.
 /// - **Rests on.** RFC 1191 and RFC 8201; RFC 2923 section 2.1 names such places black holes.
 pub(super) fn full_size_stops(scene: &Scene<'_>) -> Option<Evidence> {
-    let Stop { reached, next, mut packets } =
-        stop(scene, DataProbe::is_full_size).filter(|_| scene.outcome == Outcome::Stalled)?;
+    let Stop { reached, next, mut packets } = stop(scene, DataProbe::is_full_size, beside_harmless)
+        .filter(|_| scene.outcome == Outcome::Stalled)?;
     let (from, to) = (Place(reached.max(1)), Place(next));
     let len = scene.data.iter().filter(|p| p.is_sized()).map(|p| p.len).max().unwrap_or(0);
     let sizes = Sizes::beyond(scene, next);

@@ -134,7 +134,13 @@ impl Suspects {
 
     /// All suspects of one segment.
     pub fn in_segment(segment: Segment) -> Self {
-        Suspect::ALL.iter().filter(|s| s.segment() == segment).copied().collect()
+        Self::all().within(segment)
+    }
+
+    /// Those of them that lie in one segment.
+    #[must_use]
+    pub fn within(self, segment: Segment) -> Self {
+        self.iter().filter(|s| s.segment() == segment).collect()
     }
 
     /// Whether `suspect` is in the set.

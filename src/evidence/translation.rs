@@ -1,8 +1,8 @@
 //! Address translation: a box before the VM leads what is sent to its address elsewhere.
 
-use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Assumption, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::Outcome;
-use crate::path::{Place, SWEPT};
+use crate::path::{Place, SWEPT, Segment};
 use crate::recording::RecordNumber;
 
 /// Who leads connections elsewhere.
@@ -19,7 +19,8 @@ const TRANSLATORS: Suspects = Suspects::of(&[
 /// - **Says.** A SYN to the port ran out at hop h, and the time exceeded that came back bears the target's own address.
 /// - **Needs.** Such an answer from nearer than the target, and a router at h or beyond on the way of the controls.
 /// - **Effect.** Implicates whoever translates addresses up to hop h, first of all at h; clears nobody. What the answers of
-///   the port tell of the VM is then taken for less.
+///   the port tell of the VM is then taken for less; where hop h lies before Azure, which translates by design, what lies
+///   behind it is spared.
 /// - **Misleads when.** The VM itself leads the port on, to a container.
 /// - **Rests on.** Linux gives errors about a translated connection the address that the client knows
 ///   (net/netfilter/nf_nat_proto.c, nf_nat_icmp_reply_translation).
@@ -27,7 +28,15 @@ pub(super) fn led_elsewhere(scene: &Scene<'_>) -> Option<Evidence> {
     let (hop, mut packets) = leads_on(scene).filter(|_| !matches!(scene.outcome, Outcome::Open))?;
     packets.extend(scene.router_at_or_beyond(hop).into_iter().flatten());
     let at = Place(hop);
-    let there = TRANSLATORS.iter().filter(|s| s.segment() == scene.segment_of(at)).collect();
+    let there = scene.likeliest_at(at, TRANSLATORS);
+    let mut claims = vec![
+        Claim::implicates(at, at, there, Strength::Likely),
+        Claim::implicates(Place(1), at, TRANSLATORS, Strength::Possible),
+    ];
+    if is_led_away(scene) {
+        let behind = Place(hop + 1);
+        claims.push(Claim::spares(behind, Place::END, Suspects::all(), Assumption::RestInOrder));
+    }
     Some(Evidence {
         rule: "led-elsewhere",
         says: format!(
@@ -35,11 +44,13 @@ pub(super) fn led_elsewhere(scene: &Scene<'_>) -> Option<Evidence> {
             scene.port
         ),
         packets,
-        claims: vec![
-            Claim::implicates(at, at, there, Strength::Likely),
-            Claim::implicates(Place(1), at, TRANSLATORS, Strength::Possible),
-        ],
+        claims,
     })
+}
+
+/// Whether a box before Azure leads the connection on: what answers it is hardly the VM.
+pub(super) fn is_led_away(scene: &Scene<'_>) -> bool {
+    leads_on(scene).is_some_and(|(hop, _)| scene.segment_of(Place(hop)) < Segment::AzureEdge)
 }
 
 /// The nearest hop from which errors about the port come in the target's name, and the records that show it.

@@ -294,7 +294,7 @@ impl Survey {
     pub fn is_rejected(&self, server: SocketAddr) -> bool {
         let there = self.kernel.values().filter(|(asked, _)| *asked == KernelProbe::Connect(server));
         let answers = there.flat_map(|(_, p)| &p.replies).map(|r| r.kind);
-        let mut refusals = answers.filter(|kind| !matches!(kind, ReplyKind::TimeExceeded { .. })).peekable();
+        let mut refusals = answers.filter(|kind| !matches!(kind, ReplyKind::TimeExceeded)).peekable();
         refusals.peek().is_some() && refusals.all(|kind| matches!(kind, ReplyKind::Unreachable { .. }))
     }
 

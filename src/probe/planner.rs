@@ -345,9 +345,22 @@ fn view<'a>(
     swept: bool,
     settled: bool,
 ) -> Option<View<'a>> {
-    let connection = seen.connections.get(traced as u32);
+    let traced = traced as u32;
+    let connection = seen.connections.get(traced);
     let attempt = connection.and_then(|c| seen.kernel_attempt(c, server));
     let Seen { tracker, connections, known, .. } = seen;
     let known = known.as_ref()?;
-    Some(View { plan, server, started, known, tracker, connections, connection, attempt, swept, settled })
+    Some(View {
+        plan,
+        server,
+        started,
+        known,
+        tracker,
+        connections,
+        traced,
+        connection,
+        attempt,
+        swept,
+        settled,
+    })
 }

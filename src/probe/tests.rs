@@ -54,6 +54,8 @@ enum Trouble {
     Stalls,
     /// Drops what is long.
     Swallows,
+    /// Drops whatever belongs to the connection, from the banner on.
+    CutsOff,
 }
 
 const RAW: Means = Means { raw: true, datagram_icmp: true };
@@ -123,7 +125,8 @@ fn run_without(setting: Setting, inquiry: &str) -> Trace {
         port: 22,
         seed: setting.seed,
         deadline: if setting.deep { 80 } else { 10 } * SECOND,
-        banner_wait: 2 * SECOND,
+        // The silence of a connection that is cut off is asked about for a while.
+        banner_wait: if setting.trouble == Trouble::CutsOff { 5 } else { 2 } * SECOND,
         means: setting.means,
         mss: 1460,
         deep: setting.deep,
@@ -329,6 +332,14 @@ impl World {
     fn converse(&mut self, at: i64, id: u32, server: &str, manner: Manner) {
         let (port, raw) = (50022 + id, self.setting.means.raw);
         let event = |stage: &str| format!("! connect {id} {stage} port={port} {server}");
+        if self.setting.trouble == Trouble::CutsOff {
+            // The client speaks first, and says it again.
+            for said in [100, 300, 700].map(|ms| at + ms * MS) {
+                self.at(said, &format!("> {port}:22 P. len=24 {server}"));
+            }
+            self.at(at + 100 * MS, &event("sent identification"));
+            return;
+        }
         if raw {
             self.at(at, &format!("< {port}:22 P. data=\"SSH-2.0-x\\r\\n\" {server}"));
             self.at(at, &format!("> {port}:22 . ack=9012 {server}"));
@@ -386,6 +397,7 @@ impl World {
             }
             Trouble::Stalls if identifies && beyond_box => {}
             Trouble::Swallows if data.data.len() > 400 && beyond_box => {}
+            Trouble::CutsOff if beyond_box => {}
             _ => {
                 let about = self.script.len();
                 self.at(later, &format!("< {} about={about}", ROUTERS[usize::from(ttl) - 1]));

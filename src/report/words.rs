@@ -63,10 +63,13 @@ pub(super) const fn assumption(assumption: Assumption) -> &'static str {
         Assumption::PlainWay => {
             "the way back is as long as the way there, no box raises hop limits, and no answer died on its way"
         }
+        Assumption::OneWayBack => "all that comes back from one place takes one way, however long",
         Assumption::HalvesAlike => {
             "whoever passes whole SYNs passes halves of them, and the VM's firewall sees none before it is whole"
         }
-        Assumption::RestInOrder => "what lies behind the box that keeps the connection is in order",
+        Assumption::RestInOrder => {
+            "what lies behind the box that keeps the connection, or leads it elsewhere, is in order"
+        }
     }
 }
 

@@ -113,9 +113,11 @@ fn is_false(assumption: Assumption, scenario: &Scenario) -> bool {
             let tells = matches!(guilty.segment, Segment::Edge) == private && !guilty.silent;
             guilty.segment == Segment::AzureEdge && !named || !tells
         }
-        Assumption::OwnAddress | Assumption::PlainWay | Assumption::HalvesAlike | Assumption::RestInOrder => {
-            is_odd(assumption, scenario)
-        }
+        Assumption::OwnAddress
+        | Assumption::PlainWay
+        | Assumption::OneWayBack
+        | Assumption::HalvesAlike
+        | Assumption::RestInOrder => is_odd(assumption, scenario),
     }
 }
 

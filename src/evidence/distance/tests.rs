@@ -79,10 +79,53 @@ fn a_target_that_answers_nothing_else_keeps_azure_beside_it() {
 }
 
 #[test]
-fn a_way_back_that_is_longer_spares_nobody() {
+fn on_a_longer_way_back_who_answers_for_itself_over_another_one_is_spared() {
     let found = trace(58, &PING.replace("ttl=60", "ttl=58"));
-    assert_eq!(found.claims("return-distance").len(), 1, "{:?}", found.claims("return-distance"));
-    assert!(found.stands("edge-firewall") && found.stands("azure-firewall"));
+    assert_eq!(found.segment(), Some("vm"));
+    assert!(found.is_spared("edge-firewall", "one-way-back"));
+    assert!(found.is_spared("azure-firewall", "one-way-back"));
+    assert!(!found.cleared().contains(&"edge-firewall"));
+}
+
+#[test]
+fn on_a_longer_way_back_whoever_answers_over_as_many_routers_stands() {
+    let found = trace(62, &PING.replace("ttl=60", "ttl=62"));
+    assert_eq!(found.claims("return-distance")[0], "likely end vm-firewall vm-sshd-not-running vm-sshd-port");
+    assert!(found.stands("transit-filter"), "hop 3");
+    assert!(found.is_spared("edge-firewall", "one-way-back"));
+}
+
+#[test]
+fn a_target_that_answers_nothing_else_lies_beyond_every_router() {
+    let found = trace(61, "");
+    assert_eq!(found.segment(), Some("azure-edge"));
+    assert!(found.is_spared("vm-firewall", "no-forgery") && found.is_spared("vm-firewall", "plain-way"));
+}
+
+#[test]
+fn the_port_may_take_a_shorter_way_than_what_else_is_asked() {
+    let resets = resets(59).replace("ttl=5 ", "ttl=4 ");
+    let found = diagnose(&format!(
+        "0.000 ! start azure=198.18.3.0/24
+         0.000 ! route gw=10.22.1.1
+         0.000 ! connect 0 started
+         0.001 > S id=1 | R. ttl=59
+         0.006 ! connect 0 failed 111
+         0.02 > 20000:22 S ttl=1 | 11/0 10.22.1.1
+         0.04 > 20000:22 S ttl=2 | 11/0 198.18.4.1
+         0.06 > 20000:22 S ttl=3 | 11/0 198.18.5.1
+         {resets}
+         1.02 > 20001:61999 S ttl=1 | 11/0 10.22.1.1
+         1.04 > 20001:61999 S ttl=2 | 11/0 198.18.1.1
+         1.06 > 20001:61999 S ttl=3 | 11/0 198.18.2.1
+         1.08 > 20001:61999 S ttl=4 | 11/0 198.18.6.1
+         1.10 > 20001:61999 S ttl=5 | 11/0 198.18.3.1
+         1.12 > 20001:61999 S ttl=6 | R. ttl=59
+         9.0 ! capture
+         9.1 ! end"
+    ));
+    assert_eq!(found.claims("return-distance")[0], "likely end vm-firewall vm-sshd-not-running vm-sshd-port");
+    assert!(found.is_spared("transit-filter", "no-forgery"));
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn what_is_cut_off_behind_the_handshake_is_no_hanging_server() {
     assert_eq!(cut.outcome(), "no-banner");
     assert!(cut.claims("data-not-acknowledged")[0].starts_with("likely 1-end edge-firewall"));
     assert_ne!(cut.standing()[0], "vm-sshd-hung", "its kernel would acknowledge");
+    assert_ne!(cut.suspicion(), cut.without("data-not-acknowledged").suspicion());
     let hung = found("1.001 < . ack=1025 ttl=62");
     assert!(hung.has("data-acknowledged"));
     assert_eq!(hung.standing()[0], "vm-sshd-hung");

@@ -21,7 +21,7 @@ fn options(line: &Line) -> u16 {
 /// One held connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
-    pub(super) id: u32,
+    id: u32,
     begun: Timestamp,
     left: bool,
 }
@@ -60,6 +60,12 @@ pub(super) fn ready(
         _ if now >= held.begun.plus(BANNER_WAIT + 4 * view.known.rtt) => Readiness::Lost,
         _ => Readiness::NotYet(None),
     }
+}
+
+/// The same of the connection that is traced: before it ends, and banner or not.
+pub(super) fn traced(view: &View<'_>) -> Readiness {
+    let held = Held { id: view.traced, begun: view.started, left: false };
+    if held.is_open(view) { Readiness::Ready(held, view.started) } else { Readiness::Lost }
 }
 
 impl Held {

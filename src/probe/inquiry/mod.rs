@@ -61,7 +61,8 @@ pub(super) struct View<'a> {
     pub(super) tracker: &'a Tracker,
     /// Every kernel connection so far.
     pub(super) connections: &'a Connections,
-    /// The kernel connection that is traced, and its attempt as the wire shows it.
+    /// The kernel connection that is traced, its number, and its attempt as the wire shows it.
+    pub(super) traced: u32,
     pub(super) connection: Option<&'a Connection>,
     pub(super) attempt: Option<&'a Attempt>,
     /// Whether the port has been asked at every hop limit that matters.

@@ -1,12 +1,13 @@
 //! Where a connection ends once our identification, or a full-size segment, has passed: the same is sent again with a
-//! rising hop limit, on connections that are held for it, beside harmless bytes.
+//! rising hop limit, on connections that are held for it, beside harmless bytes; or, where nothing that we say on any
+//! connection is acknowledged, on the traced one, beside SYNs.
 //!
 //! Nothing that is sent reaches the VM: no hop limit is larger than that of a router that is known to answer.
 
-use super::held::{Held, Readiness, ready};
+use super::held::{Held, Readiness, ready, traced};
 use super::size::{Next, Search};
 use super::{Hand, Inquiry, View};
-use crate::attempt::{Connection, ResetBy};
+use crate::attempt::{Attempt, Connection, ResetBy, What};
 use crate::packet::ssh::IDENTIFICATION;
 use crate::path::{DataProbe, data_probes};
 use crate::probe::Action;
@@ -37,6 +38,8 @@ enum Trouble {
     Stall,
     /// Our key exchange is not: it is longer than a segment.
     Size,
+    /// Nothing came once the handshake was done, not even an acknowledgment of what we said.
+    CutOff,
 }
 
 /// Where the search stands.
@@ -74,7 +77,7 @@ impl Inquiry for Stages {
         }
         match trouble {
             Trouble::Reset => self.reset(view, hand, now),
-            Trouble::Stall | Trouble::Size => self.stall(view, hand, now),
+            Trouble::Stall | Trouble::Size | Trouble::CutOff => self.stall(view, hand, now),
         }
     }
 
@@ -103,11 +106,15 @@ fn speaking(connection: &Connection) -> bool {
 
 /// Whether, and at what, the traced connection ended: only where no box before the VM took it.
 fn trouble(view: &View<'_>, now: Timestamp) -> Option<Trouble> {
-    let connection = view.connection.filter(|c| c.banner().is_some())?;
+    let connection = view.connection?;
     let (attempt, identified) = (view.attempt?, connection.said(Said::Identification)?);
     let intercepted = view.known.accepted.is_some_and(|hop| hop <= last(view));
     if !view.plan.means.raw || !view.swept || intercepted || last(view) == 0 {
         return None;
+    }
+    if connection.banner().is_none() {
+        let due = now >= identified.plus(STALLED + 2 * view.known.rtt) && !connection.is_over();
+        return (due && is_cut_off(attempt)).then_some(Trouble::CutOff);
     }
     let by_us = matches!(attempt.reset_after_handshake_by, None | Some(ResetBy::Client));
     let reset = connection.broken.is_some() || !by_us;
@@ -119,6 +126,20 @@ fn trouble(view: &View<'_>, now: Timestamp) -> Option<Trouble> {
         return None;
     }
     Some(if connection.key_exchange.is_some() { Trouble::Size } else { Trouble::Stall })
+}
+
+/// Whether what we said left this machine, and nothing came from the server but SYN/ACKs that offer room for it.
+fn is_cut_off(attempt: &Attempt) -> bool {
+    let spoke = |what: &What| matches!(what, What::Data { from_client: true, .. });
+    let mute = |what: &What| match what {
+        What::SynAck(segment) => segment.window > 0,
+        What::Syn(_) | What::Ack(_) | What::Icmp(_) => true,
+        What::Data { from_client, .. } | What::Fin { from_client, .. } | What::Rst { from_client, .. } => {
+            *from_client
+        }
+        What::Acked(_) => false,
+    };
+    attempt.timeline.iter().any(|e| spoke(&e.what)) && attempt.timeline.iter().all(|e| mute(&e.what))
 }
 
 /// The farthest hop limit that is known not to reach the VM.
@@ -176,7 +197,10 @@ impl Stages {
 
     /// Hop by hop; then again where the answers end, with harmless bytes right behind on a connection of their own.
     fn stall(&mut self, view: &View<'_>, hand: &mut Hand<'_>, now: Timestamp) -> Option<Action> {
-        let subject = match ready(&mut self.subject, view, hand, now) {
+        let cut_off = self.trouble == Some(Trouble::CutOff);
+        // Any other connection would be cut off too.
+        let subject = if cut_off { traced(view) } else { ready(&mut self.subject, view, hand, now) };
+        let subject = match subject {
             Readiness::Ready(held, _) => held,
             Readiness::NotYet(action) => return action,
             Readiness::Lost => return self.finish(),
@@ -188,7 +212,8 @@ impl Stages {
             }
             return send(subject, self.asked, 0, self.words(subject, view), view, hand, now);
         }
-        let control = match ready(&mut self.control, view, hand, now) {
+        let control = if cut_off { traced(view) } else { ready(&mut self.control, view, hand, now) };
+        let control = match control {
             Readiness::Ready(held, _) => held,
             Readiness::NotYet(action) => return action,
             Readiness::Lost => return self.finish(),
@@ -197,7 +222,11 @@ impl Stages {
             if self.again.is_empty() {
                 self.not_before = Some(now.plus(settle(view)));
             }
-            return send(control, hop, APART, innocuous(), view, hand, now);
+            return if cut_off {
+                hand.syn(view.server.port(), hop, now)
+            } else {
+                send(control, hop, APART, innocuous(), view, hand, now)
+            };
         }
         if self.search.is_some() {
             return self.size(subject, view, hand, now);

@@ -71,6 +71,27 @@ fn a_black_hole_for_full_size_segments_is_placed() {
 }
 
 #[test]
+fn a_connection_that_is_cut_off_is_placed_without_another_one() {
+    for box_at in 0..3_u8 {
+        let trace = troubled(Trouble::CutsOff, box_at);
+        let found = found(&trace);
+        assert_eq!(found.outcome(), "no-banner");
+        let cleared = format!("clears {}-end everyone", box_at + 2);
+        let claims = found.claims("connection-stops");
+        assert!(claims.contains(&cleared), "{box_at}: {claims:?}");
+        assert!(
+            !found.cleared().iter().any(|c| c.starts_with("edge")) || box_at > 1,
+            "the hop before stands"
+        );
+        assert_ne!(found.suspicion(), found.without("connection-stops").suspicion());
+        assert_eq!((found.0.connections, trace.most_open), (1, 1));
+        assert!(trace.ended < 6 * SECOND, "{}", seconds(trace.ended));
+    }
+    let passes = found(&troubled(Trouble::CutsOff, 4));
+    assert!(!passes.has("connection-stops"), "{:?}", passes.claims("connection-stops"));
+}
+
+#[test]
 fn a_healthy_conversation_asks_for_no_second_connection() {
     let trace = run(usual(sshd));
     let connects = trace.actions.iter().filter(|(_, a)| matches!(a, Action::Connect { .. })).count();

@@ -24,6 +24,7 @@ fn every_further_question_is_there_for_a_fault() {
         ("Stages", inspected(Trouble::Resets), "identification-reset-before-path-end"),
         ("Stages", inspected(Trouble::Stalls), "identification-stops"),
         ("Stages", inspected(Trouble::Swallows), "full-size-stops"),
+        ("Stages", inspected(Trouble::CutsOff), "connection-stops"),
         ("Vary", usual(copies_hop_limit), "reset-copies-hop-limit"),
         ("Checksum", unverified, "reset-without-checking"),
         ("Late", usual(listens_before_slow_sshd), "genuine-answer-follows"),
