@@ -173,6 +173,7 @@ fn left_half_open(vm: &Namespace, fault: Fault) -> Option<String> {
             | Fault::VmDropOut
             | Fault::TransitResetsAnswer
             | Fault::EdgeDropAcks
+            | Fault::EdgeRejectsAcks
     ) {
         return None;
     }
@@ -243,6 +244,7 @@ faults! {
     azure_firewall_closes: AzureFirewallCloses,
     azure_reset_on_ssh: AzureResetOnSsh,
     azure_stall_on_ssh: AzureStallOnSsh,
+    azure_rejects_ssh: AzureRejectsSsh,
     azure_injects_fixed_ttl: AzureInjectsFixedTtl,
     azure_injects_copied_ttl: AzureInjectsCopiedTtl,
     azure_injects_beside: AzureInjectsBeside,
@@ -262,6 +264,7 @@ faults! {
     edge_drop_after_ttl: EdgeDropAfterTtl,
     edge_drop_back: EdgeDropBack,
     edge_drop_acks: EdgeDropAcks,
+    edge_rejects_acks: EdgeRejectsAcks,
     edge_reset: EdgeReset,
     edge_admin_prohibited: EdgeAdminProhibited,
     edge_reset_behind_nat: EdgeResetBehindNat,

@@ -170,6 +170,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         answer::return_distance,
         turned::before_its_trigger,
         rejection::icmp_sender,
+        rejection::data_rejected,
         answer::refused_by_the_kernel,
         answer::genuine_answer_follows,
         forged::copies_hop_limit,

@@ -1,14 +1,16 @@
-//! An ICMP error answered the SYN: who sent it, and what of.
+//! An ICMP error answered the SYN, or what we said later: who sent it, and what of.
 
 use std::net::IpAddr;
 
 use super::answer::{refusals, usual_refusers_at};
 use super::distance::{own_answer, own_back, spares_strangers};
+use super::suspect::INSPECTORS;
 use super::translation::leads_on;
 use super::{Assumption, Claim, Evidence, Scene, Strength, Suspect, Suspects};
-use crate::attempt::Outcome;
+use crate::attempt::{About, IcmpSeen, Outcome, What};
 use crate::packet::IcmpErrorKind;
 use crate::path::{AT_ONCE, Place, Probe, ReplyKind, Segment, hops_back};
+use crate::recording::RecordNumber;
 
 /// `icmp-sender`
 ///
@@ -80,6 +82,75 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
         packets: trigger.replies.iter().map(|(_, r)| r.record).take(6).collect(),
         claims,
     })
+}
+
+/// `data-rejected`
+///
+/// - **Says.** An ICMP error refused what we said on the connection; it bears the address of a hop on the path, or of the
+///   target.
+/// - **Needs.** A connection that stalls; an error that quotes data of it, and is about neither its size nor its hop limit;
+///   of a hop, its own time exceeded; of the target, as many routers on the way back as of its other answers.
+/// - **Effect.** Implicates that hop and spares the others; clears nobody.
+/// - **Misleads when.** As for `icmp-sender`.
+/// - **Rests on.** RFC 1122 section 4.2.3.9: to a TCP that is connected such errors are hints, so that the connection hangs.
+pub(super) fn data_rejected(scene: &Scene<'_>) -> Option<Evidence> {
+    if !matches!(scene.outcome, Outcome::Stalled | Outcome::NoBanner) {
+        return None;
+    }
+    let errors: Vec<(&IcmpSeen, RecordNumber)> = rejected_data(scene).collect();
+    let (first, _) = errors.first()?;
+    let place = match scene.path.hop_of(first.from) {
+        Some(hop) if answers_probes(scene, first.from) => Place(hop.number),
+        None if first.from == scene.target
+            && own_back(scene, Place::END) == Some(hops_back(first.hop_limit)) =>
+        {
+            Place::END
+        }
+        _ => return None,
+    };
+    let filters = INSPECTORS.or(Suspects::of(&[Suspect::VmFirewall]));
+    let (meaning, suspects) = match first.kind {
+        IcmpErrorKind::NetUnreachable | IcmpErrorKind::HostUnreachable => ("it has no route", ROUTES),
+        IcmpErrorKind::Prohibited => ("forbidden by policy", filters),
+        IcmpErrorKind::PortUnreachable => ("port unreachable", filters),
+        _ => ("unreachable", filters),
+    };
+    let (icmp_type, code) = (first.icmp_type, first.code);
+    let suspects = scene.likeliest_at(place, suspects);
+    let mut claims = vec![Claim::implicates(place, place, suspects, Strength::Likely)];
+    claims.extend(spares_but(scene, place.0, place, place));
+    Some(Evidence {
+        rule: "data-rejected",
+        says: format!(
+            "{} answered what we said on the connection with ICMP type {icmp_type} code {code} ({meaning})",
+            scene.between(place, place)
+        ),
+        packets: errors.iter().map(|(_, record)| *record).take(6).collect(),
+        claims,
+    })
+}
+
+/// The ICMP errors that refused what was said on connections to the port, before this machine ended them.
+pub(super) fn rejected_data<'a>(
+    scene: &'a Scene<'_>,
+) -> impl Iterator<Item = (&'a IcmpSeen, RecordNumber)> + use<'a> {
+    let there = scene.attempts.iter().filter(|a| a.server.port() == scene.port);
+    let ours = |what: &What| {
+        matches!(what, What::Fin { from_client: true, .. } | What::Rst { from_client: true, .. })
+    };
+    there.flat_map(move |a| a.timeline.iter().take_while(move |e| !ours(&e.what))).filter_map(|entry| {
+        match &entry.what {
+            What::Icmp(seen) if matches!(seen.about, About::Data(_) | About::Later) && refuses(seen.kind) => {
+                Some((seen, entry.record))
+            }
+            _ => None,
+        }
+    })
+}
+
+fn refuses(kind: IcmpErrorKind) -> bool {
+    use IcmpErrorKind::{Other, ReassemblyTimeExceeded, TimeExceeded, TooBig};
+    !matches!(kind, TimeExceeded | ReassemblyTimeExceeded | TooBig | Other)
 }
 
 /// Whether time exceeded came from this address.

@@ -3,6 +3,7 @@
 //! Both are sent again on connections of their own, with a hop limit that cannot reach the VM, beside harmless bytes.
 
 use super::distance::spares_elsewhere;
+use super::rejection::rejected_data;
 use super::sequence::is_cut_off;
 use super::silence::most_usual_dropper;
 use super::size::Sizes;
@@ -161,7 +162,8 @@ fn stop(
     wanted: fn(&DataProbe) -> bool,
     beside: fn(&Scene<'_>, &DataProbe) -> Option<Vec<RecordNumber>>,
 ) -> Option<Stop> {
-    if !scene.is_lossless() {
+    // Who refuses it with ICMP errors rations them, and is no black hole.
+    if !scene.is_lossless() || rejected_data(scene).next().is_some() {
         return None;
     }
     let compared: Vec<(&DataProbe, Vec<RecordNumber>)> =
@@ -332,7 +334,7 @@ pub(super) fn full_size_stops(scene: &Scene<'_>) -> Option<Evidence> {
 ///
 /// - **Says.** What makes the connection end got past every router that answers, and nothing happened.
 /// - **Needs.** The answer of the last router seen to our identification (or to a full-size segment), sent with a hop
-///   limit that ends there, and no reset.
+///   limit that ends there, and no reset or ICMP error that refuses it.
 /// - **Effect.** Implicates what lies at the end of the path; clears nobody: a box may wait for more, or for the
 ///   server's answer.
 /// - **Misleads when.** A box on the way looks at what comes back.
@@ -343,7 +345,7 @@ pub(super) fn passes_every_hop(scene: &Scene<'_>) -> Option<Evidence> {
     let last = scene.path.hops.iter().rev().find(|h| h.address.is_some())?.number;
     let answered = scene.data.iter().filter(subject).rfind(|p| p.hop_limit == last)?;
     let reply = answered.time_exceeded()?;
-    if scene.data.iter().any(|p| p.reset().is_some()) {
+    if scene.data.iter().any(|p| p.reset().is_some()) || rejected_data(scene).next().is_some() {
         return None;
     }
     let (what, suspects) = match scene.outcome {

@@ -54,11 +54,12 @@ pub(super) fn start(socket: &Socket, server: SocketAddr) -> io::Result<()> {
 pub(super) async fn established(socket: &AsyncFd<Socket>) -> io::Result<()> {
     loop {
         let mut guard = socket.writable().await?;
-        if let Some(error) = socket.get_ref().take_error()? {
-            return Err(error);
-        }
+        // First, for the error of a connected socket may be an ICMP error about a later packet, which ends nothing.
         if socket.get_ref().peer_addr().is_ok() {
             return Ok(());
+        }
+        if let Some(error) = socket.get_ref().take_error()? {
+            return Err(error);
         }
         guard.clear_ready();
     }

@@ -63,6 +63,7 @@ faults! {
     AzureFirewallCloses = "azure-firewall-closes", "Azure edge: takes the connection and closes it";
     AzureResetOnSsh = "azure-reset-on-ssh", "Azure edge: resets both ends when the client's identification passes";
     AzureStallOnSsh = "azure-stall-on-ssh", "Azure edge: swallows the connection once the client's identification passes";
+    AzureRejectsSsh = "azure-rejects-ssh", "Azure edge: answers the client's identification with ICMP administratively prohibited";
     AzureInjectsFixedTtl = "azure-injects-fixed-ttl", "Azure edge: answers the SYN with a reset that starts with TTL 255";
     AzureInjectsCopiedTtl = "azure-injects-copied-ttl", "Azure edge: answers the SYN with a reset that starts with the SYN's TTL";
     AzureInjectsBeside = "azure-injects-beside", "Azure edge: answers a copy of the SYN with a reset; the VM's answer follows";
@@ -82,6 +83,7 @@ faults! {
     EdgeDropAfterTtl = "edge-drop-after-ttl", "edge: drops port 22 when it forwards";
     EdgeDropBack = "edge-drop-back", "edge: drops what comes back from port 22";
     EdgeDropAcks = "edge-drop-acks", "edge: lets SYNs to port 22 pass, and drops all else that goes there";
+    EdgeRejectsAcks = "edge-rejects-acks", "edge: lets SYNs to port 22 pass, and answers all else with ICMP administratively prohibited";
     EdgeReset = "edge-reset", "edge: answers port 22 with a reset";
     EdgeAdminProhibited = "edge-admin-prohibited", "edge: answers port 22 with ICMP administratively prohibited";
     EdgeResetBehindNat = "edge-reset-behind-nat", "edge: answers port 22 with a reset, and translates IPv4 sources";

@@ -45,6 +45,23 @@ fn how_far_the_conversation_got_decides() {
 }
 
 #[test]
+fn who_rejects_what_is_said_gives_itself_away() {
+    const SWEEP: &str =
+        "0.02 > 20001:22 S ttl=1 | 11/0 10.22.1.1\n 0.03 > 20001:22 S ttl=2 | 11/0 198.18.1.1";
+    // The tenth record is our identification.
+    let answered = |icmp: &str| {
+        trace(&format!("{SWEEP}\n 0.1 < {icmp} about=10 left=63\n 2.5 ! connect 0 abandoned 2500"))
+    };
+    let found = answered("3/13 10.22.1.1");
+    assert_eq!(found.outcome(), "stalled");
+    assert!(found.says("data-rejected").contains("hop 1 (10.22.1.1)"));
+    assert!(found.stands("edge-firewall") && !found.stands("vm-sshd-hung"));
+    for nothing_of_the_kind in ["3/13 198.18.9.9", "3/4 10.22.1.1", "11/0 10.22.1.1"] {
+        assert!(!answered(nothing_of_the_kind).rules().contains("data-rejected"), "{nothing_of_the_kind}");
+    }
+}
+
+#[test]
 fn a_router_names_the_size_it_takes() {
     let sent =
         "0.1 ! connect 0 kexinit\n 0.1 > P. len=1448 seq=1025 ack=9012\n 0.1 ! connect 0 sent key-exchange";

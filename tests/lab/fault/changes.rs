@@ -57,6 +57,10 @@ impl Fault {
             Self::AzureFirewallCloses => vec![redirect(Role::AzureEdge, Manner::Closes)],
             Self::AzureResetOnSsh => vec![reset_on_ssh(Role::AzureEdge)],
             Self::AzureStallOnSsh => vec![stall(Role::AzureEdge, Trigger::Identification)],
+            Self::AzureRejectsSsh => {
+                // Behind the TCP header: "SSH-".
+                vec![forward(Role::AzureEdge, &format!("@ih,0,32 0x5353482d {PROHIBIT}"))]
+            }
             Self::AzureInjectsFixedTtl => {
                 let ttl = Number::Fixed(255);
                 vec![inject(Role::AzureEdge, Forgery { ttl, ..Forgery::PLAIN })]
@@ -111,6 +115,9 @@ impl Fault {
             Self::EdgeDropBack => vec![forward(Role::Edge, "oifname eth0 tcp sport 22 drop")],
             Self::EdgeDropAcks => {
                 vec![forward(Role::Edge, "tcp dport 22 tcp flags & (syn | ack) != syn drop")]
+            }
+            Self::EdgeRejectsAcks => {
+                vec![forward(Role::Edge, &format!("tcp flags & (syn | ack) != syn {PROHIBIT}"))]
             }
             Self::EdgeReset => vec![forward(Role::Edge, RESET)],
             Self::EdgeAdminProhibited => vec![forward(Role::Edge, PROHIBIT)],

@@ -108,6 +108,7 @@ impl Fault {
             Self::AzureInjectsBeside => (&[Reset], Suspect::AzureIds, Answered),
             Self::AzureResetOnSsh => (&[ResetAfterHandshake], Suspect::AzureIds, Answered),
             Self::AzureStallOnSsh => (&[Stalled], Suspect::AzureIds, HalfOpen),
+            Self::AzureRejectsSsh => (&[Stalled], Suspect::AzureFirewall, HalfOpen),
             Self::TransitBlackhole => (SILENCE, Suspect::TransitRoute, Silent),
             Self::TransitUnreachable => (&[Rejected], Suspect::TransitRoute, Answered),
             Self::TransitProxyResets => (&[Intercepted], Suspect::TransitFilter, Answered),
@@ -128,7 +129,7 @@ impl Fault {
             }
             Self::VpnClientFrozen => (SILENCE, Suspect::ClientSecuritySoftware, Silent),
             Self::VpnDead => (SILENCE, Suspect::EdgeRoute, Silent),
-            Self::EdgeDropAcks => (&[NoBanner], Suspect::EdgeFirewall, HalfOpen),
+            Self::EdgeDropAcks | Self::EdgeRejectsAcks => (&[NoBanner], Suspect::EdgeFirewall, HalfOpen),
             Self::EdgeReset
             | Self::EdgeResetBehindNat
             | Self::EdgeInjectsEchoes
