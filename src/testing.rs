@@ -45,7 +45,7 @@ use crate::packet::{LinkType, MacAddr, Packet, build, decode, decode_captured};
 use crate::path::{Networks, Path, Place, Probe, Segment, Survey};
 use crate::recording::{
     Body, CaptureCounters, ConnectStage, Direction, EndReason, Event, Frame, KernelAnswer, KernelProbe,
-    Record, RecordNumber, Route, Said, Start, Target, Timestamp,
+    QueuedIcmp, Record, RecordNumber, Route, Said, Start, Target, Timestamp,
 };
 use crate::verdict::{Assumed, Case, eliminate};
 
@@ -358,7 +358,7 @@ impl Script {
                     "established" => ConnectStage::Established,
                     "failed" => {
                         let errno = words.parsed();
-                        ConnectStage::Failed { errno, error: error(errno) }
+                        ConnectStage::Failed { errno, error: error(errno), icmp: None }
                     }
                     "received" => ConnectStage::Received {
                         data: words.next().replace("\\r", "\\x0d").replace("\\n", "\\x0a"),
@@ -396,11 +396,11 @@ impl Script {
                 let id = words.parsed();
                 let what = words.next();
                 let answer = match what.split_once('/') {
-                    Some((icmp_type, code)) => KernelAnswer::Icmp {
+                    Some((icmp_type, code)) => KernelAnswer::Icmp(QueuedIcmp {
                         from: words.parsed(),
                         icmp_type: icmp_type.parse().unwrap(),
                         code: code.parse().unwrap(),
-                    },
+                    }),
                     None if what == "established" => KernelAnswer::Established,
                     None if what == "failed" => KernelAnswer::Failed { errno: words.parsed() },
                     None => KernelAnswer::EchoReply { from: words.parsed() },

@@ -107,7 +107,7 @@ impl Connections {
         match stage {
             ConnectStage::Started => {}
             ConnectStage::Established => connection.established = Some(at),
-            ConnectStage::Failed { errno, error } => connection.failed = Some((*errno, error.clone())),
+            ConnectStage::Failed { errno, error, .. } => connection.failed = Some((*errno, error.clone())),
             ConnectStage::Received { data } => {
                 let bytes = unescape_bytes(data).unwrap_or_else(|| data.clone().into_bytes());
                 let room = MAX_RECEIVED - connection.received.len();

@@ -15,10 +15,10 @@ use tokio::time::timeout;
 
 use super::connect::{Reporter, established};
 use super::readiness::watch;
-use super::{clock, errno};
+use super::{clock, errno, error_queue};
 use crate::packet::ssh::{self, FirstPacket};
 use crate::probe::Manner;
-use crate::recording::{ConnectStage, Said, Timestamp, escape_bytes};
+use crate::recording::{ConnectStage, QueuedIcmp, Said, Timestamp, escape_bytes};
 
 /// Bytes of the server's that are kept as an event; the frames hold the rest.
 const KEPT: usize = 1024;
@@ -55,13 +55,13 @@ pub(super) async fn follow(socket: Socket, reporter: Reporter, manner: Manner) {
         Ok(socket) => {
             let _ended = converse(&socket, &reporter, manner, began).await;
         }
-        Err(e) => failed(&reporter, &e),
+        Err(e) => failed(&reporter, &e, None),
     }
     reporter.over();
 }
 
-fn failed(reporter: &Reporter, e: &io::Error) {
-    reporter.tell(ConnectStage::Failed { errno: errno::number(e), error: errno::describe(e) });
+fn failed(reporter: &Reporter, e: &io::Error, icmp: Option<QueuedIcmp>) {
+    reporter.tell(ConnectStage::Failed { errno: errno::number(e), error: errno::describe(e), icmp });
 }
 
 async fn converse(
@@ -71,9 +71,11 @@ async fn converse(
     began: Timestamp,
 ) -> Result<(), Ended> {
     if let Err(e) = established(socket).await {
-        failed(reporter, &e);
+        failed(reporter, &e, error_queue::next(socket.get_ref()).map(|(icmp, _)| icmp));
         return Err(Ended);
     }
+    // From here on errors are hints, as they are to ssh.
+    let _ = error_queue::keep(socket.get_ref(), reporter.server.ip(), false);
     let round_trip = since_last_syn(clock::now().since(began));
     reporter.tell(ConnectStage::Established);
     let mut line = Line { socket, reporter, behind_banner: Vec::new(), identified: false };

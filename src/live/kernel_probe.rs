@@ -1,15 +1,10 @@
 //! Probes that any user may send: connect(2) with a small TTL, an echo by a datagram ICMP socket.
 //! The answers come from the socket's error queue.
 
-use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use nix::sys::socket::{
-    ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt,
-    sockopt::{Ipv4RecvErr, Ipv6RecvErr},
-};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::sync::mpsc::UnboundedSender;
@@ -17,16 +12,12 @@ use tokio::time::timeout;
 
 use super::connect::{self, Told};
 use super::readiness::watch;
-use super::{clock, errno};
+use super::{clock, errno, error_queue};
 use crate::recording::{Event, KernelAnswer, KernelProbe};
 
 /// How long an answer is waited for: past the kernel's first retransmission of a SYN (1 s), which asks
 /// again where a router's rate limit kept the first answer back.
 const PATIENCE: Duration = Duration::from_millis(2500);
-
-/// Origins of an error in the queue, from linux/errqueue.h.
-const SO_EE_ORIGIN_ICMP: u8 = 2;
-const SO_EE_ORIGIN_ICMP6: u8 = 3;
 
 /// What an echo carries: the answer must bring it back, for anybody can guess the 16 bits that the kernel goes by.
 pub(super) type Token = [u8; 10];
@@ -66,16 +57,10 @@ pub(super) fn begin(
 
 fn limit(socket: &Socket, target: IpAddr, hop_limit: u8) -> io::Result<()> {
     match target {
-        IpAddr::V4(_) => {
-            socket.set_ttl_v4(hop_limit.into())?;
-            setsockopt(socket, Ipv4RecvErr, &true)?;
-        }
-        IpAddr::V6(_) => {
-            socket.set_unicast_hops_v6(hop_limit.into())?;
-            setsockopt(socket, Ipv6RecvErr, &true)?;
-        }
+        IpAddr::V4(_) => socket.set_ttl_v4(hop_limit.into())?,
+        IpAddr::V6(_) => socket.set_unicast_hops_v6(hop_limit.into())?,
     }
-    Ok(())
+    error_queue::keep(socket, target, true)
 }
 
 /// Waits for the answer and tells it; silence tells nothing.
@@ -101,9 +86,9 @@ async fn answer(socket: Socket, probe: KernelProbe, token: Token) -> Option<Kern
     loop {
         let mut guard = socket.ready(awaited).await.ok()?;
         // The queue says who sent the error; the socket's own error is only its shadow.
-        while let Some((icmp, quote)) = queued_icmp(socket.get_ref()) {
+        while let Some((icmp, quote)) = error_queue::next(socket.get_ref()) {
             if matches!(probe, KernelProbe::Connect(_)) || repeats(&quote, token) {
-                return Some(icmp);
+                return Some(KernelAnswer::Icmp(icmp));
             }
         }
         let settled = match probe {
@@ -140,29 +125,6 @@ fn replied(socket: &Socket, target: IpAddr, token: Token) -> Option<KernelAnswer
 /// Whether an echo, from its ICMP header on, is ours: the sequence number at least, and all that there is.
 fn repeats(echo: &[u8], token: Token) -> bool {
     echo.get(6..).is_some_and(|rest| rest.len() >= 2 && rest.iter().zip(token).all(|(a, b)| *a == b))
-}
-
-/// The next ICMP error in the socket's error queue, and what it quotes from the ICMP or TCP header on.
-fn queued_icmp(socket: &Socket) -> Option<(KernelAnswer, Vec<u8>)> {
-    let mut data = [0; 256];
-    let mut control = nix::cmsg_space!([u8; 128]);
-    let mut parts = [IoSliceMut::new(&mut data)];
-    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-    let message =
-        recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut parts, Some(&mut control), flags).ok()?;
-    let answer = message.cmsgs().ok()?.find_map(|control| match control {
-        ControlMessageOwned::Ipv4RecvErr(error, from) if error.ee_origin == SO_EE_ORIGIN_ICMP => {
-            let from = Ipv4Addr::from(u32::from_be(from?.sin_addr.s_addr));
-            Some(KernelAnswer::Icmp { from: from.into(), icmp_type: error.ee_type, code: error.ee_code })
-        }
-        ControlMessageOwned::Ipv6RecvErr(error, from) if error.ee_origin == SO_EE_ORIGIN_ICMP6 => {
-            let from = Ipv6Addr::from(from?.sin6_addr.s6_addr);
-            Some(KernelAnswer::Icmp { from: from.into(), icmp_type: error.ee_type, code: error.ee_code })
-        }
-        _ => None,
-    })?;
-    let len = message.bytes;
-    Some((answer, data[..len].to_vec()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod clock;
 mod connect;
 mod conversation;
 mod errno;
+mod error_queue;
 mod file;
 mod interface;
 mod kernel_probe;

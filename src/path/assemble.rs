@@ -103,19 +103,25 @@ impl Seen {
 }
 
 /// Routers that refuse before they look at the TTL never send time exceeded; what they quote tells how many routers
-/// the packet had crossed.
+/// the packet had crossed. Where the kernel keeps the quote to itself, the least hop limit that they refuse does.
 fn refusing_routers(probes: &[Probe], target: IpAddr) -> Vec<(u8, &Probe, &Reply)> {
     let mut found: BTreeMap<IpAddr, (u8, &Probe, &Reply)> = BTreeMap::new();
     for (probe, reply) in replies(probes).filter(|(_, r)| r.exact && r.from != target) {
-        let ReplyKind::Unreachable { kind, quoted: Some(left), .. } = reply.kind else { continue };
+        let ReplyKind::Unreachable { kind, quoted, .. } = reply.kind else { continue };
         let at_once = reply.at.since(probe.at) < AT_ONCE;
-        // More than it was sent with shows a box that gave it a new one: it says nothing of the distance.
-        if left.0 > probe.hop_limit {
+        if kind != IcmpErrorKind::NetUnreachable && !(kind == IcmpErrorKind::HostUnreachable && at_once) {
             continue;
         }
-        if kind == IcmpErrorKind::NetUnreachable || (kind == IcmpErrorKind::HostUnreachable && at_once) {
-            let crossed = probe.hop_limit.saturating_sub(left.0);
-            found.entry(reply.from).or_insert((crossed.saturating_add(1), probe, reply));
+        let hop = match quoted {
+            // More than it was sent with shows a box that gave it a new one: it says nothing of the distance.
+            Some(left) if left.0 > probe.hop_limit => continue,
+            Some(left) => (probe.hop_limit - left.0).saturating_add(1),
+            None if probe.hop_limit >= SWEPT => continue,
+            None => probe.hop_limit,
+        };
+        let nearest = found.entry(reply.from).or_insert((hop, probe, reply));
+        if quoted.is_none() && hop < nearest.0 {
+            *nearest = (hop, probe, reply);
         }
     }
     found.into_values().collect()

@@ -4,10 +4,11 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
+use super::SWEPT;
 use crate::attempt::{About, Attempt, IcmpSeen, Quote, Segment, What};
 use crate::packet::{EchoToken, HopLimit, Icmp, IcmpErrorKind, Packet, QuotedTransport, Transport};
 use crate::recording::errno::ECONNREFUSED;
-use crate::recording::{Event, KernelAnswer, KernelProbe, RecordNumber, Timestamp};
+use crate::recording::{ConnectStage, Event, KernelAnswer, KernelProbe, QueuedIcmp, RecordNumber, Timestamp};
 
 /// What a probe was sent as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +147,9 @@ pub struct Survey {
     /// The latest echo of each destination, identifier and sequence number.
     latest: HashMap<(IpAddr, u16, u16), usize>,
     kernel: BTreeMap<u32, (KernelProbe, Probe)>,
+    /// Connections of the kernel, whose SYNs are probes too where no frames are captured.
+    connections: BTreeMap<u32, (KernelProbe, Probe)>,
+    captured: bool,
 }
 
 /// An echo request, and what an answer to it must repeat.
@@ -227,12 +231,27 @@ impl Survey {
                     Probe { via, hop_limit: *hop_limit, flow, record, at, sent: None, replies: Vec::new() };
                 self.kernel.insert(*id, (*probe, sent));
             }
+            Event::Start(start) => self.captured |= start.captured,
+            Event::Connect { id, server, stage: ConnectStage::Started, .. }
+                if !self.captured && self.connections.len() < MAX_PROBES =>
+            {
+                let (via, flow, sent, replies) = (Via::Tcp(server.port()), *id as usize, None, Vec::new());
+                let probe = Probe { via, hop_limit: SWEPT, flow, record, at, sent, replies };
+                self.connections.entry(*id).or_insert((KernelProbe::Connect(*server), probe));
+            }
+            Event::Connect { id, stage: ConnectStage::Failed { icmp: Some(icmp), .. }, .. } => {
+                if let Some((_, probe)) = self.connections.get_mut(id)
+                    && let Some(kind) = queued(*icmp)
+                {
+                    probe.answer(told(record, at, icmp.from, kind));
+                }
+            }
             Event::KernelAnswer { id, answer } => {
                 let Some((asked, probe)) = self.kernel.get_mut(id) else { return };
                 let (from, kind) = match *answer {
-                    KernelAnswer::Icmp { from, icmp_type, code } => {
-                        let Some(kind) = IcmpErrorKind::of(from.is_ipv6(), icmp_type, code) else { return };
-                        (from, icmp_reply(kind, icmp_type, code, None))
+                    KernelAnswer::Icmp(icmp) => {
+                        let Some(kind) = queued(icmp) else { return };
+                        (icmp.from, kind)
                     }
                     KernelAnswer::Established => (target_of(*asked), ReplyKind::SynAck),
                     KernelAnswer::Failed { errno } if errno == ECONNREFUSED => {
@@ -241,16 +260,7 @@ impl Survey {
                     KernelAnswer::Failed { .. } => return,
                     KernelAnswer::EchoReply { from } => (from, ReplyKind::EchoReply),
                 };
-                probe.answer(Reply {
-                    record,
-                    at,
-                    from,
-                    hop_limit: None,
-                    kind,
-                    exact: true,
-                    traffic_class: None,
-                    quote: None,
-                });
+                probe.answer(told(record, at, from, kind));
             }
             _ => {}
         }
@@ -272,7 +282,7 @@ impl Survey {
             .iter()
             .filter(|echo| echo.to == target)
             .map(|echo| echo.probe.clone())
-            .chain(self.kernel.values().filter(|(p, _)| target_of(*p) == target).map(|(_, p)| p.clone()))
+            .chain(self.of_kernel().filter(|(p, _)| target_of(*p) == target).map(|(_, p)| p.clone()))
             .collect();
         for (flow, attempt) in attempts.into_iter().enumerate() {
             if attempt.server.ip() == target && !attempt.has_bad_checksum() {
@@ -289,19 +299,37 @@ impl Survey {
         there.filter(|(_, p)| p.replies.iter().any(|r| r.kind == ReplyKind::SynAck)).count() as u64
     }
 
-    /// Whether connect(2) to `server` as a probe, far enough, drew an ICMP error, and never a reset: the kernel's own
-    /// error number is the same for a port unreachable.
+    /// Whether connect(2) to `server` drew an ICMP error from as far as the end of the path, and never a reset: the kernel's
+    /// own error number is the same for a port unreachable.
     pub fn is_rejected(&self, server: SocketAddr) -> bool {
-        let there = self.kernel.values().filter(|(asked, _)| *asked == KernelProbe::Connect(server));
+        let there = self.of_kernel().filter(|(asked, _)| *asked == KernelProbe::Connect(server));
         let answers = there.flat_map(|(_, p)| &p.replies).map(|r| r.kind);
-        let mut refusals = answers.filter(|kind| !matches!(kind, ReplyKind::TimeExceeded)).peekable();
+        let mut refusals = answers.filter(|kind| *kind != ReplyKind::TimeExceeded).peekable();
         refusals.peek().is_some() && refusals.all(|kind| matches!(kind, ReplyKind::Unreachable { .. }))
+    }
+
+    /// What the kernel itself asked, and what it told of that. Of a connection that nothing is told of, the answer may have
+    /// come all the same.
+    fn of_kernel(&self) -> impl Iterator<Item = &(KernelProbe, Probe)> {
+        let connections = self.connections.values().filter(|(_, probe)| !probe.replies.is_empty());
+        connections.chain(self.kernel.values())
     }
 
     fn echo(&mut self, to: IpAddr, identifier: u16, sequence: u16) -> Option<&mut Echo> {
         let index = self.latest.get(&(to, identifier, sequence))?;
         self.echoes.get_mut(*index)
     }
+}
+
+/// What an ICMP error of an error queue says.
+fn queued(QueuedIcmp { from, icmp_type, code }: QueuedIcmp) -> Option<ReplyKind> {
+    let kind = IcmpErrorKind::of(from.is_ipv6(), icmp_type, code)?;
+    Some(icmp_reply(kind, icmp_type, code, None))
+}
+
+/// An answer that the kernel tells of: no more than who sent it, and what it says.
+fn told(record: RecordNumber, at: Timestamp, from: IpAddr, kind: ReplyKind) -> Reply {
+    Reply { record, at, from, hop_limit: None, kind, exact: true, traffic_class: None, quote: None }
 }
 
 fn target_of(probe: KernelProbe) -> IpAddr {

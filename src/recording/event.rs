@@ -163,6 +163,9 @@ pub enum ConnectStage {
         errno: i32,
         /// Its name or text.
         error: String,
+        /// The ICMP error that made it fail, where the socket's error queue was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        icmp: Option<QueuedIcmp>,
     },
     /// Bytes were read.
     Received {
@@ -199,6 +202,17 @@ pub enum ConnectStage {
     },
 }
 
+/// An ICMP error, as a socket's error queue tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueuedIcmp {
+    /// Who sent it.
+    pub from: IpAddr,
+    /// Type on the wire.
+    pub icmp_type: u8,
+    /// Code on the wire.
+    pub code: u8,
+}
+
 /// What we say on a kernel connection (RFC 4253).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -228,15 +242,8 @@ pub enum KernelProbe {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KernelAnswer {
-    /// An ICMP error, from the socket's error queue.
-    Icmp {
-        /// Who sent it.
-        from: IpAddr,
-        /// Type on the wire.
-        icmp_type: u8,
-        /// Code on the wire.
-        code: u8,
-    },
+    /// An ICMP error.
+    Icmp(QueuedIcmp),
     /// connect(2) succeeded.
     Established,
     /// connect(2) failed with this error number (ECONNREFUSED: a reset).
@@ -361,8 +368,9 @@ impl fmt::Display for ConnectStage {
         match self {
             Self::Started => f.write_str("connect(2) called"),
             Self::Established => f.write_str("connect(2) succeeded"),
-            Self::Failed { errno, error } => {
-                write!(f, "connect(2) failed: {} (errno {errno})", Plain(error))
+            Self::Failed { errno, error, icmp } => {
+                write!(f, "connect(2) failed: {} (errno {errno})", Plain(error))?;
+                icmp.map_or(Ok(()), |icmp| write!(f, ", for {icmp}"))
             }
             Self::Received { data } => write!(f, "received {}", Plain(data)),
             Self::Sent { what, bytes } => write!(f, "sent {what} ({bytes} bytes)"),
@@ -398,13 +406,18 @@ impl fmt::Display for KernelProbe {
 impl fmt::Display for KernelAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Icmp { from, icmp_type, code } => {
-                write!(f, "ICMP type {icmp_type} code {code} from {from}")
-            }
+            Self::Icmp(icmp) => icmp.fmt(f),
             Self::Established => f.write_str("connect(2) succeeded"),
             Self::Failed { errno } => write!(f, "connect(2) failed (errno {errno})"),
             Self::EchoReply { from } => write!(f, "echo reply from {from}"),
         }
+    }
+}
+
+impl fmt::Display for QueuedIcmp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, icmp_type, code } = self;
+        write!(f, "ICMP type {icmp_type} code {code} from {from}")
     }
 }
 

@@ -22,7 +22,8 @@ use std::fmt;
 
 pub use escape::{escape_bytes, is_hostile, unescape_bytes};
 pub use event::{
-    CaptureCounters, ConnectStage, EndReason, Event, KernelAnswer, KernelProbe, Route, Said, Start, Target,
+    CaptureCounters, ConnectStage, EndReason, Event, KernelAnswer, KernelProbe, QueuedIcmp, Route, Said,
+    Start, Target,
 };
 pub use read::{ReadError, Reader, Truncation};
 pub use time::Timestamp;

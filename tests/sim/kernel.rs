@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use whichhop::packet::ssh::{self, FirstPacket};
 use whichhop::probe::Manner;
-use whichhop::recording::{ConnectStage, Event, KernelAnswer, KernelProbe, Said, escape_bytes};
+use whichhop::recording::{ConnectStage, Event, KernelAnswer, KernelProbe, QueuedIcmp, Said, escape_bytes};
 
 use super::rng::Rng;
 use super::scenario::{ClientFault, Culprit, Scenario, Service};
@@ -172,7 +172,7 @@ impl Kernel {
     fn echo(&mut self, at: i64, id: u32, destination: IpAddr, ttl: u8) -> Vec<Act> {
         let socket = self.socket(at, Purpose::Question(id), SocketAddr::new(destination, 0), ttl);
         if let Some(ClientFault::NoRoute { errno }) = self.fault {
-            return self.fail(socket, errno);
+            return self.fail(socket, errno, None);
         }
         let identifier = self.set(socket, State::EchoSent).local.port();
         let body = Body::Echo { reply: false, identifier, sequence: id as u16, data: vec![0; 8] };
@@ -210,7 +210,7 @@ impl Kernel {
         let socket = self.socket(at, purpose, server, ttl);
         let to_port = server.port() == self.port;
         let acts = match self.fault {
-            Some(ClientFault::NoRoute { errno }) => self.fail(socket, errno),
+            Some(ClientFault::NoRoute { errno }) => self.fail(socket, errno, None),
             Some(ClientFault::RejectOut { errno }) if to_port => {
                 self.set(socket, State::Refused { errno });
                 vec![Act::Wake { at: at + MS / 10, socket }]
@@ -245,7 +245,7 @@ impl Kernel {
                 }
                 acts
             }
-            State::Refused { errno } => self.fail(socket, errno),
+            State::Refused { errno } => self.fail(socket, errno, None),
             State::Redirected { service, step } => {
                 self.set(socket, State::Redirected { service, step: step + 1 });
                 let (words, closes) = script(service);
@@ -400,7 +400,7 @@ impl Kernel {
         let next = isn.wrapping_add(1).wrapping_add(talk.out.len() as u32);
         match state {
             State::SynSent { .. } if !tcp.has(ACK) || tcp.ack != next => vec![],
-            State::SynSent { .. } if tcp.has(RST) => self.fail(socket, ECONNREFUSED),
+            State::SynSent { .. } if tcp.has(RST) => self.fail(socket, ECONNREFUSED, None),
             State::SynSent { .. } if tcp.has(SYN) => {
                 self.sockets.get_mut(&socket).expect("just found").received = tcp.seq.wrapping_add(1);
                 self.set(socket, State::Established);
@@ -493,11 +493,12 @@ impl Kernel {
             _ => None,
         };
         let Some(socket) = found else { return vec![] };
+        let (icmp_type, code) = error.kind.numbers(v6);
+        let icmp = QueuedIcmp { from, icmp_type, code };
         if let Purpose::Question(_) = self.sockets[&socket].purpose {
-            let (icmp_type, code) = error.kind.numbers(v6);
-            return self.answer(socket, KernelAnswer::Icmp { from, icmp_type, code });
+            return self.answer(socket, KernelAnswer::Icmp(icmp));
         }
-        self.fail(socket, error.kind.errno(v6))
+        self.fail(socket, error.kind.errno(v6), Some(icmp))
     }
 
     fn find(&self, wanted: impl Fn(&Socket) -> bool) -> Option<u32> {
@@ -521,12 +522,12 @@ impl Kernel {
         self.tell(socket, ConnectStage::Established)
     }
 
-    fn fail(&mut self, socket: u32, errno: i32) -> Vec<Act> {
+    fn fail(&mut self, socket: u32, errno: i32, icmp: Option<QueuedIcmp>) -> Vec<Act> {
         if let Purpose::Question(_) = self.sockets[&socket].purpose {
             return self.answer(socket, KernelAnswer::Failed { errno });
         }
         self.set(socket, State::Dead);
-        self.tell(socket, ConnectStage::Failed { errno, error: errno_text(errno).to_owned() })
+        self.tell(socket, ConnectStage::Failed { errno, error: errno_text(errno).to_owned(), icmp })
     }
 
     fn answer(&mut self, socket: u32, answer: KernelAnswer) -> Vec<Act> {

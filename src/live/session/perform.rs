@@ -4,11 +4,12 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
+use socket2::Socket;
 use tokio::task::JoinHandle;
 
 use super::Session;
 use crate::live::connect::{self, Reporter};
-use crate::live::{clock, conversation, errno, kernel_probe};
+use crate::live::{clock, conversation, errno, error_queue, kernel_probe};
 use crate::packet::build;
 use crate::probe::{Action, Manner};
 use crate::recording::{ConnectStage, Event, KernelAnswer, KernelProbe, Timestamp};
@@ -43,7 +44,8 @@ impl Session {
         self.tee.event_at(began, event(None, ConnectStage::Started))?;
         let opened = self.sockets.get_mut(&server.ip()).and_then(Vec::pop);
         let socket = opened.unwrap_or_else(|| connect::open(server, self.bind));
-        match socket.and_then(|socket| connect::begin(socket, server)) {
+        let asking = |socket: Socket| error_queue::keep(&socket, server.ip(), true).map(|()| socket);
+        match socket.and_then(asking).and_then(|socket| connect::begin(socket, server)) {
             Ok(connect::Begun { socket, client }) => {
                 self.tee.event(event(client, ConnectStage::Started))?;
                 let reporter = Reporter { id, server, client, to: self.told_to.clone() };
@@ -51,7 +53,8 @@ impl Session {
                 self.connections.insert(id, Connection { server, client, began, task, over: false });
             }
             Err(e) => {
-                let stage = ConnectStage::Failed { errno: errno::number(&e), error: errno::describe(&e) };
+                let stage =
+                    ConnectStage::Failed { errno: errno::number(&e), error: errno::describe(&e), icmp: None };
                 self.tee.event(event(None, stage))?;
             }
         }

@@ -75,7 +75,16 @@ fn any_stage() -> impl Strategy<Value = ConnectStage> {
     prop_oneof![
         Just(ConnectStage::Started),
         Just(ConnectStage::Established),
-        (any::<i32>(), any::<String>()).prop_map(|(errno, error)| ConnectStage::Failed { errno, error }),
+        (any::<i32>(), any::<String>()).prop_map(|(errno, error)| ConnectStage::Failed {
+            errno,
+            error,
+            icmp: None
+        }),
+        any_icmp().prop_map(|icmp| ConnectStage::Failed {
+            errno: 113,
+            error: String::new(),
+            icmp: Some(icmp)
+        }),
         any::<Vec<u8>>().prop_map(|bytes| ConnectStage::Received { data: escape_bytes(&bytes) }),
         Just(ConnectStage::Closed),
         (any::<i32>(), any::<String>()).prop_map(|(errno, error)| ConnectStage::Broken { errno, error }),
@@ -83,13 +92,17 @@ fn any_stage() -> impl Strategy<Value = ConnectStage> {
     ]
 }
 
+fn any_icmp() -> impl Strategy<Value = QueuedIcmp> {
+    (any_address(), any::<u8>(), any::<u8>()).prop_map(|(from, icmp_type, code)| QueuedIcmp {
+        from,
+        icmp_type,
+        code,
+    })
+}
+
 fn any_answer() -> impl Strategy<Value = KernelAnswer> {
     prop_oneof![
-        (any_address(), any::<u8>(), any::<u8>()).prop_map(|(from, icmp_type, code)| KernelAnswer::Icmp {
-            from,
-            icmp_type,
-            code
-        }),
+        any_icmp().prop_map(KernelAnswer::Icmp),
         Just(KernelAnswer::Established),
         any::<i32>().prop_map(|errno| KernelAnswer::Failed { errno }),
         any_address().prop_map(|from| KernelAnswer::EchoReply { from }),

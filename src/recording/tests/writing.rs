@@ -227,12 +227,13 @@ fn events_are_said_in_one_sentence_each() {
         Event::Start(Box::new(start)).to_string(),
         "whichhop 0.1.0 begins to trace vm1 at fd22::4, 127.0.0.1 port 22, without capturing frames"
     );
-    let stage = ConnectStage::Failed { errno: 111, error: "ECONNREFUSED".into() };
+    let icmp = QueuedIcmp { from: Ipv4Addr::new(10, 22, 1, 1).into(), icmp_type: 11, code: 0 };
+    let stage = ConnectStage::Failed { errno: 111, error: "ECONNREFUSED".into(), icmp: Some(icmp) };
     assert_eq!(
         Event::Connect { id: 0, server, client: None, stage }.to_string(),
-        "connection 0 to [fd22::4]:22: connect(2) failed: ECONNREFUSED (errno 111)"
+        "connection 0 to [fd22::4]:22: connect(2) failed: ECONNREFUSED (errno 111), for ICMP type 11 code 0 from 10.22.1.1"
     );
-    let answer = KernelAnswer::Icmp { from: Ipv4Addr::new(10, 22, 1, 1).into(), icmp_type: 11, code: 0 };
+    let answer = KernelAnswer::Icmp(icmp);
     assert_eq!(
         Event::KernelAnswer { id: 3, answer }.to_string(),
         "kernel probe 3: ICMP type 11 code 0 from 10.22.1.1"
