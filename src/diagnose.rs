@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use crate::attempt::{Attempt, Connection, Connections, Outcome, OwnQuestions, Tracker};
 use crate::evidence::{
-    Capture, Evidence, Scene, blocked_connection, decide, gather, is_intercepted, others_are_lost,
+    Capture, Evidence, Scene, Tunnel, blocked_connection, decide, gather, is_intercepted, others_are_lost,
 };
 use crate::packet::{Undecoded, decode_captured};
 use crate::path::{DataProbe, Networks, Path, Probe, Survey, data_probes};
@@ -105,6 +105,10 @@ pub struct Diagnosis {
     undecoded: BTreeMap<Undecoded, u64>,
     frames: u64,
     bare_link: bool,
+    /// What was read from tunnels, from first to last.
+    tunnels: BTreeMap<String, Tunnel>,
+    /// A packet to the target went over a link that is no tunnel.
+    past_tunnels: bool,
     first: Option<Timestamp>,
     now: Option<Timestamp>,
     caveats: Vec<String>,
@@ -127,6 +131,7 @@ impl Diagnosis {
                 match decode_captured(frame.link, frame.bytes, frame.original_len) {
                     Ok(packet) if !self.own.admit(frame.direction, &packet) => {}
                     Ok(packet) => {
+                        self.past_tunnels |= !frame.link.is_bare() && self.is_traced(packet.ip.destination);
                         self.tracker.push(record.number, record.at, &packet);
                         self.survey.packet(record.number, record.at, &packet);
                     }
@@ -137,6 +142,10 @@ impl Diagnosis {
         }
     }
 
+    fn is_traced(&self, address: IpAddr) -> bool {
+        self.start.as_ref().is_some_and(|start| start.target.addresses.contains(&address))
+    }
+
     fn event(&mut self, record: &Record<'_>, event: &Event) {
         self.own.event(event);
         self.connections.event(record.number, record.at, event);
@@ -145,6 +154,14 @@ impl Diagnosis {
             Event::Start(start) => self.start = Some((**start).clone()),
             Event::Route(route) if self.routes.len() < MOST_ROUTES => {
                 self.routes.push((route.clone(), record.number));
+            }
+            Event::Tunnel { interface, read } => {
+                let count = (*read, record.number);
+                if let Some(tunnel) = self.tunnels.get_mut(interface) {
+                    tunnel.last = count;
+                } else if self.tunnels.len() < MOST_ROUTES {
+                    self.tunnels.insert(interface.clone(), Tunnel { first: count, last: count });
+                }
             }
             Event::Capture(counters) => {
                 self.counted = true;
@@ -297,6 +314,10 @@ impl Diagnosis {
             path: &path,
             capture,
             bare_link: self.bare_link,
+            tunnel: route_to(target)
+                .and_then(|(route, _)| self.tunnels.get(route.interface.as_ref()?))
+                .filter(|_| !self.past_tunnels)
+                .copied(),
             until: self.now,
         };
         if is_intercepted(&scene) {

@@ -26,7 +26,7 @@
 //!   `qmss=`, `qsum=` (the TCP checksum) what a box on the way rewrote; `mtu=` the next link's MTU.
 //! - **Echoes**: `echo N`, `echo-reply N`.
 //! - **Events**: `start [name=NAME] [addresses=A,B] [edge=NET] [azure=NET] [contained] [blind] [deep]`,
-//!   `route [on=INTERFACE] [gw=A] [error=TEXT]`, `connect ID started|established|failed ERRNO|received "…"|closed|broken ERRNO|`
+//!   `route [on=INTERFACE] [gw=A] [error=TEXT]`, `tunnel [on=INTERFACE] [read=N]`, `connect ID started|established|failed ERRNO|received "…"|closed|broken ERRNO|`
 //!   `abandoned MS [port=N] [server=A]`, `ask ID connect|echo ttl=N`, `answer ID TYPE/CODE FROM|established|`
 //!   `failed ERRNO|echo-reply FROM`, `capture [lost=N]`, `unprivileged`, `deadline`, `end`.
 //!
@@ -58,6 +58,8 @@ const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const NEXT_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 const STRAY_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 3]);
 
+const ETHERNET_HEADER: usize = 14;
+
 const CLIENT_ISN: u32 = 1000;
 const SERVER_ISN: u32 = 9000;
 const ECHO_ID: u16 = 0xbeef;
@@ -67,6 +69,8 @@ const MS: i64 = 1_000_000;
 pub(crate) struct Script {
     client: IpAddr,
     target: IpAddr,
+    /// Frames begin with IP itself, as on a tun device.
+    bare: bool,
     records: Vec<(Timestamp, Written)>,
 }
 
@@ -87,13 +91,16 @@ struct Asked {
 impl Script {
     /// Reads a script; panics with the line that makes no sense.
     pub(crate) fn new(text: &str) -> Self {
-        let mut script = Self { client: address(CLIENT), target: address(TARGET), records: Vec::new() };
+        let (client, target) = (address(CLIENT), address(TARGET));
+        let mut script = Self { client, target, bare: false, records: Vec::new() };
         let without_remark = |l| str::split(l, '#').next().unwrap_or(l).trim();
         for line in text.lines().map(without_remark).filter(|l| !l.is_empty()) {
             if let Some(client) = line.strip_prefix("client ") {
                 script.client = address(client);
             } else if let Some(target) = line.strip_prefix("target ") {
                 script.target = address(target);
+            } else if line == "bare" {
+                script.bare = true;
             } else {
                 script.line(line);
             }
@@ -108,14 +115,19 @@ impl Script {
                 Written::Event(event) => Body::Event(Box::new(event.clone())),
                 Written::Frame { direction, bytes, original_len } => Body::Frame(Frame {
                     interface: 0,
-                    link: LinkType::ETHERNET,
+                    link: if self.bare { LinkType::RAW } else { LinkType::ETHERNET },
                     direction: *direction,
-                    original_len: *original_len,
-                    bytes,
+                    original_len: original_len - self.link_header() as u32,
+                    bytes: &bytes[self.link_header()..],
                 }),
             };
             Record { number: RecordNumber(number), at: *at, body }
         })
+    }
+
+    /// Bytes of what is written that are not on the wire.
+    fn link_header(&self) -> usize {
+        if self.bare { ETHERNET_HEADER } else { 0 }
     }
 
     /// How many records there are.
@@ -343,10 +355,14 @@ impl Script {
                     interface: error.is_none().then(|| words.text("on").unwrap_or_else(|| "eth0".to_owned())),
                     gateway: words.value("gw"),
                     source: error.is_none().then_some(self.client),
-                    mac: Some(OUR_MAC),
+                    mac: (!self.bare).then_some(OUR_MAC),
                     error,
                 })
             }
+            "tunnel" => Event::Tunnel {
+                interface: words.text("on").unwrap_or_else(|| "eth0".to_owned()),
+                read: words.value("read").unwrap_or(0),
+            },
             "connect" => {
                 let id = words.parsed();
                 let server = SocketAddr::new(words.value("server").unwrap_or(self.target), 22);

@@ -69,6 +69,7 @@ fn recording(saying: &str) -> Vec<u8> {
     event(connect(ConnectStage::Started));
     event(Event::SendFailed { interface: said(), errno: 1, error: said() });
     event(Event::CaptureLost { interface: said(), error: said() });
+    event(Event::Tunnel { interface: said(), read: 7 });
     event(Event::Unprivileged { missing: said() });
     event(Event::Deadline { why: said() });
     event(connect(ConnectStage::Established));

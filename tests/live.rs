@@ -584,3 +584,21 @@ fn under_sudo_the_caller_connects() {
     assert_eq!(owner.to_string(), CALLER, "the recording is the caller's");
     assert_eq!(bench.replay(&["--json"]).stdout, by_caller.stdout);
 }
+
+/// `ufw limit` turns away the sixth SYN within half a minute.
+#[test]
+fn behind_a_trace_the_users_own_ssh_gets_through_where_syns_are_limited() {
+    const LIMIT: &str = "table inet t { chain i { type filter hook input priority 0; tcp dport 22 tcp flags & (fin | syn | rst | ack) == syn limit rate over 10/minute burst 5 packets reject with tcp reset; }; }";
+    let test = "behind_a_trace_the_users_own_ssh_gets_through_where_syns_are_limited";
+    let Some(lab) = Lab::for_test(test, Options::default()) else { return };
+    lab.node(Role::Vm).nft(&format!("{LIMIT}\n")).unwrap();
+    let scan = || {
+        let mut keyscan = lab.client().command("ssh-keyscan");
+        ran(keyscan.args(["-t", "ed25519", "198.19.0.4"])).stdout.contains("ssh-ed25519")
+    };
+    let bench = Bench::new();
+    let traced = ran(&mut bench.trace(&lab, &["--json", "198.19.0.4"]));
+    assert_eq!((traced.status, traced.report().outcome()), (Some(0), "open"), "{traced:?}");
+    assert!(scan(), "one more");
+    assert!(!scan(), "and no more than that");
+}

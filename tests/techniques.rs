@@ -81,7 +81,7 @@ fn less_than_full_size(packet: &Packet<'_>) -> bool {
 }
 
 /// Technique (as docs/techniques.md numbers them), fault, what is left out, and what is then no longer told.
-const CASES: [(usize, &str, Off, Told); 48] = [
+const CASES: [(usize, &str, Off, Told); 49] = [
     (1, "edge-drop-after-ttl", Rules(&["port-stops-where-control-goes-on"]), Culprit),
     (1, "edge-drop-after-ttl", Packets(port_sweep), Culprit),
     (1, "vm-drop-in", Rules(&["every-hop-passes-it"]), Suspected),
@@ -104,6 +104,7 @@ const CASES: [(usize, &str, Off, Told); 48] = [
     (7, "client-drop-in", Rules(&["syn-ack-ignored"]), Segment),
     (7, "client-redirect", Rules(&["connected-without-syn"]), Segment),
     (7, "edge-reset", Rules(&["syn-on-wire"]), RuledOut("client-firewall-out")),
+    (7, "vpn-client-frozen", Rules(&["tunnel-not-read"]), Segment),
     (7, "vm-sshd-stopped", Rules(&["refused-by-the-kernel"]), RuledOut("vm-sshd-hung")),
     (8, "azure-firewall-closes", Rules(&["handshake-from-before-path-end"]), Culprit),
     (8, "azure-firewall-closes", Packets(port_sweep), Culprit),

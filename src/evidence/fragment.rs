@@ -26,7 +26,7 @@ fn records(given_up: &[(&Probe, &Reply)]) -> Vec<RecordNumber> {
 /// - **Says.** The VM's address sent an ICMP error about half of a SYN to the port: it had received it, waited for the
 ///   rest, and gave up.
 /// - **Needs.** ICMP time exceeded code 1 (fragment reassembly) from the target that quotes our fragment, and a port that
-///   is silent to whole SYNs.
+///   is silent to whole SYNs, from whatever source port.
 /// - **Effect.** Implicates the VM, whose own filter drops what came this far; clears nobody.
 /// - **Misleads when.** Another box owns the address (DNAT, an endpoint, a load balancer), a filter before it looks at
 ///   whole SYNs alone, or the answers get lost on the way back.
@@ -34,7 +34,8 @@ fn records(given_up: &[(&Probe, &Reply)]) -> Vec<RecordNumber> {
 ///   (net/ipv4/ip_input.c, ip_local_deliver), and sends the error after 30 s (net/ipv4/ip_fragment.c, ip_expire), IPv6
 ///   after 60 s (net/ipv6/reassembly.c).
 pub(super) fn half_syn_taken_in(scene: &Scene<'_>) -> Option<Evidence> {
-    if scene.outcome != Outcome::Timeout {
+    let answers_some = scene.port_probes().flat_map(|p| &p.replies).any(|r| r.kind == ReplyKind::SynAck);
+    if scene.outcome != Outcome::Timeout || answers_some {
         return None;
     }
     let given_up = taken_in(scene);

@@ -27,6 +27,7 @@ mod size;
 mod stage;
 mod suspect;
 mod translation;
+mod tunnel;
 mod turned;
 
 pub use banner::is_intercepted;
@@ -35,7 +36,7 @@ pub(crate) use distance::strangers;
 pub use flows::others_are_lost;
 pub use outcome::decide;
 pub use request::blocked_connection;
-pub use scene::{Capture, Scene, Trigger};
+pub use scene::{Capture, Scene, Trigger, Tunnel};
 pub use suspect::{Suspect, Suspects};
 
 use crate::path::{Place, Segment};
@@ -160,6 +161,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         client::no_route,
         client::next_hop_silent,
         client::syn_ack_ignored,
+        tunnel::not_read,
         kept::data_not_on_wire,
         kept::data_ignored,
         client::syn_on_wire,

@@ -36,8 +36,19 @@ pub struct Scene<'a> {
     pub capture: Capture,
     /// Whether packets were captured on an interface without a link layer.
     pub bare_link: bool,
+    /// The tunnel that all packets to the target went into.
+    pub tunnel: Option<Tunnel>,
     /// The latest time that is recorded.
     pub until: Option<Timestamp>,
+}
+
+/// How many packets the program behind a tunnel had read from it, and the records that say so.
+#[derive(Clone, Copy, Debug)]
+pub struct Tunnel {
+    /// When the trace began.
+    pub first: (u64, RecordNumber),
+    /// When it ended.
+    pub last: (u64, RecordNumber),
 }
 
 /// How far the absence of a packet from the capture can be trusted.

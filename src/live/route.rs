@@ -4,7 +4,7 @@ use std::io;
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
 };
@@ -94,15 +94,31 @@ impl Netlink {
 
     /// Whether a link is up and has its carrier; `false` also where it is gone.
     pub(super) fn is_running(&self, index: u32) -> bool {
+        self.link(index).is_some_and(|l| l.header.flags.contains(LinkFlags::Up | LinkFlags::Running))
+    }
+
+    /// How many packets were read from a tun device by the program behind it; `None` where it is none. The kernel counts
+    /// them as transmitted when they are read (drivers/net/tun.c, tun_put_user).
+    pub(super) fn read_from_tunnel(&self, index: u32) -> Option<u64> {
+        let link = self.link(index)?;
+        let is_tun = |a: &LinkAttribute| match a {
+            LinkAttribute::LinkInfo(infos) => infos.contains(&LinkInfo::Kind(InfoKind::Tun)),
+            _ => false,
+        };
+        link.attributes.iter().find(|a| is_tun(a))?;
+        link.attributes.iter().find_map(|a| match a {
+            LinkAttribute::Stats64(stats) => Some(stats.tx_packets),
+            _ => None,
+        })
+    }
+
+    fn link(&self, index: u32) -> Option<LinkMessage> {
         let mut request = LinkMessage::default();
         request.header.index = index;
-        let answers = self.ask(RouteNetlinkMessage::GetLink(request), 0).unwrap_or_default();
-        answers.iter().any(|m| match m {
-            RouteNetlinkMessage::NewLink(link) => {
-                link.header.flags.contains(LinkFlags::Up | LinkFlags::Running)
-            }
-            _ => false,
-        })
+        let answers = self.ask(RouteNetlinkMessage::GetLink(request), 0).ok()?;
+        answers
+            .into_iter()
+            .find_map(|m| if let RouteNetlinkMessage::NewLink(link) = m { Some(link) } else { None })
     }
 
     /// The link-layer address of `neighbour` on interface `index`, if the kernel knows it.

@@ -187,6 +187,16 @@ impl Session {
         for Lost { interface, error } in lost {
             self.tee.event(Event::CaptureLost { interface, error })?;
         }
+        self.count_tunnels()
+    }
+
+    /// Records what the programs behind tunnels have read so far.
+    fn count_tunnels(&mut self) -> io::Result<()> {
+        for RouteInterface { name, index, .. } in &self.route_interfaces {
+            if let Some(read) = self.netlink.read_from_tunnel(*index) {
+                self.tee.event(Event::Tunnel { interface: name.clone(), read })?;
+            }
+        }
         Ok(())
     }
 
@@ -354,6 +364,7 @@ impl Session {
         // Whatever the kernel has put into a ring by now is still part of the trace.
         self.take_in()?;
         self.look_at_interfaces()?;
+        self.count_tunnels()?;
         for counters in self.captures.counters() {
             self.tee.event(Event::Capture(counters))?;
         }

@@ -18,6 +18,14 @@ pub enum Event {
     Start(Box<Start>),
     /// How the kernel would send to an address of the target.
     Route(Route),
+    /// How many packets the program behind a tun device has read from it so far (the kernel's `tx_packets`): told when a
+    /// trace begins and when it ends, of the devices that its routes lead to.
+    Tunnel {
+        /// Which interface.
+        interface: String,
+        /// How many.
+        read: u64,
+    },
     /// A kernel connect(2) by the calling user got somewhere.
     Connect {
         /// Which connection, counted from 0.
@@ -291,6 +299,9 @@ impl fmt::Display for Event {
         match self {
             Self::Start(start) => start.fmt(f),
             Self::Route(route) => route.fmt(f),
+            Self::Tunnel { interface, read } => {
+                write!(f, "the program behind {} has read {read} packets", Plain(interface))
+            }
             Self::Connect { id, server, client, stage } => {
                 write!(f, "connection {id} to {server}")?;
                 if let Some(client) = client {

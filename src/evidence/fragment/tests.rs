@@ -49,6 +49,13 @@ fn what_drops_whole_syns_stands_where_halves_arrive() {
 }
 
 #[test]
+fn a_vm_that_answers_other_source_ports_drops_none() {
+    let found = trace(&format!("1.30 > 20002:22 S | S. ttl=60\n{TAKEN_IN}"));
+    assert_eq!(found.outcome(), "timeout");
+    assert!(!found.has("half-syn-taken-in"));
+}
+
+#[test]
 fn silence_about_halves_means_nothing() {
     let rules = trace("").rules();
     assert!(!rules.contains("half-syn"), "{rules}");

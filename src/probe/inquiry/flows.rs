@@ -67,7 +67,9 @@ impl Inquiry for OtherFlows {
 
     fn awaits(&self, view: &View<'_>, now: Timestamp) -> Option<(Timestamp, &'static str)> {
         let until = self.next_round.filter(|until| *until > now && self.rounds < ROUNDS && opened(view))?;
-        (!self.parted(view).1.is_empty()).then_some((until, "connections from other ports"))
+        let (answered, lost) = self.parted(view);
+        let open = !answered.is_empty() && !lost.is_empty();
+        open.then_some((until, "connections from other ports"))
     }
 }
 
@@ -96,7 +98,8 @@ impl OtherFlows {
             self.next_round = Some(now.plus(ROUND));
             return Some(self.try_another(view, hand));
         }
-        if !view.settled && self.next_hop == 0 || lost.is_empty() {
+        // Where no crafted SYN is answered, something about them is not liked.
+        if !view.settled && self.next_hop == 0 || lost.is_empty() || answered.is_empty() {
             return None;
         }
         if self.rounds < ROUNDS {

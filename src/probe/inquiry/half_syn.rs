@@ -2,7 +2,7 @@
 //! says in the end that it did not come.
 
 use super::{Hand, Inquiry, View};
-use crate::attempt::Handshake;
+use crate::attempt::{Attempt, Handshake};
 use crate::path::{ReplyKind, Via};
 use crate::probe::Action;
 use crate::probe::plan::MS;
@@ -70,7 +70,9 @@ impl Inquiry for HalfSyn {
     }
 }
 
-/// Whether the kernel's SYN is on the wire and nothing has answered it.
+/// Whether the kernel's SYN is on the wire, and nothing has answered it or one from another port.
 fn is_silent(view: &View<'_>) -> bool {
+    let answered = |a: &Attempt| a.server == view.server && a.handshake == Handshake::HalfOpen;
     view.attempt.is_some_and(|a| a.handshake == Handshake::Unanswered)
+        && !view.tracker.attempts().any(answered)
 }

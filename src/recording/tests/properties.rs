@@ -142,6 +142,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         counters.prop_map(Event::Capture),
         (any::<String>(), any::<String>())
             .prop_map(|(interface, error)| Event::CaptureLost { interface, error }),
+        (any::<String>(), any::<u64>()).prop_map(|(interface, read)| Event::Tunnel { interface, read }),
         any::<String>().prop_map(|missing| Event::Unprivileged { missing }),
         any::<String>().prop_map(|why| Event::Deadline { why }),
         reason.prop_map(|reason| Event::End { reason }),

@@ -228,8 +228,6 @@ impl Fault {
                 | Self::ClientDeadGateway
                 | Self::ClientPolicyDeadGateway
                 | Self::VpnDead
-                // What the program of a VPN does with packets is not seen.
-                | Self::VpnClientFrozen
         )
     }
 }
