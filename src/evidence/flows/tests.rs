@@ -42,7 +42,10 @@ fn trace(lines: &str) -> Found {
 #[test]
 fn one_of_two_branches_drops() {
     let found = trace(OTHERS);
-    assert_eq!(found.claims("flows-part"), ["likely 2-3 transit-filter transit-route"]);
+    assert_eq!(
+        found.claims("flows-part"),
+        ["likely 2-3 transit-filter transit-route", "spares client-1 everyone", "spares 4-end everyone"]
+    );
     assert!(
         found.says("flows-part").contains("which get to hop 2 (198.18.1.2)"),
         "{}",
@@ -50,7 +53,16 @@ fn one_of_two_branches_drops() {
     );
     assert_eq!(found.standing()[0], "transit-route");
     assert_eq!(found.0.path.hop(2).unwrap().others.len(), 1, "both branches are shown");
-    assert!(found.stands("vm-firewall") && found.stands("edge-firewall"), "nobody is cleared");
+    assert!(found.is_spared("vm-firewall", "flows-alike") && found.is_spared("edge-firewall", "flows-alike"));
+    assert!(!found.cleared().contains(&"vm-firewall"), "nobody is cleared");
+    assert_eq!(found.segment(), Some("transit"));
+}
+
+#[test]
+fn where_no_router_is_seen_to_part_them_nobody_is_spared() {
+    let found = trace(&OTHERS.replace("198.18.1.2", "198.18.1.1"));
+    assert_eq!(found.claims("flows-part"), ["likely 2-3 transit-filter transit-route"]);
+    assert!(found.stands("vm-firewall") && found.stands("edge-firewall"));
 }
 
 #[test]
