@@ -54,6 +54,12 @@ pub(crate) const CLIENT: &str = "10.22.0.2";
 /// The target, unless a script says otherwise.
 pub(crate) const TARGET: &str = "198.19.0.4";
 
+/// The end of a trace whose capture missed nothing.
+pub(crate) const END: &str = "
+    9.0 ! capture
+    9.1 ! end
+";
+
 const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 const NEXT_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 const STRAY_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 3]);

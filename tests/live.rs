@@ -377,6 +377,34 @@ fn the_size_that_a_black_hole_lets_pass_is_told() {
     }
 }
 
+/// Where ways back differ, ports are led elsewhere, or connections are cut off, one segment is left all the same.
+#[test]
+fn odd_ways_and_odd_boxes_leave_one_segment() {
+    const TEST: &str = "odd_ways_and_odd_boxes_leave_one_segment";
+    for fault in [
+        Fault::AsymmetricVmSshdStopped,
+        Fault::DetourVmSshdStopped,
+        Fault::RestoredTtlVmSshdStopped,
+        Fault::EdgeLeadsElsewhere,
+        Fault::EdgeStallOnBanner,
+        Fault::AzureBalancerDeadHost,
+        Fault::StrictEdgeAzureReset,
+    ] {
+        for family in [0, 1] {
+            let Some(mut lab) = Lab::for_test(TEST, Options::default()) else { return };
+            lab.apply(fault).unwrap();
+            let bench = Bench::new();
+            let arguments = Way { family, ..PLAIN }.arguments();
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let traced = ran(&mut bench.trace(&lab, &arguments));
+            let expected = Expected::from(fault.truth());
+            let report = traced.report();
+            let kept = || bench.keep(TEST);
+            assert_eq!(report.segment(), expected.segment.as_deref(), "{}: {}", fault.name(), kept());
+        }
+    }
+}
+
 #[test]
 fn slow_links_change_no_verdict() {
     let options = Options { delay: Some(Duration::from_millis(80)), loss: None };

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Handshake, Outcome, What};
 use crate::path::{Place, ReplyKind, SWEPT, Segment};
 use crate::recording::RecordNumber;
@@ -31,9 +31,9 @@ const SELECTIVE: Suspects = Suspects::of(&[
 ///   four SYNs of another flow are unanswered, while one of the port between them was answered: what lets no more than so
 ///   many SYNs pass would stop that too. No control lost where another was answered.
 /// - **Effect.** Implicates what stands between the last hop that answered a lost flow and the next one of the path (a
-///   load balancer, where none is left); where the kernel's connection opened, clears the client, unless it sends into a
-///   tunnel. The outcome is a timeout then too.
-/// - **Misleads when.** The VM itself limits how fast it answers.
+///   load balancer, where none is left), and, where several routers answer at that hop, spares all elsewhere; where the
+///   kernel's connection opened, clears the client, unless it sends into a tunnel. The outcome is a timeout then too.
+/// - **Misleads when.** Somebody limits how many SYNs he lets pass.
 /// - **Rests on.** RFC 2992: routers choose among equal paths by a hash of addresses and ports.
 pub(super) fn flows_part(scene: &Scene<'_>) -> Option<Evidence> {
     let kernel = scene.attempt.filter(|_| scene.outcome == Outcome::Timeout)?;
@@ -52,6 +52,11 @@ pub(super) fn flows_part(scene: &Scene<'_>) -> Option<Evidence> {
     packets.extend(answered.iter().take(2).flat_map(|a| records(a)));
     let mut claims =
         vec![Claim::implicates(from, next, selective_between(scene, from, next), Strength::Likely)];
+    if by.is_some_and(|router| part_at(scene, &answered, reached, router)) && next != Place::END {
+        let spares = |from, to| Claim::spares(from, to, Suspects::all(), Assumption::FlowsAlike);
+        claims.push(spares(Place::CLIENT, Place(from.0 - 1)));
+        claims.push(spares(Place(next.0 + 1), Place::END));
+    }
     // Its own connection opened, and the others were sent and awaited outside its firewall.
     let beyond_the_client = scene.route.is_some_and(|(route, _)| route.mac.is_some());
     if kernel.handshake == Handshake::Completed && beyond_the_client {
@@ -129,10 +134,22 @@ fn records(attempt: &Attempt) -> Vec<RecordNumber> {
 
 /// The farthest hop that answered one of these attempts, and the router there.
 fn farthest(scene: &Scene<'_>, attempts: &[&Attempt]) -> Option<(u8, IpAddr)> {
+    routers(scene, attempts).max_by_key(|(hop, _)| *hop)
+}
+
+/// Whether ways part at a hop: another router answers there too, and these attempts were not seen to come by the one given.
+fn part_at(scene: &Scene<'_>, attempts: &[&Attempt], hop: u8, router: IpAddr) -> bool {
+    let here = scene.probes.iter().filter(|p| p.hop_limit == hop).filter_map(|p| p.time_exceeded());
+    here.map(|reply| reply.from).any(|other| other != router)
+        && !routers(scene, attempts).any(|by| by == (hop, router))
+}
+
+/// The routers that answered these attempts, each with its hop.
+fn routers(scene: &Scene<'_>, attempts: &[&Attempt]) -> impl Iterator<Item = (u8, IpAddr)> {
     let of_them = |client| attempts.iter().any(|a| a.client == client);
-    let probes = scene.port_probes().filter(|p| p.sent.is_some_and(|(client, _)| of_them(client)));
+    let probes = scene.port_probes().filter(move |p| p.sent.is_some_and(|(client, _)| of_them(client)));
     let routers = probes.filter(|p| p.hop_limit < SWEPT);
-    routers.filter_map(|p| Some((p.hop_limit, p.time_exceeded()?.from))).max_by_key(|(hop, _)| *hop)
+    routers.filter_map(|p| Some((p.hop_limit, p.time_exceeded()?.from)))
 }
 
 /// The first router beyond `hop` that answers the port or a control.

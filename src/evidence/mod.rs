@@ -97,6 +97,8 @@ pub enum Assumption {
     PlainWay,
     /// What comes back from one place takes one way, however long.
     OneWayBack,
+    /// Whoever is on the way of several flows to one port treats them alike.
+    FlowsAlike,
     /// Whoever passes whole SYNs passes halves, and the VM's firewall sees none before it is whole.
     HalvesAlike,
     /// What lies behind the box that keeps the connection, or leads it elsewhere, is in order.
@@ -112,6 +114,7 @@ impl Assumption {
         Self::KnownBorder,
         Self::PlainWay,
         Self::OneWayBack,
+        Self::FlowsAlike,
         Self::HalvesAlike,
         Self::RestInOrder,
     ];
@@ -125,6 +128,7 @@ impl Assumption {
             Self::KnownBorder => "known-border",
             Self::PlainWay => "plain-way",
             Self::OneWayBack => "one-way-back",
+            Self::FlowsAlike => "flows-alike",
             Self::HalvesAlike => "halves-alike",
             Self::RestInOrder => "rest-in-order",
         }

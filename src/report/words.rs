@@ -64,6 +64,9 @@ pub(super) const fn assumption(assumption: Assumption) -> &'static str {
             "the way back is as long as the way there, no box raises hop limits, and no answer died on its way"
         }
         Assumption::OneWayBack => "all that comes back from one place takes one way, however long",
+        Assumption::FlowsAlike => {
+            "whoever is on the way of several connections to one port treats them alike, whatever their source ports"
+        }
         Assumption::HalvesAlike => {
             "whoever passes whole SYNs passes halves of them, and the VM's firewall sees none before it is whole"
         }

@@ -116,6 +116,7 @@ fn is_false(assumption: Assumption, scenario: &Scenario) -> bool {
         Assumption::OwnAddress
         | Assumption::PlainWay
         | Assumption::OneWayBack
+        | Assumption::FlowsAlike
         | Assumption::HalvesAlike
         | Assumption::RestInOrder => is_odd(assumption, scenario),
     }

@@ -1,6 +1,6 @@
 //! The way there has four routers: 10.22.1.1 (edge), 198.18.1.1 and 198.18.2.1 (transit), 198.18.3.1 (Azure's edge).
 
-use crate::testing::{Found, diagnose};
+use crate::testing::{END, Found, diagnose};
 
 /// Records 1 to 4.
 const BEGIN: &str = "
@@ -20,11 +20,6 @@ const PINGS: &str = "
     1.06 > echo 6 ttl=1 | 11/0 10.22.1.1
     1.07 > echo 7 ttl=2 | 11/0 198.18.1.1
     1.08 > echo 8 ttl=3 | 11/0 198.18.2.1
-";
-
-const END: &str = "
-    9.0 ! capture
-    9.1 ! end
 ";
 
 fn trace(lines: &str) -> Found {

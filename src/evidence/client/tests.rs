@@ -1,6 +1,6 @@
 //! The kernel's connect(2) against the wire.
 
-use crate::testing::{Found, diagnose};
+use crate::testing::{END, Found, diagnose};
 
 const START: &str = "0.000 ! start\n 0.000 ! route gw=10.22.1.1\n 0.000 ! connect 0 started\n";
 
@@ -9,8 +9,6 @@ const PROBES: &str = "
     0.02 > 20000:22 S ttl=1 | 11/0 10.22.1.1
     0.04 > 20000:22 S ttl=2 | 11/0 198.18.1.1
 ";
-
-const END: &str = "\n 9.0 ! capture\n 9.1 ! end";
 
 fn trace(lines: &str) -> Found {
     diagnose(&format!("{START}{lines}{END}"))

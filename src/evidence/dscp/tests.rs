@@ -1,6 +1,6 @@
 //! The VM resets port 22 and 61999, four routers away.
 
-use crate::testing::{Found, diagnose};
+use crate::testing::{END, Found, diagnose};
 
 const BEGIN: &str = "
     0.000 ! start azure=198.18.3.0/24
@@ -25,11 +25,6 @@ const MARKED: &str = "
     0.25 < 20012:22 R. ttl=60 tos=PORT
     0.26 > 20013:61999 S tos=184
     0.27 < 20013:61999 R. ttl=LEFT tos=CONTROL
-";
-
-const END: &str = "
-    9.0 ! capture
-    9.1 ! end
 ";
 
 fn trace(lines: &str) -> Found {

@@ -1,6 +1,6 @@
 //! Hop 2 is two routers, 198.18.1.1 and 198.18.1.2; the second drops.
 
-use crate::testing::{Found, diagnose};
+use crate::testing::{END, Found, diagnose};
 
 const BEGIN: &str = "
     0.000 ! start azure=198.18.3.0/24
@@ -27,14 +27,8 @@ const OTHERS: &str = "
     1.36 > 20002:22 S ttl=4
 ";
 
-const END: &str = "
-    3.4 ! connect 0 abandoned 3400
-    9.0 ! capture
-    9.1 ! end
-";
-
 fn trace(lines: &str) -> Found {
-    let found = diagnose(&format!("{BEGIN}{lines}{END}"));
+    let found = diagnose(&format!("{BEGIN}{lines}\n3.4 ! connect 0 abandoned 3400{END}"));
     assert_eq!(found.outcome(), "timeout");
     found
 }
@@ -42,7 +36,10 @@ fn trace(lines: &str) -> Found {
 #[test]
 fn one_of_two_branches_drops() {
     let found = trace(OTHERS);
-    assert_eq!(found.claims("flows-part"), ["likely 2-3 transit-filter transit-route"]);
+    assert_eq!(
+        found.claims("flows-part"),
+        ["likely 2-3 transit-filter transit-route", "spares client-1 everyone", "spares 4-end everyone"]
+    );
     assert!(
         found.says("flows-part").contains("which get to hop 2 (198.18.1.2)"),
         "{}",
@@ -50,7 +47,16 @@ fn one_of_two_branches_drops() {
     );
     assert_eq!(found.standing()[0], "transit-route");
     assert_eq!(found.0.path.hop(2).unwrap().others.len(), 1, "both branches are shown");
-    assert!(found.stands("vm-firewall") && found.stands("edge-firewall"), "nobody is cleared");
+    assert!(found.is_spared("vm-firewall", "flows-alike") && found.is_spared("edge-firewall", "flows-alike"));
+    assert!(!found.cleared().contains(&"vm-firewall"), "nobody is cleared");
+    assert_eq!(found.segment(), Some("transit"));
+}
+
+#[test]
+fn where_no_router_is_seen_to_part_them_nobody_is_spared() {
+    let found = trace(&OTHERS.replace("198.18.1.2", "198.18.1.1"));
+    assert_eq!(found.claims("flows-part"), ["likely 2-3 transit-filter transit-route"]);
+    assert!(found.stands("vm-firewall") && found.stands("edge-firewall"));
 }
 
 #[test]
@@ -63,7 +69,7 @@ fn where_all_others_are_answered_or_none_is_they_do_not_part() {
     let answered =
         OTHERS.replace("20002:22 S\n", "20002:22 S | S.\n").replace("20005:22 S\n", "20005:22 S | S.\n");
     assert!(!trace(&answered).has("flows-part"), "the kernel's SYNs alone may have been lost by chance");
-    let silent = format!("{BEGIN}{OTHERS}{END}").replace("| S.\n", "\n");
+    let silent = format!("{BEGIN}{OTHERS}\n3.4 ! connect 0 abandoned 3400{END}").replace("| S.\n", "\n");
     assert!(!diagnose(&silent).has("flows-part"));
 }
 
@@ -126,7 +132,7 @@ fn a_connection_that_opens_does_not_speak_for_the_others() {
     assert_eq!(found.outcome(), "timeout");
     assert_eq!(found.claims("flows-part")[0], "likely 2-3 transit-filter transit-route");
     assert_eq!(found.standing()[0], "transit-route");
-    assert!(found.stands("edge-firewall") && found.stands("vm-firewall"), "nobody on the way is cleared");
+    assert!(found.is_spared("edge-firewall", "flows-alike") && found.is_spared("vm-firewall", "flows-alike"));
     assert!(found.cleared().contains(&"client-firewall-out"));
 }
 

@@ -1,6 +1,6 @@
 //! The way there has four routers: 10.22.1.1 (edge), 198.18.1.1 and 198.18.2.1 (transit), 198.18.3.1 (Azure's edge).
 
-use crate::testing::{Found, diagnose};
+use crate::testing::{END, Found, diagnose};
 
 /// The kernel's SYNs go unanswered: records 1 to 7.
 const BEGIN: &str = "
@@ -11,11 +11,6 @@ const BEGIN: &str = "
     1.001 > S id=2
     3.001 > S id=3
     3.400 ! connect 0 abandoned 3400
-";
-
-const END: &str = "
-    9.0 ! capture
-    9.1 ! end
 ";
 
 fn trace(lines: &str) -> Found {
