@@ -74,8 +74,11 @@ async fn converse(
         failed(reporter, &e, error_queue::next(socket.get_ref()).map(|(icmp, _)| icmp));
         return Err(Ended);
     }
-    // From here on errors are hints, as they are to ssh.
+    // From here on ICMP errors are hints, as they are to ssh, and so is one that came before this was said.
     let _ = error_queue::keep(socket.get_ref(), reporter.server.ip(), false);
+    if socket.get_ref().peer_addr().is_ok() {
+        let _ = socket.get_ref().take_error();
+    }
     let round_trip = since_last_syn(clock::now().since(began));
     reporter.tell(ConnectStage::Established);
     let mut line = Line { socket, reporter, behind_banner: Vec::new(), identified: false };
