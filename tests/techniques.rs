@@ -81,7 +81,7 @@ fn less_than_full_size(packet: &Packet<'_>) -> bool {
 }
 
 /// Technique (as docs/techniques.md numbers them), fault, what is left out, and what is then no longer told.
-const CASES: [(usize, &str, Off, Told); 49] = [
+const CASES: [(usize, &str, Off, Told); 50] = [
     (1, "edge-drop-after-ttl", Rules(&["port-stops-where-control-goes-on"]), Culprit),
     (1, "edge-drop-after-ttl", Packets(port_sweep), Culprit),
     (1, "vm-drop-in", Rules(&["every-hop-passes-it"]), Suspected),
@@ -126,6 +126,7 @@ const CASES: [(usize, &str, Off, Told); 49] = [
     (7, "client-dead-gateway", Rules(&["next-hop-silent"]), Culprit),
     (7, "client-no-route-unprivileged", Rules(&["no-route"]), Culprit),
     (8, "azure-balancer-silent", Packets(port_sweep), Segment),
+    (17, "ecmp-transit-drop", Rules(&["flows-part"]), Suspected),
     (18, "edge-leads-elsewhere", Rules(&["led-elsewhere"]), Culprit),
     (18, "azure-rejects-ssh", Rules(&["data-rejected"]), Culprit),
     (18, "edge-rejects-acks", Rules(&["data-rejected"]), Segment),
