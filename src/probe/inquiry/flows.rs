@@ -92,8 +92,9 @@ impl OtherFlows {
             return Some(Action::SendSyn(hand.flows.syn(flow, FULL)));
         }
         let (answered, lost) = self.parted(view);
-        let doubtful = view.known.reached < view.known.last_router;
-        let wanted = if doubtful || answered.is_empty() && view.settled { MOST_FLOWS } else { FLOWS_BESIDE };
+        let stops_short = view.known.reached < view.known.last_router && !view.known.lossy;
+        let doubtful = view.settled && (stops_short || answered.is_empty());
+        let wanted = if doubtful || self.tried.len() > FLOWS_BESIDE { MOST_FLOWS } else { FLOWS_BESIDE };
         if self.rounds == 0 && self.tried.len() < wanted {
             self.next_round = Some(now.plus(ROUND));
             return Some(self.try_another(view, hand));
