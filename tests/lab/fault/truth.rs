@@ -213,6 +213,8 @@ impl Fault {
                 | Self::TransitBlackhole
                 | Self::EdgeDropAfterTtl
                 | Self::VpnEdgeDrop
+                // All flows that are tried may take the branch that drops, one time in sixteen.
+                | Self::EcmpTransitDrop
                 // The reset is the VM's own, or that of another host that the way was led to.
                 | Self::EdgeLeadsElsewhere
                 | Self::AzureEndpointWrongPort
