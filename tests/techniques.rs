@@ -27,13 +27,15 @@ enum Told {
     Segment,
     /// This suspect is ruled out.
     RuledOut(&'static str),
+    /// This suspect stands only if something that is taken for granted is wrong.
+    Spared(&'static str),
     /// A rule's own note.
     Note(&'static str),
     /// These words of what was shown.
     Words(&'static str),
 }
 
-use Told::{Culprit, Note, RuledOut, Segment, Suspected, Words};
+use Told::{Culprit, Note, RuledOut, Segment, Spared, Suspected, Words};
 
 /// What is left out.
 #[derive(Clone, Copy)]
@@ -85,7 +87,7 @@ const CASES: [(usize, &str, Off, Told); 50] = [
     (1, "edge-drop-after-ttl", Rules(&["port-stops-where-control-goes-on"]), Culprit),
     (1, "edge-drop-after-ttl", Packets(port_sweep), Culprit),
     (1, "vm-drop-in", Rules(&["every-hop-passes-it"]), Suspected),
-    (2, "azure-drop-before-ttl", Packets(control_sweep), RuledOut("vm-firewall")),
+    (2, "azure-drop-before-ttl", Packets(control_sweep), Spared("vm-firewall")),
     (2, "transit-blackhole", Rules(&["everything-stops"]), Culprit),
     (3, "azure-injects-fixed-ttl", Rules(&["reset-before-path-end"]), RuledOut("vm-sshd-not-running")),
     (3, "azure-injects-fixed-ttl", Packets(port_sweep), RuledOut("vm-sshd-not-running")),
@@ -116,7 +118,7 @@ const CASES: [(usize, &str, Off, Told); 50] = [
     (10, "edge-stall-on-ssh", Rules(&["identification-stops"]), Segment),
     (10, "edge-stall-on-banner", Rules(&["connection-stops"]), Segment),
     (10, "edge-stall-on-banner", Packets(swept_data), Segment),
-    (10, "transit-mtu", Rules(&["full-size-stops"]), RuledOut("vm-sshd-hung")),
+    (10, "transit-mtu", Rules(&["full-size-stops"]), Spared("vm-sshd-hung")),
     (10, "transit-mtu", Packets(less_than_full_size), Words("1400 bytes")),
     (11, "vm-reject-reset", Rules(&["reset-lost-mark"]), Culprit),
     (11, "vm-reject-reset", Packets(marked), Culprit),
@@ -181,6 +183,7 @@ fn tells(findings: &Findings, fixture: &Fixture, what: Told) -> bool {
             .any(|s| Some(s.suspect.name()) == truth.guilty.as_deref() && s.strength > Strength::Possible),
         Segment => findings.verdict.segment.map(whichhop::path::Segment::name) == truth.segment.as_deref(),
         RuledOut(name) => findings.verdict.cleared.iter().any(|c| c.suspect.name() == name),
+        Spared(name) => !findings.verdict.standing.iter().any(|s| s.suspect.name() == name),
         Words(words) => findings.evidence.iter().any(|e| e.says.contains(words)),
         Note(rule) => findings.evidence.iter().any(|e| e.rule == rule),
     }

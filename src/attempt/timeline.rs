@@ -82,8 +82,8 @@ impl Notes {
             (Some(destination), Some(ours)) => Some(destination == ours),
             _ => packet.link.cooked_type.map(|kind| kind == 0),
         };
-        let segment =
-            || Segment { to_us, checksum_ok: tcp.checksum_ok(&packet.ip), ..Segment::of(&packet.ip, tcp) };
+        let checksum_ok = || if packet.ip.is_damaged { Some(false) } else { tcp.checksum_ok(&packet.ip) };
+        let segment = || Segment { to_us, checksum_ok: checksum_ok(), ..Segment::of(&packet.ip, tcp) };
         if tcp.flags.has(TcpFlags::RST) {
             self.unbelieved += usize::from(!acceptable);
             if acceptable || self.unbelieved <= MAX_UNBELIEVED {

@@ -5,7 +5,7 @@
 
 use super::distance::{origin, own_answer, routers, spares_elsewhere};
 use super::forged::{hop_limit_is_forged, hop_limit_varies, is_a_closed_ports};
-use super::translation::leads_on;
+use super::translation::{leads_on, may_lead_on};
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
 use crate::path::{Place, Reply, ReplyKind, SWEPT, hops_back};
@@ -144,7 +144,7 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
             .collect()
     };
     let reached = scene.reached().0.min(trigger.at_most - 1);
-    let translated = leads_on(scene).map_or(SWEPT, |(hop, _)| hop);
+    let translated = may_lead_on(scene).unwrap_or(SWEPT);
     let cleared_to = (1..reached.min(translated)).rev().find(|hop| passed(hop + 1).len() / 2 >= PASSED)?;
     if came_from_as_near(scene, &trigger.replies, cleared_to) {
         return None;

@@ -5,7 +5,7 @@
 
 use super::kept::{client_let_it_pass, is_established};
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
-use crate::attempt::{Attempt, Outcome, What};
+use crate::attempt::{self, Attempt, Entry, Outcome, What};
 use crate::path::{Place, SWEPT, Segment};
 use crate::recording::RecordNumber;
 use crate::recording::errno::{ECONNREFUSED, EHOSTUNREACH};
@@ -182,11 +182,23 @@ fn is_crafted(attempt: &Attempt) -> bool {
     })
 }
 
+/// Whether a SYN/ACK echoes a timestamp that no SYN bore: no kernel takes it (RFC 7323 section 3.2).
+fn echoes_another(attempt: &Attempt, syn_ack: &attempt::Segment) -> bool {
+    let Some((_, echoed)) = syn_ack.timestamps else { return false };
+    let sent = || {
+        attempt.timeline.iter().filter_map(|e| match &e.what {
+            What::Syn(syn) => syn.timestamps.map(|(value, _)| value),
+            _ => None,
+        })
+    };
+    sent().next().is_some() && sent().all(|value| value != echoed)
+}
+
 /// `syn-ack-ignored`
 ///
 /// - **Says.** Good SYN/ACKs reached this machine, and its kernel went on as if they had not.
-/// - **Needs.** A SYN/ACK addressed to this machine's link-layer address, with ack = ISN + 1 and a right checksum
-///   (where these can be told), and the kernel's SYN sent again afterwards or, where the capture lost nothing,
+/// - **Needs.** A SYN/ACK addressed to this machine's link-layer address, with ack = ISN + 1, right checksums and the
+///   timestamp of a SYN (where these can be told), which this machine does not reset, and the kernel's SYN sent again afterwards or, where the capture lost nothing,
 ///   connect(2) failing. In a capture made by another program, the SYNs must be a kernel's: sent with a TTL that
 ///   systems begin with, and not reset by this machine, which resets what its kernel knows nothing of.
 /// - **Effect.** Implicates the client's inbound firewall; clears everything beyond the client.
@@ -196,9 +208,17 @@ fn is_crafted(attempt: &Attempt) -> bool {
 pub(super) fn syn_ack_ignored(scene: &Scene<'_>) -> Option<Evidence> {
     let attempt = scene.attempt.filter(|_| scene.outcome == Outcome::HalfOpen)?;
     let good = attempt.timeline.iter().find(|e| match &e.what {
-        What::SynAck(s) => s.to_us != Some(false) && s.checksum_ok != Some(false),
+        What::SynAck(s) => {
+            s.to_us != Some(false) && s.checksum_ok != Some(false) && !echoes_another(attempt, s)
+        }
         _ => false,
     })?;
+    // A kernel that resets it, and goes on to ask, has received it.
+    let resets = |e: &Entry| matches!(e.what, What::Rst { from_client: true, .. });
+    let mut from_reset = attempt.timeline.iter().skip_while(|e| !resets(e));
+    if scene.connection.is_some() && from_reset.any(|e| matches!(e.what, What::Syn(_))) {
+        return None;
+    }
     let sure = matches!(&good.what, What::SynAck(s) if s.checksum_ok == Some(true));
     let again: Vec<RecordNumber> = attempt
         .timeline

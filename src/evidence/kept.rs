@@ -68,7 +68,13 @@ fn kept_back(scene: &Scene<'_>) -> Option<&'static str> {
     let connection =
         scene.connection.filter(|c| scene.capture == Capture::Whole && c.established.is_some())?;
     let timeline = &scene.attempt?.timeline;
-    let offered = timeline.iter().any(|e| matches!(&e.what, What::SynAck(s) if s.window > 0));
+    let mut windows = timeline.iter().filter_map(|e| match &e.what {
+        What::SynAck(s) | What::Acked(s) | What::Data { from_client: false, segment: s, .. } => {
+            Some(s.window)
+        }
+        _ => None,
+    });
+    let offered = windows.clone().next().is_some() && windows.all(|window| window > 0);
     // What forgers make the kernel answer may fill the timeline; what is cut off at once is not counted.
     let on_wire =
         |what: &What| matches!(what, What::Data { from_client: true, segment, .. } if !segment.is_probe());
@@ -84,7 +90,8 @@ fn kept_back(scene: &Scene<'_>) -> Option<&'static str> {
 /// `data-not-on-wire`
 ///
 /// - **Says.** The kernel accepted what we had to say on the connection, and no interface has seen it.
-/// - **Needs.** A capture on every interface that missed nothing; an established connection whose other end offered a window.
+/// - **Needs.** A capture on every interface that missed nothing; an established connection whose other end offered a window,
+///   and never took it back.
 /// - **Effect.** Implicates the client's outbound firewall; clears everything beyond the client.
 /// - **Misleads when.** As for `kernel-syn-not-on-wire`.
 /// - **Rests on.** As for `kernel-syn-not-on-wire`.

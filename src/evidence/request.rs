@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 
 use super::silence::most_usual_dropper;
-use super::stage::{PROMPT, clear_around, stops};
+use super::stage::{PROMPT, spare_around, stops};
 use super::suspect::INSPECTORS;
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::Asked;
@@ -322,7 +322,7 @@ fn comparison<'a>(scene: &Scene<'a>) -> Option<Comparison<'a>> {
 ///   request that stayed silent behind the last hop it came back from, where others did not. To clear anybody: at least
 ///   eight trials that came back, none of the others lost, and one router at each hop, the same for both; and for the
 ///   hops before h, a trial that came back later than the first silence.
-/// - **Effect.** Implicates whoever inspects between hop h and the next; clears everything before and beyond, but not
+/// - **Effect.** Implicates whoever inspects between hop h and the next; spares everything before and beyond, but not
 ///   the hop before h, whose box may have let a request pass at first.
 /// - **Misleads when.** Routers ration their answers to one of the requests alone.
 /// - **Rests on.** As for `port-stops-where-control-goes-on`.
@@ -349,7 +349,7 @@ pub(super) fn request_swallowed(scene: &Scene<'_>) -> Option<Evidence> {
         Claim::implicates(from, to, INSPECTORS, Strength::Possible),
     ];
     if comparison.is_lossless() && comparison.one_way_to(to.0) {
-        clear_around(&mut claims, if late { from } else { Place(1) }, to);
+        spare_around(&mut claims, if late { from } else { Place(1) }, to);
     }
     let last = comparison.subject.iter().rfind(|t| t.hop == reached && t.ran_out().is_some());
     let shown = [first, second, control].into_iter().chain(last);

@@ -2,7 +2,7 @@
 
 use super::distance::{agreeing, places, spares_elsewhere};
 use super::suspect::INSPECTORS;
-use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Assumption, Capture, Claim, Effect, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Entry, Outcome, Segment, What};
 use crate::packet::SeqNumber;
 use crate::path::{Place, hops_back};
@@ -13,7 +13,8 @@ use crate::recording::{RecordNumber, Said};
 /// - **Says.** Whether the other end acknowledged what we said last.
 /// - **Needs.** A capture; a connection that stayed silent, or stalled, after we spoke.
 /// - **Effect.** Acknowledged, it arrived: implicates a server that hangs and, where the acknowledgment shows that the other
-///   end sent nothing that is missing, spares those from which it would have come over another number of routers. Not
+///   end had sent nothing by then that is missing, spares those from which it would have come over another number of
+///   routers, unless what it sent later was lost. Not
 ///   acknowledged, though sent again: implicates whoever drops it. Clears nobody: the acknowledgment may be a box's, or
 ///   lost.
 /// - **Misleads when.** As said.
@@ -28,12 +29,24 @@ pub(super) fn acknowledged(scene: &Scene<'_>) -> Option<Evidence> {
         let back = hops_back(segment.hop_limit);
         let by_the_end = agreeing(scene, back, places(scene)).is_some_and(|(place, _)| place == Place::END);
         let nothing_missing = received(scene) == Some(segment.seq) && sent_and_lost(scene).is_none();
-        if by_the_end && nothing_missing && !was_reset(scene) {
-            claims.extend(spares_elsewhere(scene, Place::END, back));
+        if by_the_end && nothing_missing && !was_reset(scene) && !was_damaged(scene) {
+            let elsewhere = spares_elsewhere(scene, Place::END, back);
+            // The acknowledgment may have come before the answer was sent, and that been lost.
+            let unless_lost =
+                |claim: &Claim| Claim { effect: Effect::Spares(Assumption::PlainWay), ..*claim };
+            claims.extend(elsewhere.iter().map(unless_lost));
+            claims.extend(elsewhere);
         }
         return Some(Evidence {
             rule: "data-acknowledged",
-            says: format!("the other end's kernel acknowledged our {what}, and its program did not answer"),
+            says: match sent_and_lost(scene) {
+                Some(_) => format!("the other end's kernel acknowledged our {what}"),
+                None => {
+                    format!(
+                        "the other end's kernel acknowledged our {what}, and no answer of its program came"
+                    )
+                }
+            },
             packets: vec![sent, record],
             claims,
         });
@@ -53,6 +66,11 @@ pub(super) fn acknowledged(scene: &Scene<'_>) -> Option<Evidence> {
 fn was_reset(scene: &Scene<'_>) -> bool {
     let of_port = scene.attempts.iter().filter(|a| a.server.port() == scene.port);
     of_port.flat_map(|a| &a.timeline).any(|e| matches!(e.what, What::Rst { from_client: false, .. }))
+}
+
+/// Whether any data of the server's came with a wrong checksum, so that the kernel never took it.
+fn was_damaged(scene: &Scene<'_>) -> bool {
+    scene.attempt.is_some_and(|a| of_the_server(a).any(|(_, segment, _)| segment.checksum_ok == Some(false)))
 }
 
 /// Whether the handshake is all that came through: no banner came, and what we said was never acknowledged.

@@ -1,7 +1,7 @@
 //! Nothing answered the SYN: where does it stop? Silence counts only beside a control that did answer, on the
 //! same path, at the same time, more than once.
 
-use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, fragment};
+use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, fragment};
 use crate::attempt::Outcome;
 use crate::path::{Place, Probe, ReplyKind, SWEPT, Segment, Via};
 use crate::recording::RecordNumber;
@@ -68,7 +68,8 @@ fn unanswered_beyond(scene: &Scene<'_>, hop: u8) -> Vec<RecordNumber> {
 /// - **Needs.** Several unanswered SYNs to the port at hops beyond h that answered the TCP control (more of them
 ///   where packets were seen to get lost), and the control answered more than once.
 /// - **Effect.** The SYN is dropped between hop h, after its TTL check, and the next hop that answers the
-///   control: clears everything before and beyond.
+///   control: spares everything before and beyond; clears nobody, for a firewall may keep what the hops beyond say of
+///   the port's SYNs alone.
 /// - **Misleads when.** The hops beyond ration their answers and spent them on the control; they are asked again
 ///   over seconds. Or a box gives the port's packets alone a greater hop limit, so that no hop beyond it answers.
 /// - **Rests on.** RFC 1812 section 5.2.7.3; Linux checks the TTL before netfilter FORWARD (net/ipv4/ip_forward.c).
@@ -98,11 +99,13 @@ pub(super) fn stops_where_control_goes_on(scene: &Scene<'_>) -> Option<Evidence>
         scene.likeliest_at(suspected, DROPPERS),
         Strength::Likely,
     )];
+    // The port's SYNs may have got farther, and what the hops there said of them, and of them alone, been lost.
+    let spares = |from, to| Claim::spares(from, to, Suspects::all(), Assumption::PlainWay);
     if from > Place(1) {
-        claims.push(Claim::clears(Place(1), Place(from.0 - 1), Suspects::all()));
+        claims.push(spares(Place(1), Place(from.0 - 1)));
     }
     if to < Place::END {
-        claims.push(Claim::clears(Place(to.0 + 1), Place::END, Suspects::all()));
+        claims.push(spares(Place(to.0 + 1), Place::END));
     }
     let says = if reached == 0 {
         format!(

@@ -8,7 +8,7 @@ use super::sequence::is_cut_off;
 use super::silence::most_usual_dropper;
 use super::size::Sizes;
 use super::suspect::INSPECTORS;
-use super::{Claim, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Assumption, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Outcome, What};
 use crate::path::{DataProbe, Place, Probe, Reply, Segment, hops_back};
 use crate::recording::RecordNumber;
@@ -226,11 +226,13 @@ pub(super) fn stops(scene: &Scene<'_>, what: &str, control: &str, reached: u8, n
     }
 }
 
-pub(super) fn clear_around(claims: &mut Vec<Claim>, from: Place, to: Place) {
+/// Spares everybody before and beyond a span: what the hops beyond it said of the data may have been lost.
+pub(super) fn spare_around(claims: &mut Vec<Claim>, from: Place, to: Place) {
+    let spares = |from, to| Claim::spares(from, to, Suspects::all(), Assumption::PlainWay);
     if from > Place(1) {
-        claims.push(Claim::clears(Place(1), Place(from.0 - 1), Suspects::all()));
+        claims.push(spares(Place(1), Place(from.0 - 1)));
     }
-    claims.push(Claim::clears(Place(to.0 + 1), Place::END, Suspects::all()));
+    claims.push(spares(Place(to.0 + 1), Place::END));
 }
 
 /// Whoever inspects from hop `reached` to the next that data did not get to, or right before, and nobody elsewhere.
@@ -241,7 +243,7 @@ fn inspected_between(scene: &Scene<'_>, reached: u8, next: u8) -> Vec<Claim> {
         Claim::implicates(suspected, suspected, scene.likeliest_at(suspected, INSPECTORS), Strength::Likely),
         Claim::implicates(from, to, INSPECTORS, Strength::Possible),
     ];
-    clear_around(&mut claims, from, to);
+    spare_around(&mut claims, from, to);
     claims
 }
 
@@ -250,7 +252,7 @@ fn inspected_between(scene: &Scene<'_>, reached: u8, next: u8) -> Vec<Claim> {
 /// - **Says.** Our SSH identification gets as far as hop h and no farther, while harmless bytes get beyond it.
 /// - **Needs.** Three that went unanswered at the next hop, two of them with harmless bytes right behind that were
 ///   answered there, and the answer of hop h to one sent as late; no sign of loss.
-/// - **Effect.** It is dropped between hop h and the next: clears everything before and beyond, but not the hop before
+/// - **Effect.** It is dropped between hop h and the next: spares everything before and beyond, but not the hop before
 ///   h, whose box may have let the first one pass.
 /// - **Misleads when.** The hops beyond ration their answers.
 /// - **Rests on.** As for `port-stops-where-control-goes-on`.
@@ -270,7 +272,7 @@ pub(super) fn identification_stops(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Says.** What we say on the connection gets as far as hop h and no farther, while SYNs to the same port get beyond it.
 /// - **Needs.** A connection on which nothing came behind the handshake, not even an acknowledgment; else as for
 ///   `identification-stops`, with SYNs right behind in place of harmless bytes.
-/// - **Effect.** What belongs to the connection is dropped between hop h and the next: clears everything before and beyond,
+/// - **Effect.** What belongs to the connection is dropped between hop h and the next: spares everything before and beyond,
 ///   but not the hop before h.
 /// - **Misleads when.** As for `identification-stops`.
 /// - **Rests on.** As for `port-stops-where-control-goes-on`.
@@ -300,7 +302,7 @@ const ERROR_DROPPERS: Suspects = Suspects::of(&[
 /// - **Says.** Segments of full size get as far as hop h and no farther, while small ones get beyond it: the link
 ///   beyond h takes no packets of that size, and nobody says so. And where smaller ones were tried, which get beyond.
 /// - **Needs.** As for `identification-stops`; for a size to be the least that is lost, the same again.
-/// - **Effect.** Implicates the path MTU between hop h and the next; clears everything beyond, and before it all but filters:
+/// - **Effect.** Implicates the path MTU between hop h and the next; spares everything beyond, and before it all but filters:
 ///   one of them may keep from us the error that the router sends.
 /// - **Misleads when.** As for `identification-stops`.
 /// - **Rests on.** RFC 1191 and RFC 8201; RFC 2923 section 2.1 names such places black holes.
@@ -315,10 +317,11 @@ pub(super) fn full_size_stops(scene: &Scene<'_>) -> Option<Evidence> {
     let mut claims = vec![
         Claim::implicates(from, to, Suspects::of(&[Suspect::TransitMtu]), Strength::Likely),
         Claim::implicates(Place(1), to, ERROR_DROPPERS, Strength::Possible),
-        Claim::clears(Place(to.0 + 1), Place::END, Suspects::all()),
+        Claim::spares(Place(to.0 + 1), Place::END, Suspects::all(), Assumption::PlainWay),
     ];
     if from > Place(1) {
-        claims.push(Claim::clears(Place(1), Place(from.0 - 1), Suspects::all().without(ERROR_DROPPERS)));
+        let others = Suspects::all().without(ERROR_DROPPERS);
+        claims.push(Claim::spares(Place(1), Place(from.0 - 1), others, Assumption::PlainWay));
     }
     Some(Evidence {
         rule: "full-size-stops",

@@ -67,5 +67,15 @@ pub(super) fn leads_on(scene: &Scene<'_>) -> Option<(u8, Vec<RecordNumber>)> {
     goes_on.then_some((hop, packets))
 }
 
+/// The nearest hop that may be the one that leads the connection on: the hops right before the first that shows it may be, where
+/// they are silent.
+pub(super) fn may_lead_on(scene: &Scene<'_>) -> Option<u8> {
+    let (mut hop, _) = leads_on(scene)?;
+    while hop > 1 && scene.path.hop(hop - 1).is_none_or(|before| before.address.is_none()) {
+        hop -= 1;
+    }
+    Some(hop)
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) headers, with options and extension headers.
 
+use etherparse::checksum::Sum16BitWords;
 use etherparse::err::{ipv4, ipv6};
 use etherparse::{
     IpAuthHeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6FragmentHeaderSlice, Ipv6HeaderSlice,
@@ -82,6 +83,8 @@ fn v4(bytes: &[u8], end: End) -> Result<Datagram<'_>, Undecoded> {
             fragment,
             protocol: extensions.next.0,
             payload_len: claimed - skipped as u32,
+            is_damaged: header.header_checksum() != 0
+                && Sum16BitWords::new().add_slice(header.slice()).ones_complement() != 0,
         },
         payload: extensions.rest,
         cut,
@@ -126,6 +129,7 @@ fn v6(bytes: &[u8], end: End) -> Result<Datagram<'_>, Undecoded> {
             fragment: extensions.fragment,
             protocol: extensions.next.0,
             payload_len: claimed - skipped as u32,
+            is_damaged: false,
         },
         payload: extensions.rest,
         cut,
@@ -237,10 +241,14 @@ mod tests {
             fragment: Fragment::Whole,
             protocol: 6,
             payload_len: 40,
+            is_damaged: false,
         };
         assert_eq!(raw(&SYN_V4).ip, expected);
         assert_eq!(raw(&patched(&SYN_V4, 1, &[0xb9])).ip.traffic_class, 0xb9);
         assert!(!raw(&patched(&SYN_V4, 6, &[0])).ip.dont_fragment);
+        let damaged = patched(&SYN_V4, 10, &[SYN_V4[10] ^ 1]);
+        assert!(raw(&damaged).ip.is_damaged);
+        assert!(!raw(&patched(&SYN_V4, 10, &[0, 0])).ip.is_damaged, "hardware has still to fill it in");
     }
 
     #[test]
@@ -256,6 +264,7 @@ mod tests {
             fragment: Fragment::Whole,
             protocol: 6,
             payload_len: 20,
+            is_damaged: false,
         };
         assert_eq!(raw(&SYN_ACK_V6).ip, expected);
     }

@@ -115,6 +115,9 @@ pub struct Ip {
     pub protocol: u8,
     /// Bytes of transport header and data that the IP header claims (the capture may hold fewer).
     pub payload_len: u32,
+    /// The checksum of the IPv4 header is wrong, so that no kernel takes the packet. None, which hardware has still to
+    /// fill in, is not.
+    pub is_damaged: bool,
 }
 
 /// Which part of an IP datagram a packet carries.

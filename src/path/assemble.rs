@@ -20,6 +20,10 @@ impl Path {
         }
         for (hop, probe, reply) in refusing_routers(probes, target) {
             let known = seen.values().any(|s| s.addresses.contains(&reply.from));
+            // Of what the kernel tells no hop limit is left: only the hop before it places it.
+            if reply.hop_limit.is_none() && hop > 1 && !seen.contains_key(&(hop - 1)) {
+                continue;
+            }
             if !known && end.is_none_or(|end| hop < end) {
                 seen.entry(hop).or_default().add(probe, reply);
             }

@@ -145,6 +145,18 @@ fn a_syn_ack_for_another_machine_or_with_a_wrong_checksum_is_rightly_ignored() {
 }
 
 #[test]
+fn a_syn_ack_that_no_kernel_takes_is_rightly_refused() {
+    let timed = IGNORED.replace("> S", "> S ts=7/0");
+    assert!(trace(&timed.replace("< S.", "< S. ts=9/7")).has("syn-ack-ignored"));
+    for refused in
+        [timed.replace("< S.", "< S. ts=9/1"), IGNORED.replace("0.02 < S.", "0.02 < S.\n 0.021 > R")]
+    {
+        let found = trace(&refused);
+        assert!(!found.has("syn-ack-ignored") && found.stands("transit-filter"), "{}", found.rules());
+    }
+}
+
+#[test]
 fn a_syn_ack_whose_checksum_cannot_be_told_clears_nobody() {
     // Cut within the TCP options: whatever the checksum covers is not all there.
     let found = trace(&IGNORED.replace("< S.", "< S. ts=1/2 cut=60"));
@@ -242,6 +254,11 @@ fn what_the_kernel_took_and_no_wire_saw_was_dropped_here() {
     assert!(!kept.has("syn-on-wire"));
     let sent = trace(&format!("{ESTABLISHED}{said} 0.06 > P. len=24 ack=9012\n{end}"));
     assert!(!sent.has("data-not-on-wire") && sent.has("syn-on-wire"));
+    let told_to_wait = said.replacen("< P.", "< P. win=0", 1);
+    assert!(
+        !trace(&format!("{ESTABLISHED}{told_to_wait}{end}")).has("data-not-on-wire"),
+        "no window is left"
+    );
     // A local firewall's own reset comes over loopback.
     let reset = trace(&format!("{ESTABLISHED}{said} 0.06 < stray R seq=9012\n 0.06 ! connect 0 broken 104"));
     assert_eq!((reset.outcome(), reset.segment()), ("reset-after-handshake", Some("client")));

@@ -47,9 +47,9 @@ fn a_stall_behind_our_identification_is_placed() {
         let found = found(&trace);
         assert_eq!(found.outcome(), "stalled");
         let next = box_at + 1;
-        let cleared = format!("clears {}-end everyone", next + 1);
+        let spared = format!("spares {}-end everyone", next + 1);
         let rule = "identification-stops";
-        assert!(found.claims(rule).contains(&cleared), "{box_at}: {:?}", found.claims(rule));
+        assert!(found.claims(rule).contains(&spared), "{box_at}: {:?}", found.claims(rule));
         assert!(trace.most_open <= 2 && trace.ended < 6 * SECOND, "{}", seconds(trace.ended));
     }
     let passes = found(&troubled(Trouble::Stalls, 4));
@@ -64,8 +64,8 @@ fn a_black_hole_for_full_size_segments_is_placed() {
         let trace = troubled(Trouble::Swallows, box_at);
         let found = found(&trace);
         assert_eq!(found.outcome(), "stalled");
-        let cleared = format!("clears {}-end everyone", box_at + 2);
-        assert!(found.claims("full-size-stops").contains(&cleared), "{:?}", found.claims("full-size-stops"));
+        let spared = format!("spares {}-end everyone", box_at + 2);
+        assert!(found.claims("full-size-stops").contains(&spared), "{:?}", found.claims("full-size-stops"));
         assert!(!found.has("identification-stops"));
     }
 }
@@ -76,9 +76,9 @@ fn a_connection_that_is_cut_off_is_placed_without_another_one() {
         let trace = troubled(Trouble::CutsOff, box_at);
         let found = found(&trace);
         assert_eq!(found.outcome(), "no-banner");
-        let cleared = format!("clears {}-end everyone", box_at + 2);
+        let spared = format!("spares {}-end everyone", box_at + 2);
         let claims = found.claims("connection-stops");
-        assert!(claims.contains(&cleared), "{box_at}: {claims:?}");
+        assert!(claims.contains(&spared), "{box_at}: {claims:?}");
         assert!(
             !found.cleared().iter().any(|c| c.starts_with("edge")) || box_at > 1,
             "the hop before stands"
