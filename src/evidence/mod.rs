@@ -242,6 +242,11 @@ impl Claim {
         Self { from, to, suspects, effect: Effect::Spares(unless) }
     }
 
+    /// The same, spared unless something else is wrong.
+    pub(crate) const fn unless(self, assumption: Assumption) -> Self {
+        Self { effect: Effect::Spares(assumption), ..self }
+    }
+
     /// Clears everybody beyond the client.
     pub(crate) const fn clears_the_network() -> Self {
         Self::clears(Place(1), Place::END, Suspects::all())

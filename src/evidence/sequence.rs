@@ -2,7 +2,7 @@
 
 use super::distance::{agreeing, places, spares_elsewhere};
 use super::suspect::INSPECTORS;
-use super::{Assumption, Capture, Claim, Effect, Evidence, Scene, Strength, Suspect, Suspects};
+use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Entry, Outcome, Segment, What};
 use crate::packet::SeqNumber;
 use crate::path::{Place, hops_back};
@@ -32,9 +32,7 @@ pub(super) fn acknowledged(scene: &Scene<'_>) -> Option<Evidence> {
         if by_the_end && nothing_missing && !was_reset(scene) && !was_damaged(scene) {
             let elsewhere = spares_elsewhere(scene, Place::END, back);
             // The acknowledgment may have come before the answer was sent, and that been lost.
-            let unless_lost =
-                |claim: &Claim| Claim { effect: Effect::Spares(Assumption::PlainWay), ..*claim };
-            claims.extend(elsewhere.iter().map(unless_lost));
+            claims.extend(elsewhere.iter().map(|claim| claim.unless(Assumption::PlainWay)));
             claims.extend(elsewhere);
         }
         return Some(Evidence {

@@ -1,11 +1,11 @@
 //! Resets made of answers: the VM answered, and what it said was turned into a reset on its way back.
 
 use super::answer::{PASSED, refusals, steady};
-use super::distance::{agreeing, own_answer, spares_elsewhere};
+use super::distance::{agreeing, own_answer, routers, spares_elsewhere};
 use super::forged::hop_limit_is_forged;
 use super::suspect::INSPECTORS;
 use super::translation::leads_on;
-use super::{Assumption, Claim, Effect, Evidence, Scene, Strength};
+use super::{Assumption, Claim, Evidence, Scene, Strength};
 use crate::attempt::Outcome;
 use crate::path::{Place, hops_back};
 use crate::recording::RecordNumber;
@@ -48,17 +48,15 @@ pub(super) fn before_its_trigger(scene: &Scene<'_>) -> Option<Evidence> {
     if passed.len() / 2 < PASSED || spared.is_empty() {
         return None;
     }
-    let segment = scene.segment_of(place);
-    let there = INSPECTORS.iter().filter(|s| s.segment() == segment).collect();
+    let there = scene.likeliest_at(place, INSPECTORS);
     let mut claims = vec![Claim::implicates(place, place, there, Strength::Likely)];
-    let other_way = |claim: &Claim| Claim { effect: Effect::Spares(Assumption::PlainWay), ..*claim };
-    claims.extend(spared.iter().map(other_way));
+    claims.extend(spared.iter().map(|claim| claim.unless(Assumption::PlainWay)));
     claims.extend(&spared);
     Some(Evidence {
         rule: "reset-from-before-its-trigger",
         says: format!(
-            "only SYNs that get to the end of the path draw the reset, and yet it came back over {back} {}, as do the answers of {}: an answer was turned into it there",
-            if back == 1 { "router" } else { "routers" },
+            "only SYNs that get to the end of the path draw the reset, and yet it came back over {}, as do the answers of {}: an answer was turned into it there",
+            routers(back),
             scene.between(place, place),
         ),
         packets: [trigger.records, passed, vec![here, end]].concat(),
