@@ -3,7 +3,7 @@
 //! The answer bears the VM's address whoever forged it. What gives the sender away is the least hop limit that
 //! draws the answer: a packet that runs out before the VM cannot have been answered by it.
 
-use super::distance::{origin, own_answer, routers, spares_elsewhere};
+use super::distance::{origin, own_answer, own_back, routers, spares_elsewhere};
 use super::forged::{hop_limit_is_forged, hop_limit_varies, is_a_closed_ports};
 use super::translation::{leads_on, may_lead_on};
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
@@ -34,8 +34,9 @@ fn word(outcome: Outcome) -> &'static str {
 ///
 /// - **Says.** A SYN that runs out at hop h drew the answer, and routers at h or beyond still answer.
 /// - **Needs.** A time-exceeded from hop h or beyond on the same way: the routers before h that answered the
-///   control answered the failing port too. The answer came back over fewer than h routers, or its hop limit was made
-///   up. The capture lost no packet: a SYN that got farther and is missing from it may have drawn the answer.
+///   control answered the failing port too. The answer came back over fewer than h routers, and not over as many as the
+///   end's own answers, or its hop limit was made up. The capture lost no packet: a SYN that got farther and is missing
+///   from it may have drawn the answer.
 /// - **Effect.** Clears everything beyond hop h, the VM first of all; spares it alone where the hop limits of the answers
 ///   were made up and say nothing of how far they came.
 /// - **Misleads when.** The port takes another, shorter way from a router on that shows no difference before it.
@@ -44,7 +45,7 @@ fn word(outcome: Outcome) -> &'static str {
 pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
     let trigger = refusals(scene).filter(|t| t.at_most < SWEPT)?;
     let hop = trigger.at_most;
-    let unclear = came_from_beyond(&trigger);
+    let unclear = came_from_beyond(&trigger) || came_as_from_the_end(scene, &trigger);
     if scene.capture == Capture::Lossy || (unclear && !hop_limit_is_forged(scene)) {
         return None;
     }
@@ -76,6 +77,13 @@ pub(super) fn before_path_end(scene: &Scene<'_>) -> Option<Evidence> {
 fn came_from_beyond(trigger: &Trigger) -> bool {
     let at_trigger = trigger.replies.iter().filter(|(sent, _)| *sent == trigger.at_most);
     at_trigger.filter_map(|(_, r)| r.hop_limit).any(|left| hops_back(left) >= trigger.at_most)
+}
+
+/// Whether the resets crossed as many routers on their way back as the end's own answers: a short way back shows nothing then.
+fn came_as_from_the_end(scene: &Scene<'_>, trigger: &Trigger) -> bool {
+    let end = own_back(scene, Place::END).filter(|_| scene.outcome == Outcome::Reset);
+    let backs = trigger.replies.iter().filter_map(|(_, r)| r.hop_limit).map(hops_back);
+    end.is_some_and(|end| backs.clone().next().is_some() && backs.into_iter().all(|back| back == end))
 }
 
 /// `syn-passed-hops`
