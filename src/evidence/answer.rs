@@ -152,8 +152,12 @@ pub(super) fn never_nearer(scene: &Scene<'_>) -> Option<Evidence> {
             .collect()
     };
     let reached = scene.reached().0.min(trigger.at_most - 1);
-    let translated = may_lead_on(scene).unwrap_or(SWEPT);
-    let cleared_to = (1..reached.min(translated)).rev().find(|hop| passed(hop + 1).len() / 2 >= PASSED)?;
+    let leads_on = may_lead_on(scene).unwrap_or(SWEPT);
+    // Of two routers at one hop, one may refuse what the other passes on.
+    let sender =
+        trigger.replies.iter().filter_map(|(_, r)| scene.path.hop_of(r.from)).map(|hop| hop.number).min();
+    let suspected = leads_on.min(sender.unwrap_or(SWEPT));
+    let cleared_to = (1..reached.min(suspected)).rev().find(|hop| passed(hop + 1).len() / 2 >= PASSED)?;
     if came_from_as_near(scene, &trigger.replies, cleared_to) {
         return None;
     }

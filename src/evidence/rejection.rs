@@ -34,14 +34,18 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
         Place(hop) if place != Place::END => format!("{} (hop {hop})", reply.from),
         end => scene.between(end, end),
     };
+    let waited = after_waiting(scene);
     let (meaning, suspects) = match kind {
-        IcmpErrorKind::HostUnreachable if after_waiting(scene) => (
-            "host unreachable, after waiting: the next host does not answer on its link",
-            Suspects::of(&[Suspect::VmDown, Suspect::AzurePublicIp]),
-        ),
-        IcmpErrorKind::HostUnreachable => {
-            ("host unreachable, at once: it has no route", scene.likeliest_at(place, ROUTES))
-        }
+        IcmpErrorKind::HostUnreachable => match waited {
+            Some(true) => {
+                ("host unreachable, after waiting: the next host does not answer on its link", GONE)
+            }
+            Some(false) => ("host unreachable, at once: it has no route", scene.likeliest_at(place, ROUTES)),
+            None => (
+                "host unreachable: it has no route, or the next host does not answer on its link",
+                scene.likeliest_at(place, ROUTES).or(GONE),
+            ),
+        },
         IcmpErrorKind::NetUnreachable => {
             ("net unreachable: it has no route", scene.likeliest_at(place, ROUTES))
         }
@@ -72,7 +76,13 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
         let another = scene.path.hop(place.0).is_some_and(|h| h.address != Some(reply.from));
         let by_refusal = place > Place(1) && place != Place::END && !answers_probes(scene, reply.from);
         let maybe_nearer = by_refusal && (silent_before || another);
-        claims.extend(spares_but(scene, place.0 - u8::from(maybe_nearer), place, next));
+        let nearest = place.0 - u8::from(maybe_nearer);
+        if waited.is_some() || kind != IcmpErrorKind::HostUnreachable {
+            claims.extend(spares_but(scene, nearest, place, next));
+        } else if nearest > 1 {
+            let (first, before) = (Place(1), Place(nearest - 1));
+            claims.push(Claim::spares(first, before, Suspects::all(), Assumption::NoForgery));
+        }
     } else if leads_on(scene).is_some_and(|(hop, _)| Place(hop) == place) && own_back(scene, place) == back {
         claims.extend(spares_but_translator(scene, place));
     }
@@ -193,12 +203,21 @@ fn spares_but_translator(scene: &Scene<'_>, place: Place) -> Vec<Claim> {
     before.into_iter().chain(vm).collect()
 }
 
-/// Whether the errors came only after a while: address resolution fails after about 3 s (RFC 1122 section 2.3.2.2).
-fn after_waiting(scene: &Scene<'_>) -> bool {
-    scene
-        .port_probes()
-        .flat_map(|p| p.replies.iter().map(move |r| (r.kind, r.at.since(p.at))))
-        .any(|(kind, took)| matches!(kind, ReplyKind::Unreachable { .. }) && took > AT_ONCE)
+/// Who is not there.
+const GONE: Suspects = Suspects::of(&[Suspect::VmDown, Suspect::AzurePublicIp]);
+
+/// Whether the errors came only after a while: address resolution fails after about 3 s (RFC 1122 section 2.3.2.2). `None` where
+/// they may have answered a SYN that the kernel had sent again meanwhile.
+fn after_waiting(scene: &Scene<'_>) -> Option<bool> {
+    let errors = || {
+        let replies = scene.port_probes().flat_map(|p| p.replies.iter().map(move |r| (r, r.at.since(p.at))));
+        replies.filter(|(r, _)| matches!(r.kind, ReplyKind::Unreachable { .. }))
+    };
+    let late = |took: i64| took > AT_ONCE;
+    if errors().any(|(r, took)| late(took) && r.hop_limit.is_some()) {
+        return Some(true);
+    }
+    errors().any(|(_, took)| !late(took)).then_some(false)
 }
 
 /// Routing beyond the client.

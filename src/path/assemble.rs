@@ -20,8 +20,9 @@ impl Path {
         }
         for (hop, probe, reply) in refusing_routers(probes, target) {
             let known = seen.values().any(|s| s.addresses.contains(&reply.from));
-            // Of what the kernel tells no hop limit is left: only the hop before it places it.
-            if reply.hop_limit.is_none() && hop > 1 && !seen.contains_key(&(hop - 1)) {
+            // Of what the kernel tells no hop limit is left: the hop before places it, if there is no other way past it.
+            let last = seen.keys().next_back().copied().unwrap_or(0);
+            if reply.hop_limit.is_none() && (end.is_some() || hop != last + 1) {
                 continue;
             }
             if !known && end.is_none_or(|end| hop < end) {
