@@ -227,9 +227,9 @@ pub(super) fn every_hop_passes_it(scene: &Scene<'_>) -> Option<Evidence> {
 /// `everything-stops`
 ///
 /// - **Says.** Beyond hop h nothing answers, whatever is sent to the target.
-/// - **Needs.** Controls as silent as the port.
-/// - **Effect.** Implicates the routing after the last hop that answered; clears nobody: what is silent may be
-///   silent by design, as the inside of Azure is.
+/// - **Needs.** Controls as silent as the port, or few of them, none of which is answered, as in the capture of a tracer.
+/// - **Effect.** Implicates the routing after the last hop that answered; with few controls, weakly, who filters there. Clears
+///   nobody: what is silent may be silent by design, as the inside of Azure is.
 /// - **Misleads when.** An edge lets no time-exceeded back in.
 /// - **Rests on.** Silence proves nothing; this rule only ranks.
 pub(super) fn everything_stops(scene: &Scene<'_>) -> Option<Evidence> {
@@ -237,9 +237,26 @@ pub(super) fn everything_stops(scene: &Scene<'_>) -> Option<Evidence> {
         return None;
     }
     let (reached, packets) = scene.reached();
-    let silent = scene.controls().filter(|p| p.hop_limit > reached && p.replies.is_empty()).count();
-    if reached < last_router(scene) || silent < SILENT_CONTROLS || every_hop_passes_it(scene).is_some() {
+    let packets =
+        if packets.is_empty() { scene.probes.iter().map(|p| p.record).take(6).collect() } else { packets };
+    let last = last_router(scene);
+    // Some tracers find the way with something else, and ask the port only at its end.
+    let swept = scene.port_probes().any(|p| p.hop_limit <= last);
+    if (swept && reached < last) || every_hop_passes_it(scene).is_some() {
         return None;
+    }
+    let unanswered = |p: &&Probe| p.hop_limit > last && p.replies.is_empty();
+    let silent = scene.controls().filter(unanswered).count();
+    if silent < SILENT_CONTROLS || (!swept && last > 0) {
+        let all = silent + scene.port_probes().filter(unanswered).count();
+        let heard_beyond = scene.controls().any(|p| p.hop_limit > last && !p.replies.is_empty());
+        let at = Place(last);
+        return (!heard_beyond && last > 0 && all >= SILENT_CONTROLS).then(|| Evidence {
+            rule: "everything-stops",
+            says: format!("nothing beyond {} answers, of the little that was asked", scene.between(at, at)),
+            packets,
+            claims: vec![Claim::implicates(at, at, scene.likeliest_at(at, DROPPERS), Strength::Possible)],
+        });
     }
     let (says, from) = match reached {
         0 => ("nothing on the way answers anything sent to the target".to_owned(), Place(1)),
@@ -251,8 +268,6 @@ pub(super) fn everything_stops(scene: &Scene<'_>) -> Option<Evidence> {
             Place(reached),
         ),
     };
-    let packets =
-        if packets.is_empty() { scene.probes.iter().map(|p| p.record).take(6).collect() } else { packets };
     let suspects = match reached {
         0 => Suspects::of(&[Suspect::EdgeFirewall, Suspect::EdgeRoute]),
         _ => Suspects::of(&[Suspect::TransitRoute]),
