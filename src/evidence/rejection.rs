@@ -79,9 +79,8 @@ pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
         let nearest = place.0 - u8::from(maybe_nearer);
         if waited.is_some() || kind != IcmpErrorKind::HostUnreachable {
             claims.extend(spares_but(scene, nearest, place, next));
-        } else if nearest > 1 {
-            let (first, before) = (Place(1), Place(nearest - 1));
-            claims.push(Claim::spares(first, before, Suspects::all(), Assumption::NoForgery));
+        } else {
+            claims.extend(spares_before(nearest));
         }
     } else if leads_on(scene).is_some_and(|(hop, _)| Place(hop) == place) && own_back(scene, place) == back {
         claims.extend(spares_but_translator(scene, place));
@@ -172,10 +171,7 @@ fn answers_probes(scene: &Scene<'_>, address: IpAddr) -> bool {
 /// `next` did, itself or the end of the path.
 fn spares_but(scene: &Scene<'_>, nearest: u8, place: Place, next: Place) -> Vec<Claim> {
     let spares = |from, to| Claim::spares(from, to, Suspects::all(), Assumption::NoForgery);
-    let mut claims = Vec::new();
-    if nearest > 1 {
-        claims.push(spares(Place(1), Place(nearest - 1)));
-    }
+    let mut claims: Vec<Claim> = spares_before(nearest).into_iter().collect();
     if place < next {
         claims.push(spares(place, place));
     }
@@ -195,12 +191,14 @@ fn spares_but(scene: &Scene<'_>, nearest: u8, place: Place, next: Place) -> Vec<
 /// Spares whoever would have to send an ICMP error in the name of `place`, which leads the connection on and says what became
 /// of it there; and the VM, where what else is sent to its address gets an answer.
 fn spares_but_translator(scene: &Scene<'_>, place: Place) -> Vec<Claim> {
-    let spares = |from, to, unless| Claim::spares(from, to, Suspects::all(), unless);
-    let nearer = place > Place(1);
-    let before = nearer.then(|| spares(Place(1), Place(place.0 - 1), Assumption::NoForgery));
     let lives = own_answer(scene, Place::END).is_some();
-    let vm = lives.then(|| spares(Place::END, Place::END, Assumption::OwnAddress));
-    before.into_iter().chain(vm).collect()
+    let vm = lives.then(|| Claim::spares(Place::END, Place::END, Suspects::all(), Assumption::OwnAddress));
+    spares_before(place.0).into_iter().chain(vm).collect()
+}
+
+/// Spares whoever stands before a hop, and would have to send an ICMP error in its name.
+fn spares_before(hop: u8) -> Option<Claim> {
+    (hop > 1).then(|| Claim::spares(Place(1), Place(hop - 1), Suspects::all(), Assumption::NoForgery))
 }
 
 /// Who is not there.
