@@ -49,7 +49,7 @@ fn spared(hop: &Hop) -> Option<Segment> {
     let (may_be, likeliest) = (|segment| hop.segments.contains(segment), hop.segments.likeliest());
     if hop.outside_azure && may_be(Segment::AzureEdge) && likeliest < Segment::AzureEdge {
         Some(Segment::AzureEdge)
-    } else if hop.is_private()
+    } else if hop.private
         && likeliest == Segment::Edge
         && may_be(Segment::Transit)
         && !may_be(Segment::AzureEdge)

@@ -15,7 +15,7 @@ impl Path {
         for (probe, reply) in replies(probes) {
             let on_path = probe.hop_limit < SWEPT && end.is_none_or(|end| probe.hop_limit < end);
             if reply.kind == ReplyKind::TimeExceeded && on_path {
-                seen.entry(probe.hop_limit).or_default().add(probe, reply);
+                seen.entry(probe.hop_limit).or_default().add(probe, reply, port);
             }
         }
         for (hop, probe, reply) in refusing_routers(probes, target) {
@@ -26,29 +26,31 @@ impl Path {
                 continue;
             }
             if !known && end.is_none_or(|end| hop < end) {
-                seen.entry(hop).or_default().add(probe, reply);
+                seen.entry(hop).or_default().add(probe, reply, port);
             }
         }
         for hop in seen.values_mut() {
-            // Whoever translates the target's address lets the errors of others bear it.
-            hop.addresses.sort_by_key(|a| *a == target);
+            // Whoever translates the target's address lets the errors of others bear it. The port may take another way
+            // than the controls: it is the one that matters.
+            let Seen { addresses, of_port, .. } = hop;
+            addresses.sort_by_key(|a| (*a == target, !of_port.contains(a)));
         }
         let last = seen.keys().next_back().copied().unwrap_or(0);
         let last = end.map_or(last, |end| last.max(end.saturating_sub(1)));
-        let addresses: Vec<Option<IpAddr>> =
-            (1..=last).map(|n| seen.get(&n).and_then(|s| s.addresses.first().copied())).collect();
-        let segments = owner::segments(&addresses, target, end, networks);
+        let segments = segments(&seen, last, |addresses| owner::segments(addresses, target, end, networks));
         let hops: Vec<Hop> = (1..=last)
             .zip(segments)
             .map(|(number, segments)| {
                 let seen = seen.remove(&number).unwrap_or_default();
-                let mut via: Vec<Via> = seen.via;
+                let mut via: Vec<Via> = seen.via.clone();
                 via.sort_by_key(|v| (*v != Via::Tcp(port), *v));
                 let address = seen.addresses.first().copied();
                 Hop {
                     number,
                     address,
-                    outside_azure: address.is_some_and(|a| networks.is_outside_azure(a, target)),
+                    outside_azure: address.is_some()
+                        && seen.on_the_way().iter().all(|a| networks.is_outside_azure(*a, target)),
+                    private: address.is_some() && seen.on_the_way().iter().all(|a| owner::is_private(*a)),
                     others: seen.addresses.into_iter().skip(1).collect(),
                     segments,
                     rtt: seen.rtt,
@@ -73,12 +75,32 @@ impl Path {
     }
 }
 
-impl Hop {
-    /// Whether its address is one that organisations, and some carriers, use among themselves.
-    pub fn is_private(&self) -> bool {
-        self.address.is_some_and(owner::is_private)
+/// The segments of each hop up to the `last`. Where the port goes over routers of several owners, a hop may lie with each of
+/// them: `of` tells the segments of a path of one router a hop.
+fn segments(
+    seen: &BTreeMap<u8, Seen>,
+    last: u8,
+    of: impl Fn(&[Option<IpAddr>]) -> Vec<Segments>,
+) -> Vec<Segments> {
+    let ways = seen.values().map(|hop| hop.on_the_way().len()).max().unwrap_or(0).clamp(1, WAYS);
+    let way = |nth: usize| -> Vec<Option<IpAddr>> {
+        let at = |number| {
+            let addresses = seen.get(&number)?.on_the_way();
+            addresses.get(nth).or(addresses.first()).copied()
+        };
+        (1..=last).map(at).collect()
+    };
+    let mut all = of(&way(0));
+    for nth in 1..ways {
+        for (segments, others) in all.iter_mut().zip(of(&way(nth))) {
+            *segments = segments.or(others);
+        }
     }
+    all
 }
+
+/// Routers at one hop whose owners are looked at.
+const WAYS: usize = 4;
 
 /// The first retransmission of a SYN, in ns (RFC 6298).
 const RETRANSMISSION: i64 = 1_000_000_000;
@@ -86,14 +108,25 @@ const RETRANSMISSION: i64 = 1_000_000_000;
 #[derive(Default)]
 struct Seen {
     addresses: Vec<IpAddr>,
+    /// Those that answered the failing port.
+    of_port: Vec<IpAddr>,
     rtt: Option<i64>,
     via: Vec<Via>,
 }
 
 impl Seen {
-    fn add(&mut self, probe: &Probe, reply: &Reply) {
+    /// The routers here that the port may pass, the likeliest first: those that answered it, if any did.
+    fn on_the_way(&self) -> &[IpAddr] {
+        let of_port = self.addresses.iter().filter(|a| self.of_port.contains(a)).count();
+        if of_port > 0 { &self.addresses[..of_port] } else { &self.addresses }
+    }
+
+    fn add(&mut self, probe: &Probe, reply: &Reply, port: u16) {
         if !self.addresses.contains(&reply.from) {
             self.addresses.push(reply.from);
+        }
+        if probe.via == Via::Tcp(port) && !self.of_port.contains(&reply.from) {
+            self.of_port.push(reply.from);
         }
         let rtt = reply.at.since(probe.at).max(0);
         // The kernel may tell of an error to its own SYN only when it sends that again.

@@ -46,6 +46,8 @@ pub struct Hop {
     pub others: Vec<IpAddr>,
     /// Whether its address is known to be none of Azure's.
     pub outside_azure: bool,
+    /// Whether its address is one that organisations, and some carriers, use among themselves.
+    pub private: bool,
     /// Which segments it may lie in.
     pub segments: Segments,
     /// Least round-trip time seen, in ns.

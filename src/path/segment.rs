@@ -63,6 +63,12 @@ impl Segments {
         Self { likeliest, bits }
     }
 
+    /// Those and `others`; what is likeliest stays.
+    #[must_use]
+    pub const fn or(self, others: Self) -> Self {
+        Self { likeliest: self.likeliest, bits: self.bits | others.bits }
+    }
+
     /// The likeliest of them.
     pub const fn likeliest(self) -> Segment {
         self.likeliest

@@ -1,6 +1,6 @@
 //! Probes and their replies, and the path put together from them.
 
-use super::{Networks, Path, Probe, ReplyKind, Via};
+use super::{Networks, Path, Probe, ReplyKind, Segment, Via};
 use crate::packet::IcmpErrorKind;
 use crate::testing::{address, path, probes};
 
@@ -203,7 +203,7 @@ fn a_target_that_answers_ends_the_path_and_silent_hops_lead_up_to_it() {
 }
 
 #[test]
-fn all_who_answer_at_one_distance_are_kept_first_come_first() {
+fn all_who_answer_at_one_distance_are_kept_those_on_the_ports_way_first() {
     let path = path(
         "0.0 > echo 1 ttl=1 | 11/0 10.22.1.1
          0.1 > echo 2 ttl=2 | 11/0 198.18.1.1 after=9
@@ -211,7 +211,7 @@ fn all_who_answer_at_one_distance_are_kept_first_come_first() {
          0.3 > 20001:443 S ttl=2 | 11/0 198.18.1.1 after=4",
     );
     let hop = path.hop(2).unwrap();
-    assert_eq!((hop.address, &hop.others[..]), (Some(address("198.18.1.1")), &[address("198.18.1.2")][..]));
+    assert_eq!((hop.address, &hop.others[..]), (Some(address("198.18.1.2")), &[address("198.18.1.1")][..]));
     assert_eq!(hop.rtt, Some(3_000_000), "the least");
     assert_eq!(hop.answered, ["tcp/22", "tcp/443", "icmp"], "the failing port first");
     assert_eq!(path.hop_of(address("198.18.1.2")).unwrap().number, 2);
@@ -288,4 +288,27 @@ fn a_refusing_router_that_is_known_already_stays_where_it_is() {
 fn no_probes_no_path() {
     let path = Path::assemble(&[], address("198.19.0.4"), 22, &Networks::default());
     assert!(path.hops.is_empty() && path.target.is_none());
+}
+
+/// The segments that hop 2 may lie in, where the edge routes the port over a way of its own.
+fn apart(of_port: &[&str]) -> Vec<&'static str> {
+    let port = of_port
+        .iter()
+        .enumerate()
+        .map(|(i, router)| format!("\n 0.{i}3 > 2000{i}:22 S ttl=2 | 11/0 {router}"));
+    let path = path(&format!(
+        "0.0 > echo 1 ttl=1 | 11/0 10.22.1.1
+         0.01 > echo 2 ttl=2 | 11/0 10.22.2.1
+         0.02 > echo 3 ttl=3 | 11/0 198.18.1.1{}",
+        port.collect::<String>()
+    ));
+    path.hop(2).unwrap().segments.iter().map(Segment::name).collect()
+}
+
+#[test]
+fn a_hop_lies_where_the_routers_lie_that_the_port_passes() {
+    assert!(!apart(&[]).contains(&"azure-edge"));
+    assert!(apart(&["198.18.9.1"]).iter().all(|s| *s != "edge"), "the controls' router does not count");
+    let both = apart(&["10.22.2.1", "198.18.9.1"]);
+    assert!(both.contains(&"edge") && both.contains(&"azure-edge"), "{both:?}");
 }
