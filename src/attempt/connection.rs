@@ -25,6 +25,8 @@ pub struct Connection {
     pub received: Vec<u8>,
     /// What we said on it, and when the kernel took it.
     pub said: Vec<(Said, Timestamp)>,
+    /// How many bytes of it the kernel took.
+    pub said_bytes: u64,
     /// When the server's first message of the key exchange was read.
     pub key_exchange: Option<Timestamp>,
     /// The server closed it.
@@ -88,6 +90,7 @@ impl Connections {
             failed: None,
             received: Vec::new(),
             said: Vec::new(),
+            said_bytes: 0,
             key_exchange: None,
             closed: false,
             left: false,
@@ -113,7 +116,10 @@ impl Connections {
                 let room = MAX_RECEIVED - connection.received.len();
                 connection.received.extend(&bytes[..bytes.len().min(room)]);
             }
-            ConnectStage::Sent { what, .. } => connection.said.push((*what, at)),
+            ConnectStage::Sent { what, bytes } => {
+                connection.said.push((*what, at));
+                connection.said_bytes += u64::from(*bytes);
+            }
             ConnectStage::KeyExchange { .. } => connection.key_exchange = Some(at),
             ConnectStage::Closed => connection.closed = true,
             ConnectStage::Left => connection.left = true,

@@ -7,8 +7,8 @@ use super::kept::{client_let_it_pass, is_established};
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{self, Attempt, Entry, Outcome, What};
 use crate::path::{Place, SWEPT, Segment};
-use crate::recording::RecordNumber;
-use crate::recording::errno::{ECONNREFUSED, EHOSTUNREACH};
+use crate::recording::errno::{ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT};
+use crate::recording::{RecordNumber, Route};
 
 /// `kernel-syn-not-on-wire`
 ///
@@ -199,7 +199,7 @@ fn echoes_another(attempt: &Attempt, syn_ack: &attempt::Segment) -> bool {
 /// - **Says.** Good SYN/ACKs reached this machine, and its kernel went on as if they had not.
 /// - **Needs.** A SYN/ACK addressed to this machine's link-layer address, with ack = ISN + 1, right checksums and the
 ///   timestamp of a SYN (where these can be told), which this machine does not reset, and the kernel's SYN sent again afterwards or, where the capture lost nothing,
-///   connect(2) failing. In a capture made by another program, the SYNs must be a kernel's: sent with a TTL that
+///   connect(2) waiting in vain. In a capture made by another program, the SYNs must be a kernel's: sent with a TTL that
 ///   systems begin with, and not reset by this machine, which resets what its kernel knows nothing of.
 /// - **Effect.** Implicates the client's inbound firewall; clears everything beyond the client.
 /// - **Misleads when.** The frame was meant for another host (promiscuous capture) or came in on the wrong
@@ -226,7 +226,9 @@ pub(super) fn syn_ack_ignored(scene: &Scene<'_>) -> Option<Evidence> {
         .filter(|e| e.record > good.record && matches!(e.what, What::Syn(_)))
         .map(|e| e.record)
         .collect();
-    let failed = scene.connection.is_some_and(|c| c.failed.is_some());
+    // Whatever else it failed for, it did not go on waiting for this.
+    let failed =
+        scene.connection.and_then(|c| c.failed.as_ref()).is_some_and(|(errno, _)| *errno == ETIMEDOUT);
     let by_a_tracer = scene.connection.is_none() && is_crafted(attempt);
     // It may have failed for an answer that the capture missed.
     if by_a_tracer || (again.is_empty() && (!failed || scene.capture == Capture::Lossy)) {
@@ -259,10 +261,57 @@ pub(super) fn syn_ack_ignored(scene: &Scene<'_>) -> Option<Evidence> {
     })
 }
 
+/// Whether this machine takes the target's address, which is not meant to be so, for its own.
+fn is_delivered_here(scene: &Scene<'_>) -> bool {
+    let by_route =
+        |route: &Route| route.source == Some(scene.target) || route.interface.as_deref() == Some(LOOPBACK);
+    !scene.target.is_loopback()
+        && (is_from_itself(scene) || scene.route.is_some_and(|(route, _)| by_route(route)))
+}
+
+/// Whether the kernel's own SYN went from the target's address to the target's address.
+fn is_from_itself(scene: &Scene<'_>) -> bool {
+    scene.connection.is_some() && scene.attempt.is_some_and(|a| a.client.ip() == a.server.ip())
+}
+
+/// The interface by which Linux hands a packet to itself.
+const LOOPBACK: &str = "lo";
+
+/// `delivered-here`
+///
+/// - **Says.** This machine takes the target's address for its own: nothing left it.
+/// - **Needs.** The kernel's SYN, which went to its own sender's address; or a route to the target from the target's address,
+///   or by the loopback interface.
+/// - **Effect.** Implicates the client's routing; clears everything between client and VM where the SYN was captured.
+/// - **Misleads when.** Whoever asks sits on the VM itself: then it is its own client, and the VM stands too.
+/// - **Rests on.** ip-route(8), routes of type `local`; RFC 1122 section 3.2.1.3.
+pub(super) fn delivered_here(scene: &Scene<'_>) -> Option<Evidence> {
+    if !is_delivered_here(scene) || scene.outcome == Outcome::Open {
+        return None;
+    }
+    let route = Suspects::of(&[Suspect::ClientRoute]);
+    let mut packets: Vec<RecordNumber> = scene.route.iter().map(|(_, record)| *record).collect();
+    packets.extend(scene.attempt.and_then(|a| a.timeline.first()).map(|syn| syn.record));
+    let mut claims = vec![Claim::implicates(Place::CLIENT, Place::CLIENT, route, Strength::Likely)];
+    if scene.attempt.is_some() {
+        let ends = Suspects::in_segment(Segment::Client).or(Suspects::in_segment(Segment::Vm));
+        claims.push(Claim::clears(Place(1), Place::END, Suspects::all().without(ends)));
+    }
+    Some(Evidence {
+        rule: "delivered-here",
+        says: format!(
+            "this machine takes {} for an address of its own, so that nothing left it",
+            scene.target
+        ),
+        packets,
+        claims,
+    })
+}
+
 /// `syn-on-wire`
 ///
 /// - **Says.** The SYN left this machine, and what came back (or did not) was seen before any local firewall.
-/// - **Needs.** The SYN in the capture; without a capture, a router's answer to a SYN on the port. Not a connection that
+/// - **Needs.** The SYN in the capture, to another machine; without a capture, a router's answer to a SYN on the port. Not a connection that
 ///   this machine itself reset before anything came. Once the handshake is done: what ended the connection came in from
 ///   outside, or, where nothing did, all that came was acknowledged and all that was said is on the wire.
 /// - **Effect.** Clears the client, but not a host it may be contained in, nor the name it resolved; nor, while nothing at all
@@ -272,7 +321,8 @@ pub(super) fn syn_ack_ignored(scene: &Scene<'_>) -> Option<Evidence> {
 pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
     let passes = matches!(scene.outcome, Outcome::LocalFailure | Outcome::HalfOpen | Outcome::Open)
         || (scene.outcome == Outcome::Intercepted && scene.attempt.is_none())
-        || scene.left_by_client();
+        || scene.left_by_client()
+        || is_delivered_here(scene);
     if passes {
         return None;
     }

@@ -2,7 +2,7 @@
 //! kernel.
 
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
-use crate::attempt::{Attempt, Outcome, Segment, What};
+use crate::attempt::{Attempt, Connection, Outcome, Segment, What};
 use crate::path::Place;
 use crate::recording::{RecordNumber, Said};
 
@@ -63,11 +63,19 @@ pub(super) fn ignored(attempt: &Attempt) -> Vec<RecordNumber> {
     data.collect()
 }
 
-/// What the kernel took from us to send, or had to say itself, and is on no wire; a peer that offers no window gets nothing.
-fn kept_back(scene: &Scene<'_>) -> Option<&'static str> {
+/// What the kernel took from us to send, or had to say itself, and is on no wire.
+pub(super) struct Kept {
+    what: &'static str,
+    /// A small window may have kept it back too.
+    doubtful: bool,
+}
+
+/// What was kept back, if anything; a peer that offers no window gets nothing.
+pub(super) fn kept_back(scene: &Scene<'_>) -> Option<Kept> {
     let connection =
         scene.connection.filter(|c| scene.capture == Capture::Whole && c.established.is_some())?;
-    let timeline = &scene.attempt?.timeline;
+    let attempt = scene.attempt?;
+    let timeline = &attempt.timeline;
     let mut windows = timeline.iter().filter_map(|e| match &e.what {
         What::SynAck(s) | What::Acked(s) | What::Data { from_client: false, segment: s, .. } => {
             Some(s.window)
@@ -78,39 +86,59 @@ fn kept_back(scene: &Scene<'_>) -> Option<&'static str> {
     // What forgers make the kernel answer may fill the timeline; what is cut off at once is not counted.
     let on_wire =
         |what: &What| matches!(what, What::Data { from_client: true, segment, .. } if !segment.is_probe());
-    let sent_data = scene.attempt?.client_bytes > 0 || timeline.iter().any(|e| on_wire(&e.what));
+    let sent_data = attempt.client_bytes > 0 || timeline.iter().any(|e| on_wire(&e.what));
     let sent_ack = sent_data || timeline.iter().any(|e| matches!(&e.what, What::Ack(_)));
     match (connection.said(Said::Identification), sent_ack, sent_data) {
-        (_, false, _) => Some("acknowledgment of the SYN/ACK"),
-        (Some(_), _, false) if offered => Some("SSH identification"),
+        (_, false, _) => Some(Kept { what: "acknowledgment of the SYN/ACK", doubtful: false }),
+        (Some(_), _, false) if offered => Some(Kept { what: "SSH identification", doubtful: false }),
+        _ if offered && holds_back_more(scene, attempt, connection) => {
+            Some(Kept { what: "key exchange", doubtful: true })
+        }
         _ => None,
     }
+}
+
+/// Whether all that is on the wire was acknowledged, and the kernel, which has more to send, does not.
+fn holds_back_more(scene: &Scene<'_>, attempt: &Attempt, connection: &Connection) -> bool {
+    let acknowledged = attempt.timeline.iter().filter_map(|e| match &e.what {
+        What::Acked(s) | What::Data { from_client: false, segment: s, .. } => Some(s.ack),
+        _ => None,
+    });
+    let next = attempt.isn.plus(1).plus(attempt.client_bytes as u32);
+    scene.outcome == Outcome::Stalled
+        && connection.said(Said::KeyExchange).is_some()
+        && connection.said_bytes > attempt.client_bytes
+        && acknowledged.into_iter().any(|ack| ack == next)
 }
 
 /// `data-not-on-wire`
 ///
 /// - **Says.** The kernel accepted what we had to say on the connection, and no interface has seen it.
 /// - **Needs.** A capture on every interface that missed nothing; an established connection whose other end offered a window,
-///   and never took it back.
-/// - **Effect.** Implicates the client's outbound firewall; clears everything beyond the client.
+///   and never took it back; where it is not the first that we said, all that went before was acknowledged.
+/// - **Effect.** Implicates the client's outbound firewall; clears everything beyond the client where nothing at all that we
+///   said is there: else a window too small may have kept it back.
 /// - **Misleads when.** As for `kernel-syn-not-on-wire`.
 /// - **Rests on.** As for `kernel-syn-not-on-wire`.
 pub(super) fn data_not_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
-    let what = kept_back(scene).filter(|_| is_established(scene))?;
+    let Kept { what, doubtful } = kept_back(scene).filter(|_| is_established(scene))?;
     let at = Place::CLIENT;
     let (firewall, security) = (
         Suspects::of(&[Suspect::ClientFirewallOut]),
         Suspects::of(&[Suspect::ClientSecuritySoftware, Suspect::ClientProxy]),
     );
+    let mut claims = vec![
+        Claim::implicates(at, at, firewall, Strength::Likely),
+        Claim::implicates(at, at, security, Strength::Possible),
+    ];
+    if !doubtful {
+        claims.push(Claim::clears_the_network());
+    }
     Some(Evidence {
         rule: "data-not-on-wire",
         says: format!("the connection was established, and our {what} never appeared on any interface"),
         packets: scene.connection?.records.clone(),
-        claims: vec![
-            Claim::implicates(at, at, firewall, Strength::Likely),
-            Claim::implicates(at, at, security, Strength::Possible),
-            Claim::clears_the_network(),
-        ],
+        claims,
     })
 }
 

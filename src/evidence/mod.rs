@@ -168,6 +168,7 @@ pub fn gather(scene: &Scene<'_>) -> Vec<Evidence> {
         tunnel::not_read,
         kept::data_not_on_wire,
         kept::data_ignored,
+        client::delivered_here,
         client::syn_on_wire,
         client::address_given,
         answer::before_path_end,

@@ -2,8 +2,8 @@
 
 use super::Capture;
 use super::kept::{AGAIN, ignored};
-use crate::attempt::{Attempt, Connection, Handshake, Outcome};
-use crate::recording::errno::ECONNREFUSED;
+use crate::attempt::{Attempt, Connection, Handshake, Outcome, What};
+use crate::recording::errno::{ECONNREFUSED, ETIMEDOUT};
 use crate::recording::{Route, Said};
 
 /// Decides the outcome of one attempt.
@@ -20,6 +20,7 @@ pub fn decide(
         return attempt.map_or(Outcome::Timeout, |attempt| match attempt.outcome_of_path {
             // The banner came as far as the capture, and the kernel knows nothing of it.
             Outcome::Open if ignored(attempt).len() >= AGAIN => Outcome::NoBanner,
+            Outcome::HalfOpen if attempt.icmp.is_some() && is_given_up(attempt) => Outcome::Rejected,
             outcome => outcome,
         });
     };
@@ -48,8 +49,22 @@ fn of_failed(attempt: &Attempt, connection: &Connection) -> Outcome {
         (Handshake::Unanswered, Some((ECONNREFUSED, _))) => Outcome::Reset,
         // The kernel acknowledged the SYN/ACK, and was reset before anybody could ask it how the connection is.
         (Handshake::Completed, Some(_)) => Outcome::ResetAfterHandshake,
+        // The error came first and ended connect(2): the SYN/ACK behind it found nobody who waited.
+        (Handshake::HalfOpen, Some((errno, _))) if attempt.icmp.is_some() && *errno != ETIMEDOUT => {
+            Outcome::Rejected
+        }
         _ => attempt.outcome_of_path,
     }
+}
+
+/// Whether the client reset what answered it, and asked no more.
+fn is_given_up(attempt: &Attempt) -> bool {
+    let last = attempt.timeline.iter().rev().find_map(|entry| match &entry.what {
+        What::Syn(_) => Some(false),
+        What::Rst { from_client: true, .. } => Some(true),
+        _ => None,
+    });
+    last == Some(true)
 }
 
 /// connect(2) succeeded: what was read decides.

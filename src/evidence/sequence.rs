@@ -1,6 +1,7 @@
 //! Sequence numbers: what the numbers of a connection that went silent tell of who received what.
 
 use super::distance::{agreeing, places, spares_elsewhere};
+use super::kept::kept_back;
 use super::suspect::INSPECTORS;
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
 use crate::attempt::{Attempt, Entry, Outcome, Segment, What};
@@ -11,7 +12,7 @@ use crate::recording::{RecordNumber, Said};
 /// `data-acknowledged`, `data-not-acknowledged`
 ///
 /// - **Says.** Whether the other end acknowledged what we said last.
-/// - **Needs.** A capture; a connection that stayed silent, or stalled, after we spoke.
+/// - **Needs.** A capture that shows all that we said; a connection that stayed silent, or stalled, after we spoke.
 /// - **Effect.** Acknowledged, it arrived: implicates a server that hangs and, where the acknowledgment shows that the other
 ///   end had sent nothing by then that is missing, spares those from which it would have come over another number of
 ///   routers, unless what it sent later was lost. Not
@@ -20,6 +21,9 @@ use crate::recording::{RecordNumber, Said};
 /// - **Misleads when.** As said.
 /// - **Rests on.** RFC 9293 section 3.10.7.4: the kernel acknowledges, whatever its program does.
 pub(super) fn acknowledged(scene: &Scene<'_>) -> Option<Evidence> {
+    if kept_back(scene).is_some() {
+        return None;
+    }
     let (sent, answer) = last_said_and_answered(scene)?;
     let sized = scene.connection.is_some_and(|c| c.said(Said::KeyExchange).is_some());
     let what = if sized { "key exchange" } else { "SSH identification" };

@@ -3,6 +3,7 @@
 //! Both are sent again on connections of their own, with a hop limit that cannot reach the VM, beside harmless bytes.
 
 use super::distance::spares_elsewhere;
+use super::kept::kept_back;
 use super::rejection::rejected_data;
 use super::sequence::is_cut_off;
 use super::silence::most_usual_dropper;
@@ -360,6 +361,8 @@ pub(super) fn passes_every_hop(scene: &Scene<'_>) -> Option<Evidence> {
         Outcome::Stalled => ("our SSH identification", Suspects::of(&[Suspect::VmSshdHung, Suspect::VmIds])),
         _ => return None,
     };
+    // The kernel's own may not have left.
+    let strength = if kept_back(scene).is_some() { Strength::Possible } else { Strength::Likely };
     Some(Evidence {
         rule: "passes-every-hop",
         says: format!(
@@ -367,7 +370,7 @@ pub(super) fn passes_every_hop(scene: &Scene<'_>) -> Option<Evidence> {
             scene.between(Place(last), Place(last))
         ),
         packets: vec![answered.record, reply.record],
-        claims: vec![Claim::implicates(Place(last), Place::END, suspects, Strength::Likely)],
+        claims: vec![Claim::implicates(Place(last), Place::END, suspects, strength)],
     })
 }
 

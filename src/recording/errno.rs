@@ -1,5 +1,8 @@
 //! Error numbers that events carry, as Linux counts them: a recording is read on other systems too.
 
+/// Nothing answered connect(2), however often it asked.
+pub const ETIMEDOUT: i32 = 110;
+
 /// A reset answered connect(2).
 pub const ECONNREFUSED: i32 = 111;
 

@@ -281,3 +281,31 @@ fn what_arrived_and_was_never_acknowledged_was_dropped_here() {
     ));
     assert!(!taken.has("data-ignored"));
 }
+
+#[test]
+fn what_this_machine_keeps_of_our_key_exchange_leaves_it_standing() {
+    let said = "0.04 < P. data=\"SSH-2.0-x\\r\\n\"\n 0.041 > . ack=9012\n 0.05 ! connect 0 received \"SSH-2.0-x\\r\\n\"
+        0.05 ! connect 0 sent identification\n 0.06 > P. len=24 ack=9012\n 0.07 < . seq=9012 ack=1025
+        0.08 ! connect 0 kexinit\n 0.08 ! connect 0 sent key-exchange\n";
+    let end = "2.5 ! connect 0 abandoned 2500";
+    let kept = trace(&format!("{ESTABLISHED}{said}{end}"));
+    assert_eq!(kept.outcome(), "stalled");
+    assert_eq!(
+        kept.claims("data-not-on-wire"),
+        ["likely client client-firewall-out", "possible client client-proxy client-security-software"],
+        "a small window would keep it back too"
+    );
+    assert!(!kept.has("syn-on-wire") && !kept.has("data-acknowledged"), "{}", kept.rules());
+    let sent = trace(&format!("{ESTABLISHED}{said} 0.09 > P. seq=1025 len=24 ack=9012\n{end}"));
+    assert!(!sent.has("data-not-on-wire") && sent.has("syn-on-wire"));
+}
+
+#[test]
+fn what_this_machine_delivers_to_itself_never_left_it() {
+    let lines = "0.01 > S\n 0.02 < R.\n 0.03 ! connect 0 failed 111";
+    let here = diagnose(&format!("{}{lines}{END}", START.replace("gw=10.22.1.1", "on=lo")));
+    assert_eq!(here.cites("delivered-here"), [2, 4]);
+    assert_eq!(here.standing()[0], "client-route");
+    assert!(!here.has("syn-on-wire") && here.stands("vm-sshd-not-running") && !here.stands("edge-firewall"));
+    assert!(!trace(lines).has("delivered-here"));
+}

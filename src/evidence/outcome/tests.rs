@@ -71,3 +71,13 @@ fn without_a_capture_the_error_number_decides() {
     );
     assert_eq!(no_route.outcome(), "local-failure");
 }
+
+#[test]
+fn an_error_that_came_first_decides_though_the_connection_is_taken_later() {
+    let late = "0.1 > S\n 0.11 < 3/13 10.22.1.1\n 0.12 ! connect 0 failed 113\n 0.2 < S.\n 0.21 > R";
+    assert_eq!(outcome(late), "rejected");
+    let in_vain = late.replace("failed 113", "abandoned 20");
+    assert_eq!(outcome(&in_vain), "half-open", "the kernel still waited");
+    assert_eq!(diagnose("0 > S\n 0.1 < 3/13 10.22.1.1\n 0.2 < S.\n 0.3 > R").outcome(), "rejected");
+    assert_eq!(diagnose("0 > S\n 0.1 < 3/13 10.22.1.1\n 0.2 < S.\n 1 > S").outcome(), "half-open");
+}
