@@ -45,6 +45,8 @@ pub enum Undecoded {
     IpVersion(u8),
     /// The frame, or the first fragment, ends before the headers do.
     Truncated,
+    /// An ICMP error of which the capture holds too little to tell what it is about.
+    QuoteCut,
     /// A header contradicts itself.
     Malformed,
 }
@@ -122,6 +124,7 @@ impl fmt::Display for Undecoded {
             Self::Nested => f.write_str("too many frames within one another"),
             Self::IpVersion(version) => write!(f, "IP version {version} (neither 4 nor 6)"),
             Self::Truncated => f.write_str("cut short within the headers"),
+            Self::QuoteCut => f.write_str("ICMP errors cut off by the capture"),
             Self::Malformed => f.write_str("malformed header"),
         }
     }
@@ -215,7 +218,7 @@ fn transport<'a>(ip: &Ip, payload: &'a [u8], missing: Option<u32>) -> Result<Tra
     match (etherparse::IpNumber(ip.protocol), ip.source.is_ipv4()) {
         (ip_number::TCP, _) => Tcp::read(ip, payload, missing).map(Transport::Tcp),
         (ip_number::ICMP, true) | (ip_number::IPV6_ICMP, false) => {
-            Icmp::read(ip, payload).map(Transport::Icmp)
+            Icmp::read(ip, payload, missing).map(Transport::Icmp)
         }
         _ => Ok(Transport::Other),
     }
@@ -293,6 +296,7 @@ mod tests {
             (Undecoded::IpVersion(5), "IP version 5 (neither 4 nor 6)"),
             (Undecoded::Unopened(Unopened::Esp), "IPsec ESP (not opened)"),
             (Undecoded::Truncated, "cut short within the headers"),
+            (Undecoded::QuoteCut, "ICMP errors cut off by the capture"),
             (Undecoded::Malformed, "malformed header"),
         ] {
             assert_eq!(undecoded.to_string(), words);
