@@ -84,12 +84,18 @@ impl Wire {
     }
 
     fn pcapng(&self) -> Vec<u8> {
+        self.pcapng_of(usize::MAX)
+    }
+
+    /// The capture with `most` bytes of each frame.
+    fn pcapng_of(&self, most: usize) -> Vec<u8> {
         let mut writer = Writer::new(Vec::new()).unwrap();
         let info = InterfaceInfo { name: "eth0".to_owned(), link: LinkType::RAW };
         let interface = writer.interface(&info).unwrap();
         for (at, frame) in &self.frames {
             let at = Timestamp::from_nanos(START + at);
-            writer.frame(interface, at, Direction::Unknown, frame.len() as u32, frame).unwrap();
+            let captured = &frame[..frame.len().min(most)];
+            writer.frame(interface, at, Direction::Unknown, frame.len() as u32, captured).unwrap();
         }
         writer.finish().unwrap()
     }
@@ -967,6 +973,43 @@ mod command {
             "whichhop: frames that could not be read: 1: IPsec ESP (not opened) (1)\n\
              whichhop: no attempt to connect to port 22 in what could be read of it (no SYN)\n"
         );
+    }
+
+    /// With the sequence number that an ICMP error quotes it is an answer; without, it is told to be missing.
+    #[test]
+    fn an_icmp_error_that_the_capture_cuts_off() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"");
+        let syn = wire.frames[0].1.clone();
+        wire.icmp(3, 13, ROUTER, C.0, &syn);
+        for (most, outcome) in [(56, "rejected"), (55, "timeout"), (40, "timeout")] {
+            let output = whichhop(&["--json", "-"], &wire.pcapng_of(most));
+            assert!(out(&output).contains(&format!("\"outcome\":\"{outcome}\"")), "{output:?}");
+            let told = said(&output).contains("could not be read: 1: ICMP errors cut off by the capture (1)");
+            assert_eq!(told, most < 56, "{output:?}");
+        }
+        let replay = |most: usize| {
+            let mut command = Command::cargo_bin("whichhop").unwrap();
+            let output = command.args(["replay", "-"]).write_stdin(wire.pcapng_of(most)).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert!(!replay(56).contains("cut"), "{}", replay(56));
+        assert!(replay(55).contains("cuts off ICMP errors"), "{}", replay(55));
+        assert!(
+            replay(55).contains("1 frame was skipped: ICMP errors cut off by the capture."),
+            "{}",
+            replay(55)
+        );
+    }
+
+    #[test]
+    fn the_kinds_of_frames_that_cannot_be_read_are_bounded() {
+        let mut wire = Wire::default();
+        for nibble in [1, 2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15] {
+            wire.frames.push((0, vec![nibble << 4; 20]));
+        }
+        let output = whichhop(&["-"], &wire.pcapng());
+        assert!(said(&output).contains("(neither 4 nor 6) (1), and 3 other kinds (3)\n"), "{output:?}");
     }
 
     #[test]

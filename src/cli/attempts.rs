@@ -98,11 +98,7 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     tell(&tracking.census, &undecoded);
     if output.count == 0 && !args.json {
         let wanted = wanted(args);
-        let within = if undecoded.keys().any(|why| report::worth_telling(*why)) {
-            "what could be read of it"
-        } else {
-            "it"
-        };
+        let within = if report::unread(&undecoded).is_some() { "what could be read of it" } else { "it" };
         complain(&if args.only.is_all() {
             format!("no attempt to connect to {wanted} in {within} (no SYN)")
         } else {
@@ -126,11 +122,8 @@ fn tell(census: &Census, undecoded: &BTreeMap<Undecoded, u64>) {
             "SYNs that are also FIN or RST: {malformed}: no attempts to connect, but a scanner's"
         ));
     }
-    let kinds: Vec<_> = undecoded.iter().filter(|(why, _)| report::worth_telling(**why)).collect();
-    if !kinds.is_empty() {
-        let frames: u64 = kinds.iter().map(|(_, count)| **count).sum();
-        let kinds: Vec<_> = kinds.iter().map(|(why, count)| format!("{why} ({count})")).collect();
-        complain(&format!("frames that could not be read: {frames}: {}", kinds.join(", ")));
+    if let Some(unread) = report::unread(undecoded) {
+        complain(&unread);
     }
 }
 
