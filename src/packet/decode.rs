@@ -41,6 +41,8 @@ pub enum Undecoded {
     WifiDamaged,
     /// Too many frames and packets within one another.
     Nested,
+    /// More IPv6 extension headers than are walked over.
+    Extensions,
     /// The version nibble is neither 4 nor 6.
     IpVersion(u8),
     /// The frame, or the first fragment, ends before the headers do.
@@ -64,6 +66,10 @@ pub enum Unopened {
     Esp,
     /// IP payload compression (RFC 3173).
     IpComp,
+    /// A network service header (RFC 8300).
+    Nsh,
+    /// TaZmen's sniffer protocol.
+    Tzsp,
 }
 
 impl fmt::Display for Unopened {
@@ -74,6 +80,8 @@ impl fmt::Display for Unopened {
             Self::Teredo => "Teredo",
             Self::Esp => "IPsec ESP",
             Self::IpComp => "IPComp",
+            Self::Nsh => "NSH",
+            Self::Tzsp => "TZSP",
         })
     }
 }
@@ -122,6 +130,7 @@ impl fmt::Display for Undecoded {
             Self::WifiPart => f.write_str("802.11 fragment or aggregate"),
             Self::WifiDamaged => f.write_str("802.11, damaged on the air"),
             Self::Nested => f.write_str("too many frames within one another"),
+            Self::Extensions => f.write_str("IPv6 with too many extension headers"),
             Self::IpVersion(version) => write!(f, "IP version {version} (neither 4 nor 6)"),
             Self::Truncated => f.write_str("cut short within the headers"),
             Self::QuoteCut => f.write_str("ICMP errors cut off by the capture"),

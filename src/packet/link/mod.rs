@@ -198,6 +198,11 @@ mod tests {
         link_of(LinkType::ETHERNET, &frame(&snap, &SYN_V4));
         let spanning_tree = frame(&[&MACS, &[0, 38, 0x42, 0x42, 3]], &[0; 35]);
         assert_eq!(decode(LinkType::ETHERNET, &spanning_tree).unwrap_err(), Undecoded::Llc);
+        let tag = [0x81, 0x00, 0, 7];
+        let snap = [&MACS[..], &tag, &[0, 68, 0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00]];
+        link_of(LinkType::ETHERNET, &frame(&snap, &SYN_V4));
+        let spanning_tree = frame(&[&MACS, &tag, &[0, 38, 0x42, 0x42, 3]], &[0; 35]);
+        assert_eq!(decode(LinkType::ETHERNET, &spanning_tree).unwrap_err(), Undecoded::Llc);
     }
 
     #[test]
