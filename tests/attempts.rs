@@ -1084,6 +1084,65 @@ mod command {
         );
     }
 
+    /// Files that follow each other are open one after the other, and so are their decoders.
+    #[cfg(unix)]
+    #[test]
+    fn files_that_are_read_through_are_let_go_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut wire = Wire::default();
+        let files: Vec<_> = (0..60)
+            .map(|i| {
+                wire.frames.clear();
+                wire.wait(SECOND).tcp(C, End(S.0, 100 + i), SYN, 5, 0, b"");
+                let path = dir.path().join(format!("{i}.pcapng"));
+                fs::write(&path, wire.pcapng()).unwrap();
+                path
+            })
+            .collect();
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -n 40; exec \"$0\" attempts -p any --json \"$@\""]);
+        limited.arg(env!("CARGO_BIN_EXE_whichhop")).args(&files);
+        assert_eq!(out(&limited.output().unwrap()).lines().count(), 60);
+    }
+
+    /// The newest file of a ring of captures may still be empty: the others are used.
+    #[test]
+    fn a_file_among_several_of_which_nothing_can_be_read() {
+        let mut wire = Wire::default();
+        wire.session();
+        let whole = wire.pcapng();
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let good = write("good", &whole);
+        let expected = out(&whichhop(&["--json", &good], b""));
+        for (name, bytes, why) in [
+            ("empty", &b""[..], "the file is empty"),
+            ("short", &whole[..20], "the file ends within a section header block"),
+            ("text", b"which hop drops my SSH?", "not a capture"),
+            ("cut.gz", &gzip(&whole)[..9], "its gzip data end too soon"),
+        ] {
+            let bad = write(name, bytes);
+            for files in [[&good, &bad], [&bad, &good]] {
+                let output = whichhop(&["--json", files[0], files[1]], b"");
+                assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), expected, "{output:?}");
+                assert_eq!(output.status.code(), Some(2));
+                let said = said(&output);
+                assert!(said.starts_with(&format!("whichhop: {bad}: ")) && said.contains(why), "{said}");
+                assert_eq!(said.lines().count(), 1, "{said}");
+            }
+            let output = whichhop(&["--json", &good, "-"], bytes);
+            assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), expected, "{output:?}");
+            assert!(said(&output).starts_with("whichhop: standard input: "), "{output:?}");
+            let output = whichhop(&["--json", &bad, &bad], b"");
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+            assert_eq!(said(&output).matches(why).count(), 2, "{output:?}");
+        }
+    }
+
     /// What follows a time that lies does not wait until the other files are read.
     #[test]
     fn a_time_that_lies_in_one_of_several_files() {

@@ -30,7 +30,7 @@ use meter::Meter;
 use pipeline::Outlet;
 
 use super::args::{Attempts, Input, ports};
-use super::{Status, complain, input};
+use super::{Status, chain, complain, input};
 
 /// Bytes of output held back, unless somebody watches.
 const HELD_BACK: usize = 1 << 16;
@@ -94,6 +94,9 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     for remark in &files.remarks {
         complain(remark);
     }
+    for error in &files.unusable {
+        complain(&chain(error));
+    }
     unread?;
     tell(&tracking.census, &undecoded);
     if output.count == 0 && !args.json {
@@ -105,7 +108,7 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
             format!("no attempt to connect to {wanted} in {within} that the filters let through")
         });
     }
-    Ok(Status::Reachable)
+    Ok(if files.unusable.is_empty() { Status::Reachable } else { Status::Error })
 }
 
 /// Says what was not used, or not as it should have been.
@@ -358,6 +361,8 @@ struct Files<'a> {
     interrupt: &'a Interrupt,
     /// What those that are read through lack, in words.
     remarks: Vec<String>,
+    /// Why nothing can be read of some.
+    unusable: Vec<anyhow::Error>,
     /// Those being read.
     open: Vec<Source>,
     /// Those whose first record is still to come, the next first.
@@ -381,29 +386,46 @@ struct Waiting {
 }
 
 impl<'a> Files<'a> {
-    /// Looks into each capture; fails if one is none.
+    /// Looks into each capture; fails if one cannot be opened, or none can be read.
     fn open(inputs: &[Input], meter: &'a Meter, interrupt: &'a Interrupt) -> anyhow::Result<Self> {
-        let (remarks, open, waiting) = (Vec::new(), Vec::new(), VecDeque::new());
-        let mut files = Self { meter, interrupt, remarks, open, waiting };
+        let (remarks, unusable, open, waiting) = (Vec::new(), Vec::new(), Vec::new(), VecDeque::new());
+        let mut files = Self { meter, interrupt, remarks, unusable, open, waiting };
         if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
             bail!("standard input can be read only once");
         }
         let alone = inputs.len() == 1;
         for (index, input) in inputs.iter().enumerate() {
-            if alone || !input::is_regular(input) {
-                let mut source = Source::open(input, index, meter, interrupt)?;
-                source.ahead = source.ahead.filter(|_| !alone);
-                files.open.push(source);
-                continue;
+            match files.look_into(input, index, alone) {
+                Err(error) if is_about_content(&error) => files.unusable.push(error),
+                looked => looked?,
             }
-            let mut source = Source::open(input, index, &Meter::hidden(), interrupt)?;
-            match source.peek()? {
-                Some(first) => files.waiting.push_back(Waiting { first, index, file: input.clone() }),
-                None => files.remarks.extend(source.remarks()),
+        }
+        if files.unusable.len() == inputs.len()
+            && let Some(last) = files.unusable.pop()
+        {
+            for error in &files.unusable {
+                complain(&chain(error));
             }
+            return Err(last);
         }
         files.waiting.make_contiguous().sort_by_key(|waiting| (waiting.first, waiting.index));
         Ok(files)
+    }
+
+    /// Opens a capture; one that can be read anew is left to wait for its time.
+    fn look_into(&mut self, input: &Input, index: usize, alone: bool) -> anyhow::Result<()> {
+        if alone || !input::is_regular(input) {
+            let mut source = Source::open(input, index, self.meter, self.interrupt)?;
+            source.ahead = source.ahead.filter(|_| !alone);
+            self.open.push(source);
+            return Ok(());
+        }
+        let mut source = Source::open(input, index, &Meter::hidden(), self.interrupt)?;
+        match source.peek()? {
+            Some(first) => self.waiting.push_back(Waiting { first, index, file: input.clone() }),
+            None => self.remarks.extend(source.remarks()),
+        }
+        Ok(())
     }
 
     /// The files that are opened only when their time has come.
@@ -426,6 +448,7 @@ impl<'a> Files<'a> {
 
     fn each_in_order(&mut self, feed: &mut Feed<'_, '_>) -> Result<(), Stop> {
         loop {
+            self.close_those_over().map_err(Stop::Read)?;
             self.open_those_due().map_err(Stop::Read)?;
             let mut nexts = Vec::with_capacity(self.open.len());
             for (place, source) in self.open.iter_mut().enumerate() {
@@ -436,10 +459,6 @@ impl<'a> Files<'a> {
                 return feed.pass_on();
             };
             if at.is_none() {
-                self.remarks.extend(self.open.drain(..).flat_map(|source| source.remarks()));
-                if self.waiting.is_empty() {
-                    return feed.pass_on();
-                }
                 continue;
             }
             let others = nexts.iter().filter(|(at, _, other)| at.is_some() && *other != place);
@@ -449,6 +468,19 @@ impl<'a> Files<'a> {
             let Some(source) = self.open.get_mut(place) else { return feed.pass_on() };
             source.each_before(until, alone, feed)?;
         }
+    }
+
+    /// Lets go of those that are read through: a decoder takes up to 128 MiB.
+    fn close_those_over(&mut self) -> anyhow::Result<()> {
+        let mut place = 0;
+        while let Some(source) = self.open.get_mut(place) {
+            if source.peek()?.is_some() {
+                place += 1;
+            } else {
+                self.remarks.extend(self.open.remove(place).remarks());
+            }
+        }
+        Ok(())
     }
 
     /// Opens the files whose first record is the next of all.
@@ -465,6 +497,15 @@ impl<'a> Files<'a> {
             self.waiting.pop_front();
         }
         Ok(())
+    }
+}
+
+/// Whether it is what a file holds that is wrong with it: the newest one of a ring of captures may be empty still.
+fn is_about_content(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(ReadError::Io(error)) => error.kind() == io::ErrorKind::InvalidData,
+        Some(_) => true,
+        None => false,
     }
 }
 
