@@ -72,7 +72,7 @@ pub struct TargetFound {
 #[non_exhaustive]
 pub enum NothingToDiagnose {
     /// No attempt to connect to the port.
-    #[error("no attempt to connect to port {port} in it (no SYN{}); name another port with -p", others(.ports))]
+    #[error("no attempt to connect to port {port} in it ({}); name another port with -p", no_syn(.ports))]
     NoSyn {
         /// The port asked for.
         port: u16,
@@ -83,12 +83,13 @@ pub enum NothingToDiagnose {
     },
 }
 
-fn others(ports: &[u16]) -> String {
+/// Says that there was no SYN to the ports asked for, but to `ports`.
+pub fn no_syn(ports: &[u16]) -> String {
     if ports.is_empty() {
-        return " at all".to_owned();
+        return "no SYN at all".to_owned();
     }
     let list: Vec<_> = ports.iter().take(8).map(u16::to_string).collect();
-    format!("; there are SYNs to port {}", list.join(", "))
+    format!("no SYN; there are SYNs to port {}", list.join(", "))
 }
 
 /// A diagnosis in the making.

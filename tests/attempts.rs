@@ -964,6 +964,17 @@ mod command {
     }
 
     #[test]
+    fn ports_that_were_not_asked_for_are_named() {
+        let mut wire = Wire::default();
+        wire.session().tcp(C, End(S.0, 443), SYN, 5, 0, b"");
+        let output = whichhop(&["-p", "99", "-"], &wire.pcapng());
+        assert_eq!(
+            said(&output),
+            "whichhop: no attempt to connect to port 99 in it (no SYN; there are SYNs to port 22, 443)\n"
+        );
+    }
+
+    #[test]
     fn a_packet_that_may_hide_an_attempt_is_told() {
         let mut wire = Wire::default();
         wire.frames.push((0, ip(50, C.0, S.0, &[0, 0, 0, 1, 0, 0, 0, 1])));
@@ -1103,6 +1114,14 @@ mod command {
         limited.args(["-c", "ulimit -n 40; exec \"$0\" attempts -p any --json \"$@\""]);
         limited.arg(env!("CARGO_BIN_EXE_whichhop")).args(&files);
         assert_eq!(out(&limited.output().unwrap()).lines().count(), 60);
+        for path in &files {
+            // One that lasts as long as all of them.
+            let frames = vec![(0, Vec::new()), (100 * SECOND, Vec::new())];
+            fs::write(path, Wire { frames, now: 0 }.pcapng()).unwrap();
+        }
+        let output = limited.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said(&output).contains(" captures overlap in time and are read at once"), "{output:?}");
     }
 
     /// The newest file of a ring of captures may still be empty: the others are used.

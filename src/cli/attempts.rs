@@ -1,6 +1,7 @@
 //! `whichhop attempts`: captures in, every TCP connection attempt in them out.
 
 mod ahead;
+mod elsewhere;
 mod filter;
 #[cfg(target_os = "linux")]
 mod interrupt;
@@ -17,13 +18,15 @@ use std::path::PathBuf;
 use std::{iter, mem};
 
 use anyhow::{Context, bail};
-use whichhop::attempt::{Attempt, Batch, Census, Limits, Sieve};
+use whichhop::attempt::{Attempt, Batch, Census, Limits, Ports, Sieve};
 use whichhop::confine::confine_reader;
+use whichhop::diagnose::no_syn;
 use whichhop::packet::Undecoded;
 use whichhop::recording::{ReadError, Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
 
 use ahead::Ahead;
+use elsewhere::Elsewhere;
 use filter::Filter;
 use interrupt::Interrupt;
 use meter::Meter;
@@ -64,13 +67,14 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     let mut tracking = Tracking { census, filter: &filter, patience: Patience::default(), ended: false };
     let mut output = Output::new(args);
     let mut undecoded: BTreeMap<Undecoded, u64> = BTreeMap::new();
+    let mut elsewhere = Elsewhere::new(matches!(ports(&args.ports), Ports::Any));
     let watched = output.watched;
     let read = pipeline::run(
         watched && args.prints_as_it_reads(),
         |outlet| {
             let batch = Batch::default();
-            let undecoded = &mut undecoded;
-            files.each(&mut Feed { sieve, filter: &filter, batch, watched, undecoded, outlet })
+            let (undecoded, elsewhere) = (&mut undecoded, &mut elsewhere);
+            files.each(&mut Feed { sieve, filter: &filter, batch, watched, undecoded, elsewhere, outlet })
         },
         &mut tracking,
         &mut |decided| output.take(decided),
@@ -103,7 +107,9 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
         let wanted = wanted(args);
         let within = if report::unread(&undecoded).is_some() { "what could be read of it" } else { "it" };
         complain(&if args.only.is_all() {
-            format!("no attempt to connect to {wanted} in {within} (no SYN)")
+            let elsewhere = elsewhere.ports();
+            let no_syn = if elsewhere.is_empty() { "no SYN".to_owned() } else { no_syn(&elsewhere) };
+            format!("no attempt to connect to {wanted} in {within} ({no_syn})")
         } else {
             format!("no attempt to connect to {wanted} in {within} that the filters let through")
         });
@@ -133,8 +139,8 @@ fn tell(census: &Census, undecoded: &BTreeMap<Undecoded, u64>) {
 /// The ports asked for, in words.
 fn wanted(args: &Attempts) -> String {
     match ports(&args.ports) {
-        whichhop::attempt::Ports::Any => "any port".to_owned(),
-        whichhop::attempt::Ports::Only(ports) => {
+        Ports::Any => "any port".to_owned(),
+        Ports::Only(ports) => {
             let ports: Vec<_> = ports.iter().map(port_range).collect();
             format!("port {}", ports.join(" or "))
         }
@@ -154,11 +160,13 @@ struct Feed<'a, 'b> {
     batch: Batch,
     watched: bool,
     undecoded: &'a mut BTreeMap<Undecoded, u64>,
+    elsewhere: &'a mut Elsewhere,
     outlet: &'a mut Outlet<'b>,
 }
 
 impl Feed<'_, '_> {
     fn take(&mut self, record: &Record<'_>) -> Result<(), Stop> {
+        self.elsewhere.look(record);
         let concerns = |source, destination| self.filter.may_concern(source, destination);
         if let Err(reason) = self.sieve.take(record, concerns, &mut self.batch) {
             *self.undecoded.entry(reason).or_default() += 1;
@@ -175,6 +183,7 @@ impl Feed<'_, '_> {
     ) -> Result<bool, Stop> {
         let mut block = self.batch.take_block();
         let any = reader.each_in_block(before, &mut block, |record, place| {
+            self.elsewhere.look(record);
             let concerns = |source, destination| self.filter.may_concern(source, destination);
             if let Err(reason) = self.sieve.take_in_block(record, place, concerns, &mut self.batch) {
                 *self.undecoded.entry(reason).or_default() += 1;
@@ -493,7 +502,11 @@ impl<'a> Files<'a> {
             if !due {
                 break;
             }
-            self.open.push(Source::open(&waiting.file, waiting.index, self.meter, self.interrupt)?);
+            let source = Source::open(&waiting.file, waiting.index, self.meter, self.interrupt);
+            let open = self.open.len();
+            self.open.push(
+                source.map_err(|error| if are_too_many(&error) { overlap(error, open) } else { error })?,
+            );
             self.waiting.pop_front();
         }
         Ok(())
@@ -507,6 +520,20 @@ fn is_about_content(error: &anyhow::Error) -> bool {
         Some(_) => true,
         None => false,
     }
+}
+
+/// Whether no more files can be opened.
+fn are_too_many(error: &anyhow::Error) -> bool {
+    /// On Linux, macOS and the BSDs.
+    const EMFILE: i32 = 24;
+    error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(EMFILE)
+}
+
+/// Says why so many files are `open`.
+fn overlap(error: anyhow::Error, open: usize) -> anyhow::Error {
+    error.context(format!(
+        "{open} captures overlap in time and are read at once: allow more open files (`ulimit -n`), or merge some first"
+    ))
 }
 
 impl Source {
