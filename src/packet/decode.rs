@@ -70,6 +70,10 @@ pub enum Unopened {
     Nsh,
     /// TaZmen's sniffer protocol.
     Tzsp,
+    /// LISP's data (RFC 9300).
+    Lisp,
+    /// VXLAN that says that its network identifier does not count, which RFC 7348 rules out.
+    VxlanWithoutIdentifier,
 }
 
 impl fmt::Display for Unopened {
@@ -82,6 +86,8 @@ impl fmt::Display for Unopened {
             Self::IpComp => "IPComp",
             Self::Nsh => "NSH",
             Self::Tzsp => "TZSP",
+            Self::Lisp => "LISP",
+            Self::VxlanWithoutIdentifier => "VXLAN without an identifier",
         })
     }
 }

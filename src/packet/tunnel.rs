@@ -20,6 +20,7 @@ const L2TP_PORT: u16 = 1701;
 const TEREDO_PORT: u16 = 3544;
 const ESP_PORT: u16 = 4500;
 const TZSP_PORT: u16 = 37008;
+const LISP_PORT: u16 = 4341;
 
 /// What stands within the packet, if it is a tunnel's: IP in IP (RFC 2003, 4213, 2473), GRE (RFC 2784, 2890, 2637)
 /// with whatever it carries, ERSPAN among it, MPLS (RFC 4023, 7510), EtherIP (RFC 3378), Ethernet (RFC 8986), VXLAN
@@ -71,6 +72,8 @@ fn unopened(port: u16, data: &[u8]) -> Option<Unopened> {
         (ESP_PORT, [i0, i1, i2, i3, ..]) if [*i0, *i1, *i2, *i3] != [0; 4] => Some(Unopened::Esp),
         // Version 1, and a packet that was received or is to be sent.
         (TZSP_PORT, [1, 0 | 1, ..]) => Some(Unopened::Tzsp),
+        // An IP header behind LISP's.
+        (LISP_PORT, [_, _, _, _, _, _, _, _, 0x45..=0x4f | 0x60..=0x6f, ..]) => Some(Unopened::Lisp),
         _ => None,
     }
 }
@@ -79,7 +82,11 @@ fn unopened(port: u16, data: &[u8]) -> Option<Unopened> {
 /// (draft-smith-vxlan-group-policy). Whoever sets other flags speaks something else.
 fn vxlan(data: &[u8]) -> Result<Option<Layer<'_>>, Undecoded> {
     let ([flags, ..], frame) = take::<8>(data)?;
-    Ok((flags & !0x80 == 0x08).then_some(Layer::Link(LinkType::ETHERNET, frame)))
+    match flags & !0x80 {
+        0x08 => Ok(Some(Layer::Link(LinkType::ETHERNET, frame))),
+        0 if link::is_likely(frame) => Err(Undecoded::Unopened(Unopened::VxlanWithoutIdentifier)),
+        _ => Ok(None),
+    }
 }
 
 /// VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe): a flag says that the protocol is named.
@@ -266,6 +273,16 @@ mod tests {
         // Behind a segment routing header.
         let routed = [&[143, 2, 4, 0, 0, 0, 0, 0][..], &[0; 16], &frame].concat();
         assert_eq!(said(&v6(43, &routed)), None);
+    }
+
+    #[test]
+    fn what_is_told_by_what_stands_behind_it() {
+        let lisp =
+            |first: u8| v4(17, &[&[0xc3, 0x50, 0x10, 0xf5, 0, 0, 0, 0][..], &[0; 8], &[first; 20]].concat());
+        assert_eq!(said(&lisp(0x45)), Some(Undecoded::Unopened(Unopened::Lisp)));
+        assert!(decode(LinkType::RAW, &lisp(0)).is_ok());
+        let vxlan = [&UDP_TO_VXLAN[..], &[0; 8], &MACS, &[0x08, 0x00], &SYN_V4].concat();
+        assert_eq!(said(&v4(17, &vxlan)), Some(Undecoded::Unopened(Unopened::VxlanWithoutIdentifier)));
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub(in crate::packet) fn mpls(mut bytes: &[u8]) -> Result<Layer<'_>, Undecoded> 
 }
 
 /// Whether an Ethernet frame begins here: its EtherType is a usual one.
-fn is_likely(frame: &[u8]) -> bool {
+pub(in crate::packet) fn is_likely(frame: &[u8]) -> bool {
     let (Some([t0, t1]), Some(first)) = (frame.get(12..14), frame.get(14)) else { return false };
     matches!(
         (t0, t1, first >> 4),
