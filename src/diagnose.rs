@@ -72,21 +72,24 @@ pub struct TargetFound {
 #[non_exhaustive]
 pub enum NothingToDiagnose {
     /// No attempt to connect to the port.
-    #[error("no attempt to connect to port {port} in it (no SYN{}); name another port with -p", others(.ports))]
+    #[error("no attempt to connect to port {port} in it ({}); name another port with -p", no_syn(.ports))]
     NoSyn {
         /// The port asked for.
         port: u16,
         /// Ports that SYNs were sent to.
         ports: Vec<u16>,
+        /// Frames that could not be read, by reason: SYNs may be among them.
+        undecoded: BTreeMap<Undecoded, u64>,
     },
 }
 
-fn others(ports: &[u16]) -> String {
+/// Says that there was no SYN to the ports asked for, but to `ports`.
+pub fn no_syn(ports: &[u16]) -> String {
     if ports.is_empty() {
-        return " at all".to_owned();
+        return "no SYN at all".to_owned();
     }
     let list: Vec<_> = ports.iter().take(8).map(u16::to_string).collect();
-    format!("; there are SYNs to port {}", list.join(", "))
+    format!("no SYN; there are SYNs to port {}", list.join(", "))
 }
 
 /// A diagnosis in the making.
@@ -135,7 +138,12 @@ impl Diagnosis {
                         self.tracker.push(record.number, record.at, &packet);
                         self.survey.packet(record.number, record.at, &packet);
                     }
-                    Err(reason) => *self.undecoded.entry(reason).or_default() += 1,
+                    Err(reason) => {
+                        *self.undecoded.entry(reason).or_default() += 1;
+                        if reason == Undecoded::QuoteCut {
+                            self.capture_lossy.get_or_insert_with(|| CUT.to_owned());
+                        }
+                    }
                 }
             }
             Body::Event(event) => self.event(record, event),
@@ -225,7 +233,12 @@ impl Diagnosis {
         let evicted = self.tracker.evicted();
         let attempts = self.tracker.finish(port);
         let (target, mut other_targets) =
-            choose_target(port, traced.as_ref(), &attempts, &self.connections, &self.routes)?;
+            match choose_target(port, traced.as_ref(), &attempts, &self.connections, &self.routes) {
+                Ok(chosen) => chosen,
+                Err(ports) => {
+                    return Err(NothingToDiagnose::NoSyn { port, ports, undecoded: self.undecoded });
+                }
+            };
         if other_targets.len() > MOST_OTHERS {
             caveats.push(format!(
                 "{} more addresses were tried than are named",
@@ -389,6 +402,9 @@ impl Diagnosis {
     }
 }
 
+/// What a capture is not trusted with that does not hold ICMP errors as far as they tell what they are about.
+const CUT: &str = "the capture cuts off ICMP errors, which may be answers: silence is not taken as evidence; capture with more bytes of each packet (tcpdump -s 0)";
+
 /// Routes and caveats kept at most: a trace makes one route to each address of a name, and few caveats.
 const MOST_ROUTES: usize = 256;
 const MOST_CAVEATS: usize = 32;
@@ -421,14 +437,15 @@ fn is_turned_away(connection: &Connection) -> bool {
 const SSH: u16 = 22;
 
 /// The address to diagnose, and the others that were tried. A trace says which it probed: the first of the name that
-/// has a route. In any other capture it is the first server whose last attempt failed, else the first.
+/// has a route. In any other capture it is the first server whose last attempt failed, else the first. Where nobody
+/// tried the port, those that SYNs were sent to.
 fn choose_target(
     port: u16,
     traced: Option<&Target>,
     attempts: &[Attempt],
     connections: &Connections,
     routes: &[(Route, RecordNumber)],
-) -> Result<(IpAddr, Vec<IpAddr>), NothingToDiagnose> {
+) -> Result<(IpAddr, Vec<IpAddr>), Vec<u16>> {
     let tried = connections.iter().map(|c| c.server).chain(attempts.iter().map(|a| a.server));
     let mut known: BTreeSet<IpAddr> = BTreeSet::new();
     let servers = tried.filter(|s| s.port() == port).map(|s| s.ip());
@@ -449,7 +466,7 @@ fn choose_target(
         let mut ports: Vec<u16> = attempts.iter().map(|a| a.server.port()).collect();
         ports.sort_unstable();
         ports.dedup();
-        return Err(NothingToDiagnose::NoSyn { port, ports });
+        return Err(ports);
     };
     candidates.retain(|a| *a != chosen);
     Ok((chosen, candidates))

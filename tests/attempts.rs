@@ -84,12 +84,18 @@ impl Wire {
     }
 
     fn pcapng(&self) -> Vec<u8> {
+        self.pcapng_of(usize::MAX)
+    }
+
+    /// The capture with `most` bytes of each frame.
+    fn pcapng_of(&self, most: usize) -> Vec<u8> {
         let mut writer = Writer::new(Vec::new()).unwrap();
         let info = InterfaceInfo { name: "eth0".to_owned(), link: LinkType::RAW };
         let interface = writer.interface(&info).unwrap();
         for (at, frame) in &self.frames {
             let at = Timestamp::from_nanos(START + at);
-            writer.frame(interface, at, Direction::Unknown, frame.len() as u32, frame).unwrap();
+            let captured = &frame[..frame.len().min(most)];
+            writer.frame(interface, at, Direction::Unknown, frame.len() as u32, captured).unwrap();
         }
         writer.finish().unwrap()
     }
@@ -958,6 +964,17 @@ mod command {
     }
 
     #[test]
+    fn ports_that_were_not_asked_for_are_named() {
+        let mut wire = Wire::default();
+        wire.session().tcp(C, End(S.0, 443), SYN, 5, 0, b"");
+        let output = whichhop(&["-p", "99", "-"], &wire.pcapng());
+        assert_eq!(
+            said(&output),
+            "whichhop: no attempt to connect to port 99 in it (no SYN; there are SYNs to port 22, 443)\n"
+        );
+    }
+
+    #[test]
     fn a_packet_that_may_hide_an_attempt_is_told() {
         let mut wire = Wire::default();
         wire.frames.push((0, ip(50, C.0, S.0, &[0, 0, 0, 1, 0, 0, 0, 1])));
@@ -967,6 +984,43 @@ mod command {
             "whichhop: frames that could not be read: 1: IPsec ESP (not opened) (1)\n\
              whichhop: no attempt to connect to port 22 in what could be read of it (no SYN)\n"
         );
+    }
+
+    /// With the sequence number that an ICMP error quotes it is an answer; without, it is told to be missing.
+    #[test]
+    fn an_icmp_error_that_the_capture_cuts_off() {
+        let mut wire = Wire::default();
+        wire.tcp(C, S, SYN, 1000, 0, b"");
+        let syn = wire.frames[0].1.clone();
+        wire.icmp(3, 13, ROUTER, C.0, &syn);
+        for (most, outcome) in [(56, "rejected"), (55, "timeout"), (40, "timeout")] {
+            let output = whichhop(&["--json", "-"], &wire.pcapng_of(most));
+            assert!(out(&output).contains(&format!("\"outcome\":\"{outcome}\"")), "{output:?}");
+            let told = said(&output).contains("could not be read: 1: ICMP errors cut off by the capture (1)");
+            assert_eq!(told, most < 56, "{output:?}");
+        }
+        let replay = |most: usize| {
+            let mut command = Command::cargo_bin("whichhop").unwrap();
+            let output = command.args(["replay", "-"]).write_stdin(wire.pcapng_of(most)).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        };
+        assert!(!replay(56).contains("cut"), "{}", replay(56));
+        assert!(replay(55).contains("cuts off ICMP errors"), "{}", replay(55));
+        assert!(
+            replay(55).contains("1 frame was skipped: ICMP errors cut off by the capture."),
+            "{}",
+            replay(55)
+        );
+    }
+
+    #[test]
+    fn the_kinds_of_frames_that_cannot_be_read_are_bounded() {
+        let mut wire = Wire::default();
+        for nibble in [1, 2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15] {
+            wire.frames.push((0, vec![nibble << 4; 20]));
+        }
+        let output = whichhop(&["-"], &wire.pcapng());
+        assert!(said(&output).contains("(neither 4 nor 6) (1), and 3 other kinds (3)\n"), "{output:?}");
     }
 
     #[test]
@@ -1039,6 +1093,73 @@ mod command {
             (Some(2), 0),
             "found before anything is said"
         );
+    }
+
+    /// Files that follow each other are open one after the other, and so are their decoders.
+    #[cfg(unix)]
+    #[test]
+    fn files_that_are_read_through_are_let_go_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut wire = Wire::default();
+        let files: Vec<_> = (0..60)
+            .map(|i| {
+                wire.frames.clear();
+                wire.wait(SECOND).tcp(C, End(S.0, 100 + i), SYN, 5, 0, b"");
+                let path = dir.path().join(format!("{i}.pcapng"));
+                fs::write(&path, wire.pcapng()).unwrap();
+                path
+            })
+            .collect();
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "ulimit -n 40; exec \"$0\" attempts -p any --json \"$@\""]);
+        limited.arg(env!("CARGO_BIN_EXE_whichhop")).args(&files);
+        assert_eq!(out(&limited.output().unwrap()).lines().count(), 60);
+        for path in &files {
+            // One that lasts as long as all of them.
+            let frames = vec![(0, Vec::new()), (100 * SECOND, Vec::new())];
+            fs::write(path, Wire { frames, now: 0 }.pcapng()).unwrap();
+        }
+        let output = limited.output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said(&output).contains(" captures overlap in time and are read at once"), "{output:?}");
+    }
+
+    /// The newest file of a ring of captures may still be empty: the others are used.
+    #[test]
+    fn a_file_among_several_of_which_nothing_can_be_read() {
+        let mut wire = Wire::default();
+        wire.session();
+        let whole = wire.pcapng();
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let good = write("good", &whole);
+        let expected = out(&whichhop(&["--json", &good], b""));
+        for (name, bytes, why) in [
+            ("empty", &b""[..], "the file is empty"),
+            ("short", &whole[..20], "the file ends within a section header block"),
+            ("text", b"which hop drops my SSH?", "not a capture"),
+            ("cut.gz", &gzip(&whole)[..9], "its gzip data end too soon"),
+        ] {
+            let bad = write(name, bytes);
+            for files in [[&good, &bad], [&bad, &good]] {
+                let output = whichhop(&["--json", files[0], files[1]], b"");
+                assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), expected, "{output:?}");
+                assert_eq!(output.status.code(), Some(2));
+                let said = said(&output);
+                assert!(said.starts_with(&format!("whichhop: {bad}: ")) && said.contains(why), "{said}");
+                assert_eq!(said.lines().count(), 1, "{said}");
+            }
+            let output = whichhop(&["--json", &good, "-"], bytes);
+            assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), expected, "{output:?}");
+            assert!(said(&output).starts_with("whichhop: standard input: "), "{output:?}");
+            let output = whichhop(&["--json", &bad, &bad], b"");
+            assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
+            assert_eq!(said(&output).matches(why).count(), 2, "{output:?}");
+        }
     }
 
     /// What follows a time that lies does not wait until the other files are read.

@@ -247,6 +247,22 @@ mod bad_input {
     }
 
     #[test]
+    fn a_capture_that_could_not_be_read_at_all() {
+        // Frames of IP version 5.
+        let header =
+            [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0];
+        let frame = [0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0x50];
+        let dir = tempfile::tempdir().unwrap();
+        let name = file(&dir, "five.pcap", &[&header[..], &frame, &frame].concat());
+        let output = whichhop(&["replay", &name]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        let unread = "whichhop: frames that could not be read: 2: IP version 5 (neither 4 nor 6) (2)\n";
+        assert!(said.starts_with(unread), "{said}");
+        assert!(said.contains("no SYN at all"), "{said}");
+        assert_eq!(output.status.code(), Some(2));
+    }
+
+    #[test]
     fn standard_input_is_named() {
         let output =
             Command::cargo_bin("whichhop").unwrap().args(["replay", "-"]).write_stdin("no capture").output();

@@ -1,6 +1,7 @@
 //! `whichhop attempts`: captures in, every TCP connection attempt in them out.
 
 mod ahead;
+mod elsewhere;
 mod filter;
 #[cfg(target_os = "linux")]
 mod interrupt;
@@ -17,20 +18,22 @@ use std::path::PathBuf;
 use std::{iter, mem};
 
 use anyhow::{Context, bail};
-use whichhop::attempt::{Attempt, Batch, Census, Limits, Sieve};
+use whichhop::attempt::{Attempt, Batch, Census, Limits, Ports, Sieve};
 use whichhop::confine::confine_reader;
+use whichhop::diagnose::no_syn;
 use whichhop::packet::Undecoded;
 use whichhop::recording::{ReadError, Reader, Record, Timestamp};
 use whichhop::report::{self, Summary};
 
 use ahead::Ahead;
+use elsewhere::Elsewhere;
 use filter::Filter;
 use interrupt::Interrupt;
 use meter::Meter;
 use pipeline::Outlet;
 
 use super::args::{Attempts, Input, ports};
-use super::{Status, complain, input};
+use super::{Status, chain, complain, input};
 
 /// Bytes of output held back, unless somebody watches.
 const HELD_BACK: usize = 1 << 16;
@@ -64,13 +67,14 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     let mut tracking = Tracking { census, filter: &filter, patience: Patience::default(), ended: false };
     let mut output = Output::new(args);
     let mut undecoded: BTreeMap<Undecoded, u64> = BTreeMap::new();
+    let mut elsewhere = Elsewhere::new(matches!(ports(&args.ports), Ports::Any));
     let watched = output.watched;
     let read = pipeline::run(
         watched && args.prints_as_it_reads(),
         |outlet| {
             let batch = Batch::default();
-            let undecoded = &mut undecoded;
-            files.each(&mut Feed { sieve, filter: &filter, batch, watched, undecoded, outlet })
+            let (undecoded, elsewhere) = (&mut undecoded, &mut elsewhere);
+            files.each(&mut Feed { sieve, filter: &filter, batch, watched, undecoded, elsewhere, outlet })
         },
         &mut tracking,
         &mut |decided| output.take(decided),
@@ -94,22 +98,23 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     for remark in &files.remarks {
         complain(remark);
     }
+    for error in &files.unusable {
+        complain(&chain(error));
+    }
     unread?;
     tell(&tracking.census, &undecoded);
     if output.count == 0 && !args.json {
         let wanted = wanted(args);
-        let within = if undecoded.keys().any(|why| report::worth_telling(*why)) {
-            "what could be read of it"
-        } else {
-            "it"
-        };
+        let within = if report::unread(&undecoded).is_some() { "what could be read of it" } else { "it" };
         complain(&if args.only.is_all() {
-            format!("no attempt to connect to {wanted} in {within} (no SYN)")
+            let elsewhere = elsewhere.ports();
+            let no_syn = if elsewhere.is_empty() { "no SYN".to_owned() } else { no_syn(&elsewhere) };
+            format!("no attempt to connect to {wanted} in {within} ({no_syn})")
         } else {
             format!("no attempt to connect to {wanted} in {within} that the filters let through")
         });
     }
-    Ok(Status::Reachable)
+    Ok(if files.unusable.is_empty() { Status::Reachable } else { Status::Error })
 }
 
 /// Says what was not used, or not as it should have been.
@@ -126,19 +131,16 @@ fn tell(census: &Census, undecoded: &BTreeMap<Undecoded, u64>) {
             "SYNs that are also FIN or RST: {malformed}: no attempts to connect, but a scanner's"
         ));
     }
-    let kinds: Vec<_> = undecoded.iter().filter(|(why, _)| report::worth_telling(**why)).collect();
-    if !kinds.is_empty() {
-        let frames: u64 = kinds.iter().map(|(_, count)| **count).sum();
-        let kinds: Vec<_> = kinds.iter().map(|(why, count)| format!("{why} ({count})")).collect();
-        complain(&format!("frames that could not be read: {frames}: {}", kinds.join(", ")));
+    if let Some(unread) = report::unread(undecoded) {
+        complain(&unread);
     }
 }
 
 /// The ports asked for, in words.
 fn wanted(args: &Attempts) -> String {
     match ports(&args.ports) {
-        whichhop::attempt::Ports::Any => "any port".to_owned(),
-        whichhop::attempt::Ports::Only(ports) => {
+        Ports::Any => "any port".to_owned(),
+        Ports::Only(ports) => {
             let ports: Vec<_> = ports.iter().map(port_range).collect();
             format!("port {}", ports.join(" or "))
         }
@@ -158,11 +160,13 @@ struct Feed<'a, 'b> {
     batch: Batch,
     watched: bool,
     undecoded: &'a mut BTreeMap<Undecoded, u64>,
+    elsewhere: &'a mut Elsewhere,
     outlet: &'a mut Outlet<'b>,
 }
 
 impl Feed<'_, '_> {
     fn take(&mut self, record: &Record<'_>) -> Result<(), Stop> {
+        self.elsewhere.look(record);
         let concerns = |source, destination| self.filter.may_concern(source, destination);
         if let Err(reason) = self.sieve.take(record, concerns, &mut self.batch) {
             *self.undecoded.entry(reason).or_default() += 1;
@@ -179,6 +183,7 @@ impl Feed<'_, '_> {
     ) -> Result<bool, Stop> {
         let mut block = self.batch.take_block();
         let any = reader.each_in_block(before, &mut block, |record, place| {
+            self.elsewhere.look(record);
             let concerns = |source, destination| self.filter.may_concern(source, destination);
             if let Err(reason) = self.sieve.take_in_block(record, place, concerns, &mut self.batch) {
                 *self.undecoded.entry(reason).or_default() += 1;
@@ -365,6 +370,8 @@ struct Files<'a> {
     interrupt: &'a Interrupt,
     /// What those that are read through lack, in words.
     remarks: Vec<String>,
+    /// Why nothing can be read of some.
+    unusable: Vec<anyhow::Error>,
     /// Those being read.
     open: Vec<Source>,
     /// Those whose first record is still to come, the next first.
@@ -388,29 +395,46 @@ struct Waiting {
 }
 
 impl<'a> Files<'a> {
-    /// Looks into each capture; fails if one is none.
+    /// Looks into each capture; fails if one cannot be opened, or none can be read.
     fn open(inputs: &[Input], meter: &'a Meter, interrupt: &'a Interrupt) -> anyhow::Result<Self> {
-        let (remarks, open, waiting) = (Vec::new(), Vec::new(), VecDeque::new());
-        let mut files = Self { meter, interrupt, remarks, open, waiting };
+        let (remarks, unusable, open, waiting) = (Vec::new(), Vec::new(), Vec::new(), VecDeque::new());
+        let mut files = Self { meter, interrupt, remarks, unusable, open, waiting };
         if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
             bail!("standard input can be read only once");
         }
         let alone = inputs.len() == 1;
         for (index, input) in inputs.iter().enumerate() {
-            if alone || !input::is_regular(input) {
-                let mut source = Source::open(input, index, meter, interrupt)?;
-                source.ahead = source.ahead.filter(|_| !alone);
-                files.open.push(source);
-                continue;
+            match files.look_into(input, index, alone) {
+                Err(error) if is_about_content(&error) => files.unusable.push(error),
+                looked => looked?,
             }
-            let mut source = Source::open(input, index, &Meter::hidden(), interrupt)?;
-            match source.peek()? {
-                Some(first) => files.waiting.push_back(Waiting { first, index, file: input.clone() }),
-                None => files.remarks.extend(source.remarks()),
+        }
+        if files.unusable.len() == inputs.len()
+            && let Some(last) = files.unusable.pop()
+        {
+            for error in &files.unusable {
+                complain(&chain(error));
             }
+            return Err(last);
         }
         files.waiting.make_contiguous().sort_by_key(|waiting| (waiting.first, waiting.index));
         Ok(files)
+    }
+
+    /// Opens a capture; one that can be read anew is left to wait for its time.
+    fn look_into(&mut self, input: &Input, index: usize, alone: bool) -> anyhow::Result<()> {
+        if alone || !input::is_regular(input) {
+            let mut source = Source::open(input, index, self.meter, self.interrupt)?;
+            source.ahead = source.ahead.filter(|_| !alone);
+            self.open.push(source);
+            return Ok(());
+        }
+        let mut source = Source::open(input, index, &Meter::hidden(), self.interrupt)?;
+        match source.peek()? {
+            Some(first) => self.waiting.push_back(Waiting { first, index, file: input.clone() }),
+            None => self.remarks.extend(source.remarks()),
+        }
+        Ok(())
     }
 
     /// The files that are opened only when their time has come.
@@ -433,6 +457,7 @@ impl<'a> Files<'a> {
 
     fn each_in_order(&mut self, feed: &mut Feed<'_, '_>) -> Result<(), Stop> {
         loop {
+            self.close_those_over().map_err(Stop::Read)?;
             self.open_those_due().map_err(Stop::Read)?;
             let mut nexts = Vec::with_capacity(self.open.len());
             for (place, source) in self.open.iter_mut().enumerate() {
@@ -443,10 +468,6 @@ impl<'a> Files<'a> {
                 return feed.pass_on();
             };
             if at.is_none() {
-                self.remarks.extend(self.open.drain(..).flat_map(|source| source.remarks()));
-                if self.waiting.is_empty() {
-                    return feed.pass_on();
-                }
                 continue;
             }
             let others = nexts.iter().filter(|(at, _, other)| at.is_some() && *other != place);
@@ -456,6 +477,19 @@ impl<'a> Files<'a> {
             let Some(source) = self.open.get_mut(place) else { return feed.pass_on() };
             source.each_before(until, alone, feed)?;
         }
+    }
+
+    /// Lets go of those that are read through: a decoder takes up to 128 MiB.
+    fn close_those_over(&mut self) -> anyhow::Result<()> {
+        let mut place = 0;
+        while let Some(source) = self.open.get_mut(place) {
+            if source.peek()?.is_some() {
+                place += 1;
+            } else {
+                self.remarks.extend(self.open.remove(place).remarks());
+            }
+        }
+        Ok(())
     }
 
     /// Opens the files whose first record is the next of all.
@@ -468,11 +502,38 @@ impl<'a> Files<'a> {
             if !due {
                 break;
             }
-            self.open.push(Source::open(&waiting.file, waiting.index, self.meter, self.interrupt)?);
+            let source = Source::open(&waiting.file, waiting.index, self.meter, self.interrupt);
+            let open = self.open.len();
+            self.open.push(
+                source.map_err(|error| if are_too_many(&error) { overlap(error, open) } else { error })?,
+            );
             self.waiting.pop_front();
         }
         Ok(())
     }
+}
+
+/// Whether it is what a file holds that is wrong with it: the newest one of a ring of captures may be empty still.
+fn is_about_content(error: &anyhow::Error) -> bool {
+    match error.downcast_ref() {
+        Some(ReadError::Io(error)) => error.kind() == io::ErrorKind::InvalidData,
+        Some(_) => true,
+        None => false,
+    }
+}
+
+/// Whether no more files can be opened.
+fn are_too_many(error: &anyhow::Error) -> bool {
+    /// On Linux, macOS and the BSDs.
+    const EMFILE: i32 = 24;
+    error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) == Some(EMFILE)
+}
+
+/// Says why so many files are `open`.
+fn overlap(error: anyhow::Error, open: usize) -> anyhow::Error {
+    error.context(format!(
+        "{open} captures overlap in time and are read at once: allow more open files (`ulimit -n`), or merge some first"
+    ))
 }
 
 impl Source {

@@ -4,11 +4,12 @@ use std::io::Read;
 
 use anyhow::Context;
 use whichhop::confine::confine_reader;
-use whichhop::diagnose::{Diagnosis, Findings, Question};
+use whichhop::diagnose::{Diagnosis, Findings, NothingToDiagnose, Question};
 use whichhop::recording::Reader;
+use whichhop::report;
 
 use super::args::{Input, Replay};
-use super::{Status, input, output};
+use super::{Status, complain, input, output};
 
 pub(super) fn run(args: &Replay) -> anyhow::Result<Status> {
     let azure_nets = input::azure_networks(&args.nets)?;
@@ -34,5 +35,11 @@ fn confined(source: impl Read + 'static, question: Question) -> anyhow::Result<F
     if let Some(truncation) = reader.truncation() {
         diagnosis.truncated(truncation);
     }
-    Ok(diagnosis.finish()?)
+    let findings = diagnosis.finish();
+    if let Err(NothingToDiagnose::NoSyn { undecoded, .. }) = &findings
+        && let Some(unread) = report::unread(undecoded)
+    {
+        complain(&unread);
+    }
+    Ok(findings?)
 }

@@ -41,10 +41,14 @@ pub enum Undecoded {
     WifiDamaged,
     /// Too many frames and packets within one another.
     Nested,
+    /// More IPv6 extension headers than are walked over.
+    Extensions,
     /// The version nibble is neither 4 nor 6.
     IpVersion(u8),
     /// The frame, or the first fragment, ends before the headers do.
     Truncated,
+    /// An ICMP error of which the capture holds too little to tell what it is about.
+    QuoteCut,
     /// A header contradicts itself.
     Malformed,
 }
@@ -62,6 +66,14 @@ pub enum Unopened {
     Esp,
     /// IP payload compression (RFC 3173).
     IpComp,
+    /// A network service header (RFC 8300).
+    Nsh,
+    /// TaZmen's sniffer protocol.
+    Tzsp,
+    /// LISP's data (RFC 9300).
+    Lisp,
+    /// VXLAN that says that its network identifier does not count, which RFC 7348 rules out.
+    VxlanWithoutIdentifier,
 }
 
 impl fmt::Display for Unopened {
@@ -72,6 +84,10 @@ impl fmt::Display for Unopened {
             Self::Teredo => "Teredo",
             Self::Esp => "IPsec ESP",
             Self::IpComp => "IPComp",
+            Self::Nsh => "NSH",
+            Self::Tzsp => "TZSP",
+            Self::Lisp => "LISP",
+            Self::VxlanWithoutIdentifier => "VXLAN without an identifier",
         })
     }
 }
@@ -120,8 +136,10 @@ impl fmt::Display for Undecoded {
             Self::WifiPart => f.write_str("802.11 fragment or aggregate"),
             Self::WifiDamaged => f.write_str("802.11, damaged on the air"),
             Self::Nested => f.write_str("too many frames within one another"),
+            Self::Extensions => f.write_str("IPv6 with too many extension headers"),
             Self::IpVersion(version) => write!(f, "IP version {version} (neither 4 nor 6)"),
             Self::Truncated => f.write_str("cut short within the headers"),
+            Self::QuoteCut => f.write_str("ICMP errors cut off by the capture"),
             Self::Malformed => f.write_str("malformed header"),
         }
     }
@@ -215,7 +233,7 @@ fn transport<'a>(ip: &Ip, payload: &'a [u8], missing: Option<u32>) -> Result<Tra
     match (etherparse::IpNumber(ip.protocol), ip.source.is_ipv4()) {
         (ip_number::TCP, _) => Tcp::read(ip, payload, missing).map(Transport::Tcp),
         (ip_number::ICMP, true) | (ip_number::IPV6_ICMP, false) => {
-            Icmp::read(ip, payload).map(Transport::Icmp)
+            Icmp::read(ip, payload, missing).map(Transport::Icmp)
         }
         _ => Ok(Transport::Other),
     }
@@ -293,6 +311,7 @@ mod tests {
             (Undecoded::IpVersion(5), "IP version 5 (neither 4 nor 6)"),
             (Undecoded::Unopened(Unopened::Esp), "IPsec ESP (not opened)"),
             (Undecoded::Truncated, "cut short within the headers"),
+            (Undecoded::QuoteCut, "ICMP errors cut off by the capture"),
             (Undecoded::Malformed, "malformed header"),
         ] {
             assert_eq!(undecoded.to_string(), words);

@@ -177,19 +177,25 @@ impl IcmpErrorKind {
 }
 
 impl<'a> Icmp<'a> {
-    /// Reads the message that `ip` carries; what an error quotes may be cut anywhere.
-    pub(super) fn read(ip: &Ip, message: &'a [u8]) -> Result<Self, Undecoded> {
+    /// Reads the message that `ip` carries, of whose frame `missing` bytes were not captured, where that is known. What an
+    /// error quotes may be cut anywhere by whoever sent it, but not by the capture before it tells what it is about.
+    pub(super) fn read(ip: &Ip, message: &'a [u8], missing: Option<u32>) -> Result<Self, Undecoded> {
         let Some((header, body)) = message.split_first_chunk::<HEADER_LEN>() else {
             let claimed = if ip.fragment == Fragment::Whole { ip.payload_len } else { u32::MAX };
             return Err(Undecoded::cut_short(message.len(), claimed));
         };
-        let captured_whole =
-            ip.fragment == Fragment::Whole && message.len() as u64 >= u64::from(ip.payload_len);
-        Ok(if ip.source.is_ipv4() {
+        let is_whole = message.len() as u64 >= u64::from(ip.payload_len);
+        let captured_whole = ip.fragment == Fragment::Whole && is_whole;
+        let icmp = if ip.source.is_ipv4() {
             Self::v4(*header, body, captured_whole)
         } else {
             Self::v6(*header, body, captured_whole)
-        })
+        };
+        let cut_by_capture = !is_whole && missing != Some(0);
+        if cut_by_capture && matches!(icmp, Self::Error(_)) && is_too_short(body) {
+            return Err(Undecoded::QuoteCut);
+        }
+        Ok(icmp)
     }
 
     fn v4(header: [u8; HEADER_LEN], body: &'a [u8], captured_whole: bool) -> Self {
@@ -278,6 +284,18 @@ fn unreachable_v6(code: u8) -> IcmpErrorKind {
         icmpv6::CODE_DST_UNREACH_ADDR => IcmpErrorKind::HostUnreachable,
         icmpv6::CODE_DST_UNREACH_PORT => IcmpErrorKind::PortUnreachable,
         _ => IcmpErrorKind::Other,
+    }
+}
+
+/// Whether a quote ends before the 8 bytes that tell which packet it is about (RFC 792), if that has such.
+fn is_too_short(quote: &[u8]) -> bool {
+    match ip::read_quoted(quote) {
+        Ok((ip, Some(payload))) => {
+            let tells = [ip_number::TCP, ip_number::UDP, ip_number::ICMP, ip_number::IPV6_ICMP];
+            ip.fragment != Fragment::Later && tells.contains(&IpNumber(ip.protocol)) && payload.len() < 8
+        }
+        Ok((_, None)) | Err(Undecoded::Truncated) => true,
+        Err(_) => false,
     }
 }
 
@@ -391,8 +409,8 @@ impl QuotedTcpRest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::samples::{SYN_V4, address, patched, v4, v6};
-    use crate::packet::{LinkType, Transport, decode};
+    use crate::packet::samples::{SYN_ACK_V6, SYN_V4, address, patched, v4, v6};
+    use crate::packet::{LinkType, Packet, Transport, decode, decode_captured};
 
     const TCP: &[u8] = SYN_V4.split_at(20).1;
     /// An MPLS label stack object, label 16004, in an extension structure with its checksum.
@@ -442,6 +460,37 @@ mod tests {
                 Icmp::EchoReply { identifier: 0x1234, sequence: 7, token: None }
             ));
         }
+    }
+
+    #[test]
+    fn what_the_capture_cut_off_of_a_quote_is_missed() {
+        fn read(packet: &[u8], len: usize, original_len: usize) -> Result<Packet<'_>, Undecoded> {
+            decode_captured(LinkType::RAW, &packet[..len], original_len as u32)
+        }
+        for (packet, quote) in
+            [(error_v4(3, 13, [0; 4], &SYN_V4), 28), (error_v6(1, 1, [0; 4], &SYN_ACK_V6), 48)]
+        {
+            let seq = quote + if quote == 28 { 28 } else { 48 };
+            for len in quote..packet.len() {
+                let cut = read(&packet, len, packet.len());
+                if len < seq {
+                    assert_eq!(cut.err(), Some(Undecoded::QuoteCut), "{len} bytes");
+                } else {
+                    let Transport::Icmp(Icmp::Error(error)) = cut.unwrap().transport else { panic!() };
+                    assert!(
+                        matches!(error.quoted.unwrap().transport, QuotedTransport::Tcp(_)),
+                        "{len} bytes"
+                    );
+                }
+                // On the wire it was no longer: the capture is not to blame.
+                assert!(read(&packet, len, len).is_ok(), "{len} bytes");
+            }
+        }
+        // What quotes nothing, or something else, hides nothing.
+        let other = error_v4(3, 13, [0; 4], &v4(99, &[0; 20]));
+        assert!(read(&other, other.len() - 18, other.len()).is_ok());
+        let echo = v4(1, &[8, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0]);
+        assert!(read(&echo, echo.len() - 2, echo.len()).is_ok());
     }
 
     #[test]

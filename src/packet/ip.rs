@@ -36,6 +36,9 @@ pub(super) fn read(bytes: &[u8], missing: u32) -> Result<(Ip, &[u8]), Undecoded>
     if cut {
         return Err(Undecoded::cut_short(payload.len(), ip.payload_len));
     }
+    if ip.source.is_ipv6() && ip.fragment != Fragment::Later && is_extension(IpNumber(ip.protocol)) {
+        return Err(Undecoded::Extensions);
+    }
     Ok((ip, payload))
 }
 
@@ -166,12 +169,7 @@ fn skip_extensions(mut at: Extensions<'_>) -> (Extensions<'_>, bool) {
             break;
         }
         let header = match at.next {
-            ip_number::IPV6_HOP_BY_HOP
-            | ip_number::IPV6_ROUTE
-            | ip_number::IPV6_DEST_OPTIONS
-            | ip_number::MOBILITY
-            | ip_number::HIP
-            | ip_number::SHIM6 => {
+            next if is_plain_extension(next) => {
                 Ipv6RawExtHeaderSlice::from_slice(at.rest).ok().map(|h| (h.next_header(), h.slice().len()))
             }
             ip_number::AUTH => {
@@ -189,6 +187,24 @@ fn skip_extensions(mut at: Extensions<'_>) -> (Extensions<'_>, bool) {
         at.rest = &at.rest[length..];
     }
     (at, false)
+}
+
+/// Whether it is the number of an extension header that is laid out as most are.
+fn is_plain_extension(number: IpNumber) -> bool {
+    matches!(
+        number,
+        ip_number::IPV6_HOP_BY_HOP
+            | ip_number::IPV6_ROUTE
+            | ip_number::IPV6_DEST_OPTIONS
+            | ip_number::MOBILITY
+            | ip_number::HIP
+            | ip_number::SHIM6
+    )
+}
+
+/// Whether it is the number of any extension header that is walked over.
+fn is_extension(number: IpNumber) -> bool {
+    is_plain_extension(number) || matches!(number, ip_number::AUTH | ip_number::IPV6_FRAG)
 }
 
 /// The jumbo payload option (RFC 2675): the payload's length where 16 bits do not hold it.
@@ -388,9 +404,10 @@ mod tests {
     #[test]
     fn extension_headers_end() {
         let endless = v6(60, &[60, 0, 1, 4, 0, 0, 0, 0].repeat(200));
-        let packet = raw(&endless);
-        assert_eq!(packet.ip.protocol, 60);
-        assert!(matches!(packet.transport, Transport::Other));
+        assert_eq!(undecoded(&endless), Undecoded::Extensions);
+        let most =
+            v6(60, &[&[60, 0, 1, 4, 0, 0, 0, 0].repeat(15)[..], &[6, 0, 1, 4, 0, 0, 0, 0], TCP].concat());
+        assert_eq!(raw(&most).ip.protocol, 6);
 
         let chain = v6(60, &[&[6, 0, 1, 4, 0, 0, 0, 0][..], TCP].concat());
         assert_eq!(undecoded(&chain[..44]), Undecoded::Truncated);

@@ -7,6 +7,7 @@ use super::{Fragment, Ip, Undecoded, Unopened};
 
 const MPLS_IN_IP: IpNumber = IpNumber(137);
 const L2TP_IN_IP: IpNumber = IpNumber(115);
+const ETHERNET_IN_IP: IpNumber = IpNumber(143);
 
 /// VXLAN's port (RFC 7348), the one that Linux used before it had one, and those of Azure's gateway load balancer.
 const VXLAN_PORTS: [u16; 4] = [4789, 8472, 10800, 10801];
@@ -18,10 +19,12 @@ const GTP_U_PORT: u16 = 2152;
 const L2TP_PORT: u16 = 1701;
 const TEREDO_PORT: u16 = 3544;
 const ESP_PORT: u16 = 4500;
+const TZSP_PORT: u16 = 37008;
+const LISP_PORT: u16 = 4341;
 
 /// What stands within the packet, if it is a tunnel's: IP in IP (RFC 2003, 4213, 2473), GRE (RFC 2784, 2890, 2637)
-/// with whatever it carries, ERSPAN among it, MPLS (RFC 4023, 7510), EtherIP (RFC 3378), VXLAN (RFC 7348) and Geneve
-/// (RFC 8926). Of a packet in fragments, the first is looked into. What is a tunnel's, but not opened, is an error.
+/// with whatever it carries, ERSPAN among it, MPLS (RFC 4023, 7510), EtherIP (RFC 3378), Ethernet (RFC 8986), VXLAN
+/// (RFC 7348) and Geneve (RFC 8926). Of a packet in fragments, the first is looked into. What is a tunnel's, but not opened, is an error.
 pub(super) fn enter<'a>(ip: &Ip, payload: &'a [u8]) -> Result<Option<Layer<'a>>, Undecoded> {
     if ip.fragment == Fragment::Later {
         return Ok(None);
@@ -32,6 +35,7 @@ pub(super) fn enter<'a>(ip: &Ip, payload: &'a [u8]) -> Result<Option<Layer<'a>>,
         ip_number::IPV4 | ip_number::IPV6 => Ok(Some(Layer::Ip(payload))),
         MPLS_IN_IP => link::mpls(payload).map(Some),
         ip_number::ETHER_IP => ether_ip(payload),
+        ETHERNET_IN_IP => Ok(Some(Layer::Link(LinkType::ETHERNET, payload))),
         ip_number::ENCAP_SEC => Err(Undecoded::Unopened(Unopened::Esp)),
         ip_number::IP_COMP => Err(Undecoded::Unopened(Unopened::IpComp)),
         // Session 0 is for messages between the tunnel's ends.
@@ -66,6 +70,10 @@ fn unopened(port: u16, data: &[u8]) -> Option<Unopened> {
         (TEREDO_PORT, [0x40..=0x4f | 0x60..=0x6f, ..] | [0, 0 | 1, ..]) => Some(Unopened::Teredo),
         // A security parameter index; IKE has 0 there, and a keepalive is one byte.
         (ESP_PORT, [i0, i1, i2, i3, ..]) if [*i0, *i1, *i2, *i3] != [0; 4] => Some(Unopened::Esp),
+        // Version 1, and a packet that was received or is to be sent.
+        (TZSP_PORT, [1, 0 | 1, ..]) => Some(Unopened::Tzsp),
+        // An IP header behind LISP's.
+        (LISP_PORT, [_, _, _, _, _, _, _, _, 0x45..=0x4f | 0x60..=0x6f, ..]) => Some(Unopened::Lisp),
         _ => None,
     }
 }
@@ -74,7 +82,11 @@ fn unopened(port: u16, data: &[u8]) -> Option<Unopened> {
 /// (draft-smith-vxlan-group-policy). Whoever sets other flags speaks something else.
 fn vxlan(data: &[u8]) -> Result<Option<Layer<'_>>, Undecoded> {
     let ([flags, ..], frame) = take::<8>(data)?;
-    Ok((flags & !0x80 == 0x08).then_some(Layer::Link(LinkType::ETHERNET, frame)))
+    match flags & !0x80 {
+        0x08 => Ok(Some(Layer::Link(LinkType::ETHERNET, frame))),
+        0 if link::is_likely(frame) => Err(Undecoded::Unopened(Unopened::VxlanWithoutIdentifier)),
+        _ => Ok(None),
+    }
 }
 
 /// VXLAN-GPE (draft-ietf-nvo3-vxlan-gpe): a flag says that the protocol is named.
@@ -86,6 +98,7 @@ fn vxlan_gpe(data: &[u8]) -> Result<Option<Layer<'_>>, Undecoded> {
     match protocol {
         1 | 2 => Ok(Some(Layer::Ip(rest))),
         3 => Ok(Some(Layer::Link(LinkType::ETHERNET, rest))),
+        4 => Err(Undecoded::Unopened(Unopened::Nsh)),
         5 => link::mpls(rest).map(Some),
         _ => Ok(None),
     }
@@ -236,6 +249,7 @@ mod tests {
             (3544, [0x60, 0, 0, 0], [9; 4], Unopened::Teredo),
             (3544, [0, 1, 0, 0], [0, 2, 0, 0], Unopened::Teredo),
             (4500, [1, 2, 3, 4], [0; 4], Unopened::Esp),
+            (37008, [1, 0, 0, 1], [1, 4, 0, 1], Unopened::Tzsp),
         ] {
             assert_eq!(udp(port, &packet), Some(kind));
             assert_eq!(udp(port, &other), None, "{kind}");
@@ -249,6 +263,33 @@ mod tests {
         }
         let control = decode(LinkType::RAW, &v4(115, &[0; 8])).map(drop);
         assert_eq!(control, Ok(()));
+    }
+
+    #[test]
+    fn ethernet_stands_straight_in_ip_too() {
+        let frame = [&MACS[..], &[0x08, 0x00], &SYN_V4].concat();
+        assert_eq!(said(&v4(143, &frame)), None);
+        assert_eq!(said(&v6(143, &frame)), None);
+        // Behind a segment routing header.
+        let routed = [&[143, 2, 4, 0, 0, 0, 0, 0][..], &[0; 16], &frame].concat();
+        assert_eq!(said(&v6(43, &routed)), None);
+    }
+
+    #[test]
+    fn what_is_told_by_what_stands_behind_it() {
+        let lisp =
+            |first: u8| v4(17, &[&[0xc3, 0x50, 0x10, 0xf5, 0, 0, 0, 0][..], &[0; 8], &[first; 20]].concat());
+        assert_eq!(said(&lisp(0x45)), Some(Undecoded::Unopened(Unopened::Lisp)));
+        assert!(decode(LinkType::RAW, &lisp(0)).is_ok());
+        let vxlan = [&UDP_TO_VXLAN[..], &[0; 8], &MACS, &[0x08, 0x00], &SYN_V4].concat();
+        assert_eq!(said(&v4(17, &vxlan)), Some(Undecoded::Unopened(Unopened::VxlanWithoutIdentifier)));
+    }
+
+    #[test]
+    fn a_network_service_header_is_told() {
+        let gpe = [0xc3, 0x50, 0x12, 0xb6, 0, 0, 0, 0, 0x0c, 0, 0, 4, 0, 0, 7, 0];
+        let packet = v4(17, &[&gpe[..], &[0; 40]].concat());
+        assert_eq!(said(&packet), Some(Undecoded::Unopened(Unopened::Nsh)));
     }
 
     #[test]

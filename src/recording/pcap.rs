@@ -81,10 +81,10 @@ impl Capture {
             return Err(unreadable());
         };
         let lengths = match (major, minor) {
-            (2, ..3) => Lengths::Swapped,
+            // The second is DG/UX's tcpdump, read as libpcap reads it.
+            (2, ..3) | (543, 0) => Lengths::Swapped,
             (2, 3) => Lengths::Either,
-            // The second is DG/UX's tcpdump.
-            (2, _) | (543, 0) => Lengths::InOrder,
+            (2, _) => Lengths::InOrder,
             _ => return Err(format!("pcap version {major}.{minor}, where only version 2 is known")),
         };
         Ok(Self {

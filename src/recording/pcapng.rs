@@ -41,6 +41,9 @@ const OPTION_OSDROP: u16 = 7;
 pub(super) const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
 
+/// Interfaces of a section, at most: as many take some 20 MB, and no machine has them.
+pub(super) const MOST_INTERFACES: usize = 1 << 18;
+
 /// Where a section is read: its byte order and the interfaces described in it so far.
 pub(super) struct Section {
     endian: Endian,
@@ -72,7 +75,7 @@ pub(super) struct BlockHead {
     /// Whole length, rounded up to the 4 bytes that blocks are aligned to.
     pub(super) len: u64,
     /// The length as it is written at both ends.
-    written: u32,
+    pub(super) written: u32,
 }
 
 /// A block of a kind that holds no record: it may be passed over, however long it is.
@@ -80,9 +83,10 @@ pub(super) fn is_skipped(kind: u32) -> bool {
     kind_name(kind).is_none() || matches!(kind, NAME_RESOLUTION | INTERFACE_STATISTICS)
 }
 
-/// The name of a kind of block, for messages.
+/// The name of a kind of block, for messages, with its article.
 pub(super) fn describe(kind: u32) -> String {
-    kind_name(kind).map_or_else(|| format!("block of type {kind:#x}"), str::to_owned)
+    let Some(name) = kind_name(kind) else { return format!("a block of type {kind:#x}") };
+    format!("{} {name}", if name.starts_with(['e', 'i', 'o']) { "an" } else { "a" })
 }
 
 fn kind_name(kind: u32) -> Option<&'static str> {
@@ -123,7 +127,7 @@ impl Section {
         let written = endian.u32([l0, l1, l2, l3]);
         if (written as usize) < BLOCK_MIN {
             let name = describe(kind);
-            return Err(format!("a {name} says it has {written} bytes, where {BLOCK_MIN} are the least"));
+            return Err(format!("{name} says it has {written} bytes, where {BLOCK_MIN} are the least"));
         }
         // Wireshark, too, forgives writers that leave the padding out of the length.
         Ok(BlockHead { kind, len: u64::from(written).next_multiple_of(4), written })
@@ -141,7 +145,7 @@ impl Section {
             return Ok(());
         }
         let (name, written, end) = (describe(head.kind), head.written, self.endian.u32(end));
-        Err(format!("a {name} says {written} bytes at its start and {end} at its end"))
+        Err(format!("{name} says {written} bytes at its start and {end} at its end"))
     }
 
     /// Takes in a whole block; what it holds, if that is a record.
@@ -209,6 +213,9 @@ impl Section {
                 }
                 _ => {}
             }
+        }
+        if self.interfaces.len() >= MOST_INTERFACES {
+            return Err(format!("a section describes more than {MOST_INTERFACES} interfaces"));
         }
         self.interfaces.push(Interface { link: LinkType(link), snaplen, clock, lost: Lost::default() });
         Ok(())

@@ -405,8 +405,7 @@ fn next_block<R: Read>(
         _ => return skip_long_block(buffer, section, &head).map(|()| None),
     };
     if !buffer.ensure(len)? {
-        let within = format!("a {}", pcapng::describe(head.kind));
-        return Err(Stop::Cut(cut(&within, buffer.unread().len(), head.len)));
+        return Err(Stop::Cut(cut(&pcapng::describe(head.kind), buffer.unread().len(), head.len)));
     }
     let block = buffer.unread().get(..len).unwrap_or_default();
     let end = block.last_chunk().copied().unwrap_or_default();
@@ -425,15 +424,15 @@ fn skip_long_block<R: Read>(
 ) -> Result<(), Stop> {
     let name = pcapng::describe(head.kind);
     if !pcapng::is_skipped(head.kind) {
-        let len = head.len;
+        let len = head.written;
         return Err(Stop::Damaged(format!(
-            "a {name} says it has {len} bytes, where {LONGEST_BLOCK} are the most"
+            "{name} says it has {len} bytes, where {LONGEST_BLOCK} are the most"
         )));
     }
     let skipped = buffer.skip(head.len - 4)?;
     let Some(end) = (if buffer.ensure(4)? { buffer.unread().first_chunk().copied() } else { None }) else {
         let have = skipped as usize + buffer.unread().len();
-        return Err(Stop::Cut(cut(&format!("a {name}"), have, head.len)));
+        return Err(Stop::Cut(cut(&name, have, head.written.into())));
     };
     section.check_end(head, end).map_err(Stop::Damaged)?;
     buffer.consume(4);

@@ -13,6 +13,7 @@ mod samples;
 mod summary;
 mod text;
 mod time;
+mod unread;
 mod words;
 
 pub use attempt::{attempt_row, attempts_heading};
@@ -21,7 +22,7 @@ pub use layout::printable;
 pub use ndjson::{attempt_json, push_attempt_json};
 pub use summary::Summary;
 pub use text::text;
-pub use words::worth_telling;
+pub use unread::unread;
 
 /// How a text report is dressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -8,6 +8,7 @@ use anstyle::{AnsiColor, Style as Ansi};
 use super::headline::{headline, hops, hops_of};
 use super::json::id;
 use super::layout::{WIDTH, columns, list, milliseconds, printable, runs, sentence, wrap};
+use super::unread::Unread;
 use super::{Style, words};
 use crate::attempt::Outcome;
 use crate::diagnose::Findings;
@@ -377,9 +378,13 @@ fn other_addresses(page: &mut Page, findings: &Findings) {
 /// What limits the findings.
 fn notes(page: &mut Page, findings: &Findings) {
     let mut notes: Vec<String> = findings.caveats.iter().map(|c| printable(c).into_owned()).collect();
-    for (why, frames) in findings.undecoded.iter().filter(|(why, _)| words::worth_telling(**why)) {
+    let unread = Unread::of(&findings.undecoded);
+    for (why, frames) in &unread.named {
         let (frames, verb) = count(*frames, "frame", "was", "were");
         notes.push(format!("{frames} {verb} skipped: {why}."));
+    }
+    if let Some(others) = unread.others() {
+        notes.push(format!("Frames of {others} were skipped."));
     }
     if findings.evicted > 0 {
         let (attempts, verb) = count(findings.evicted, "attempt", "was", "were");

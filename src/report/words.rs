@@ -123,7 +123,7 @@ pub(super) const fn outcome(outcome: Outcome) -> &'static str {
 }
 
 /// Whether frames that could not be read are worth a word: not what is merely not IP, such as ARP.
-pub fn worth_telling(why: Undecoded) -> bool {
+pub(super) fn worth_telling(why: Undecoded) -> bool {
     why.may_hide_ip()
 }
 

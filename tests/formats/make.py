@@ -149,6 +149,7 @@ FRAMES = {
     "vlan": (1, each(lambda kind, p: MACS + bytes.fromhex("81002016") + typed(kind) + p)),
     "qinq": (1, each(lambda kind, p: MACS + bytes.fromhex("88a8000781002016") + typed(kind) + p)),
     "snap": (1, each(lambda kind, p: MACS + typed(8 + len(p)) + snap(kind, p))),
+    "vlan-snap": (1, each(lambda kind, p: MACS + bytes.fromhex("81002016") + typed(8 + len(p)) + snap(kind, p))),
     "pppoe": (1, each(lambda kind, p: ether(0x8864, struct.pack(">BBHHH", 0x11, 0, 9, 2 + len(p),
                                                               0x21 if kind == 0x0800 else 0x57) + p))),
     "mpls": (1, each(lambda _, p: ether(0x8847, bytes.fromhex("0006403f0007413f") + p))),
@@ -207,6 +208,7 @@ FRAMES = {
     "mpls-in-udp": (1, each(lambda _, p: udp(6635, bytes.fromhex("0007413f") + p))),
     "mpls-in-ip": (1, each(lambda _, p: outer(137, bytes.fromhex("0007413f") + p))),
     "mpls-in-gre": (1, each(lambda _, p: outer(47, bytes.fromhex("000088470007413f") + p))),
+    "ethernet-in-ip": (1, each(lambda kind, p: outer(143, ether(kind, p)))),
     "etherip": (1, each(lambda kind, p: outer(97, b"\x30\0" + ether(kind, p)))),
     "erspan-of-vxlan": (1, each(lambda kind, p: outer(47, b"\x10\0\x88\xbe\0\0\0\1" + PORT_MIRROR
                                                       + udp(4789, b"\x08\0\0\0\0\0\7\0" + ether(kind, p))))),

@@ -14,6 +14,9 @@ const MAGIC: usize = 4;
 /// What libzstd says of a window beyond its bound (128 MiB).
 const TOO_FAR: &str = "too much memory";
 
+/// What libzstd says of data that were compressed with a dictionary.
+const WANTS_DICTIONARY: &str = "Dictionary mismatch";
+
 /// A compression that is undone here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Compression {
@@ -102,6 +105,10 @@ impl<R: Read> Plain<R> {
             io::ErrorKind::UnexpectedEof => format!("its {compression} data end too soon, after {at} bytes"),
             _ if error.to_string().contains(TOO_FAR) => {
                 "its zstd data ask for a window of more than 128 MiB: pipe in what `zstd -dc --long=31` makes of it"
+                    .to_owned()
+            }
+            _ if error.to_string().contains(WANTS_DICTIONARY) => {
+                "its zstd data were compressed with a dictionary: pipe in what `zstd -dc -D DICTIONARY` makes of it"
                     .to_owned()
             }
             _ => format!("its {compression} data are damaged before byte {at} ({error})"),
@@ -286,6 +293,13 @@ mod tests {
         // A frame that asks for a window of 3.75 TiB.
         let (_, error) = read(b"\x28\xb5\x2f\xfd\x00\xff\x01\x00\x00".to_vec());
         assert!(error.unwrap().to_string().contains("`zstd -dc --long=31`"));
+    }
+
+    #[test]
+    fn a_dictionary_is_asked_for() {
+        // A frame that names dictionary 7.
+        let (_, error) = read(b"\x28\xb5\x2f\xfd\x01\x00\x07\x01\x00\x00".to_vec());
+        assert!(error.unwrap().to_string().contains("`zstd -dc -D DICTIONARY`"));
     }
 
     #[test]

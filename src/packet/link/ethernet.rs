@@ -40,6 +40,10 @@ pub(in crate::packet) fn typed(mut ether_type: u16, mut bytes: &[u8]) -> Result<
                 let ([_, _, t0, t1], rest) = take::<4>(bytes)?;
                 ether_type = u16::from_be_bytes([*t0, *t1]);
                 bytes = rest;
+                // A length, as without a tag.
+                if ether_type < FIRST_ETHER_TYPE {
+                    return llc(bytes);
+                }
             }
             BRIDGED => return Ok(Layer::Link(LinkType::ETHERNET, bytes)),
             PPP => return ppp::ppp(bytes),
@@ -75,7 +79,7 @@ pub(in crate::packet) fn mpls(mut bytes: &[u8]) -> Result<Layer<'_>, Undecoded> 
 }
 
 /// Whether an Ethernet frame begins here: its EtherType is a usual one.
-fn is_likely(frame: &[u8]) -> bool {
+pub(in crate::packet) fn is_likely(frame: &[u8]) -> bool {
     let (Some([t0, t1]), Some(first)) = (frame.get(12..14), frame.get(14)) else { return false };
     matches!(
         (t0, t1, first >> 4),

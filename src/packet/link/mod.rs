@@ -10,7 +10,7 @@ mod log;
 mod ppp;
 mod wifi;
 
-pub(super) use ethernet::{mpls, typed};
+pub(super) use ethernet::{is_likely, mpls, typed};
 
 use super::{Link, Undecoded};
 
@@ -136,7 +136,9 @@ fn loopback(frame: &[u8]) -> Result<Layer<'_>, Undecoded> {
 fn of_family(family: u32, rest: &[u8]) -> Result<Layer<'_>, Undecoded> {
     match family {
         2 | 10 | 23 | 24 | 28 | 30 => Ok(Layer::Ip(rest)),
-        other => Err(Undecoded::AddressFamily(other)),
+        other if other <= 0xffff => Err(Undecoded::AddressFamily(other)),
+        // No system has so many: kinds that are counted must not be as many as frames.
+        _ => Err(Undecoded::Malformed),
     }
 }
 
@@ -197,6 +199,11 @@ mod tests {
         let snap = [&MACS[..], &[0, 68, 0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00]];
         link_of(LinkType::ETHERNET, &frame(&snap, &SYN_V4));
         let spanning_tree = frame(&[&MACS, &[0, 38, 0x42, 0x42, 3]], &[0; 35]);
+        assert_eq!(decode(LinkType::ETHERNET, &spanning_tree).unwrap_err(), Undecoded::Llc);
+        let tag = [0x81, 0x00, 0, 7];
+        let snap = [&MACS[..], &tag, &[0, 68, 0xaa, 0xaa, 3, 0, 0, 0, 0x08, 0x00]];
+        link_of(LinkType::ETHERNET, &frame(&snap, &SYN_V4));
+        let spanning_tree = frame(&[&MACS, &tag, &[0, 38, 0x42, 0x42, 3]], &[0; 35]);
         assert_eq!(decode(LinkType::ETHERNET, &spanning_tree).unwrap_err(), Undecoded::Llc);
     }
 

@@ -24,6 +24,10 @@ pub(super) fn radiotap<'a>(bytes: &'a [u8], said: &mut Link) -> Result<Layer<'a>
     }
     let first = u32::from_le_bytes([*p0, *p1, *p2, *p3]);
     let len = usize::from(u16::from_le_bytes([*l0, *l1]));
+    // It counts what was read just now.
+    if len < 8 {
+        return Err(Undecoded::Malformed);
+    }
     let rest = skip(bytes, len)?;
     let header = &bytes[..len];
     let mut words = header.get(4..).unwrap_or_default().chunks_exact(4);
@@ -174,6 +178,7 @@ mod tests {
         assert_eq!(with(&with_time), None, "the time is not the flags");
         assert_eq!(with(&[1, 0, 8, 0, 0, 0, 0, 0]), Some(Undecoded::Malformed));
         assert_eq!(with(&[0, 0, 8, 0, 2, 0, 0, 0]), Some(Undecoded::Malformed), "no room for the flags");
+        assert_eq!(with(&[0, 0, 0, 0, 0, 0, 0, 0]), Some(Undecoded::Malformed), "shorter than itself");
         assert_eq!(with(&[0, 0, 255, 255, 0, 0, 0, 0]), Some(Undecoded::Truncated));
     }
 }

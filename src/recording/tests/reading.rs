@@ -3,6 +3,7 @@
 use std::io;
 
 use super::make::{BIG, FRAME, LITTLE};
+use super::pcapng::MOST_INTERFACES;
 use super::*;
 
 const T: u64 = 1_600_000_000_000_000;
@@ -26,6 +27,17 @@ fn pcap_in_all_four_magics() {
             assert_eq!(rows[0].3, frame);
             assert_eq!(rows[1].0, 2);
         }
+    }
+}
+
+#[test]
+fn pcap_of_dg_ux_has_the_lengths_the_other_way_round() {
+    for order in [LITTLE, BIG] {
+        let mut file = order.pcap(0xa1b2_c3d4, 1, &[(0, 0, &FRAME)]);
+        file[4..8].copy_from_slice(&[order.u16(543), order.u16(0)].concat());
+        file[32..40].rotate_left(4);
+        let Owned::Frame { original_len: 1500, bytes, .. } = &read_whole(&file)[0].3 else { panic!() };
+        assert_eq!(bytes, &FRAME);
     }
 }
 
@@ -229,6 +241,32 @@ fn long_blocks_are_passed_over_unless_they_would_hold_a_record() {
     // 16 MiB is still held, and found to hold nothing.
     let (rows, end) = read_all(long_block(9, 16 << 20));
     assert_eq!((rows.len(), end.unwrap()), (3, None));
+}
+
+#[test]
+fn interfaces_are_bounded() {
+    let describe = |count: usize| LITTLE.interface(1, 0, &[]).repeat(count);
+    let frame = LITTLE.enhanced(0, 0, &FRAME, &[]);
+    let most = [LITTLE.section(), describe(MOST_INTERFACES), frame.clone()].concat();
+    // Each section has interfaces of its own.
+    let (rows, end) = read_all(&most.repeat(2)[..]);
+    assert_eq!((rows.len(), end.unwrap()), (2, None));
+    let (rows, end) = read_all(&[&most[..], &describe(1), &frame].concat()[..]);
+    assert_eq!(rows.len(), 1);
+    let end = end.unwrap().unwrap();
+    assert_eq!(end.offset, most.len() as u64);
+    assert!(end.what.contains("more than 262144 interfaces"), "{end}");
+}
+
+#[test]
+fn blocks_are_named_with_their_lengths_as_they_stand() {
+    let (_, end) = read_all(long_block(6, u32::MAX));
+    let end = end.unwrap().unwrap();
+    assert!(end.what.starts_with("an enhanced packet block says it has 4294967295 bytes"), "{end}");
+    let frame = LITTLE.enhanced(0, 0, &FRAME, &[]);
+    let cut = [LITTLE.section(), LITTLE.interface(1, 0, &[]), frame[..20].to_vec()].concat();
+    let (_, end) = read_all(&cut[..]);
+    assert!(end.unwrap().unwrap().what.contains("within an enhanced packet block"));
 }
 
 #[test]
