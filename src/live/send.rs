@@ -16,8 +16,8 @@ use super::route::Netlink;
 use crate::packet::{MacAddr, build};
 use crate::recording::{Event, Timestamp};
 
-/// How long a packet waits for the next hop's link-layer address, in ns.
-const PATIENCE: i64 = 300_000_000;
+/// How long a packet waits for the next hop's link-layer address, in ns: the kernel asks for it again after a second.
+const PATIENCE: i64 = 1_300_000_000;
 
 /// How often the neighbour table is read meanwhile.
 pub(super) const RETRY: Duration = Duration::from_millis(3);
