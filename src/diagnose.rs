@@ -7,7 +7,8 @@ use ipnet::IpNet;
 
 use crate::attempt::{Attempt, Connection, Connections, Outcome, OwnQuestions, Tracker};
 use crate::evidence::{
-    Capture, Evidence, Scene, Tunnel, blocked_connection, decide, gather, is_intercepted, others_are_lost,
+    Capture, Evidence, Scene, Tunnel, blocked_connection, conversed, decide, gather, is_intercepted,
+    others_are_lost,
 };
 use crate::packet::{Undecoded, decode_captured};
 use crate::path::{DataProbe, Networks, Path, Probe, Survey, data_probes};
@@ -40,8 +41,8 @@ pub struct Findings {
     pub path: Path,
     /// What shows it; `because` fields are indices into this.
     pub evidence: Vec<Evidence>,
-    /// The SSH identification that was read, whoever answered.
-    pub banner: Option<String>,
+    /// What became of the conversation once an SSH identification had been read, whoever answered.
+    pub conversation: Option<Outcome>,
     /// The attempts on the port, in order of first SYN.
     pub attempts: Vec<Attempt>,
     /// The other addresses of the name, and how they did.
@@ -54,6 +55,13 @@ pub struct Findings {
     pub evicted: u64,
     /// Connections of a trace that were established on the port: a listener there has seen as many.
     pub connections: u64,
+}
+
+impl Findings {
+    /// Whether SSH works, though through something that takes the connection in the VM's place.
+    pub fn is_relayed(&self) -> bool {
+        self.outcome == Outcome::Intercepted && self.conversation == Some(Outcome::Open)
+    }
 }
 
 /// What was traced.
@@ -356,10 +364,8 @@ impl Diagnosis {
             );
         }
         let evidence = gather(&scene);
-        let banner = connection(target)
-            .and_then(Connection::banner)
-            .or_else(|| attempt.and_then(|a| a.server_banner.clone()));
-        let works = outcome == Outcome::Intercepted && banner.is_some();
+        let conversation = conversed(attempt, connection(target));
+        let works = outcome == Outcome::Intercepted && conversation == Some(Outcome::Open);
         let deep = self.start.as_ref().is_some_and(|s| s.deep);
         let on_loopback = |(route, _): (&Route, RecordNumber)| route.interface.as_deref() == Some("lo");
         let local = target.is_loopback() || route_to(target).is_some_and(on_loopback);
@@ -375,7 +381,7 @@ impl Diagnosis {
             ));
         }
         Ok(Findings {
-            banner,
+            conversation,
             target: TargetFound { name: traced.and_then(|t| t.name), address: target, port },
             outcome,
             verdict,

@@ -37,7 +37,7 @@ fn status(findings: &Findings) -> Status {
     match findings.outcome {
         Outcome::Open => Status::Reachable,
         // Through a relay, with the warning that the report gives.
-        Outcome::Intercepted if findings.banner.is_some() => Status::Reachable,
+        Outcome::Intercepted if findings.is_relayed() => Status::Reachable,
         _ if first.is_some() && segments.all(|s| Some(s) == first) => Status::OneSegment,
         _ => Status::SeveralSegments,
     }
@@ -72,7 +72,7 @@ mod tests {
             verdict: Verdict { standing, ..Verdict::default() },
             path: Path::default(),
             evidence: Vec::new(),
-            banner: None,
+            conversation: None,
             attempts: Vec::new(),
             other_addresses: Vec::new(),
             caveats: Vec::new(),

@@ -5,6 +5,7 @@
 
 use super::distance::{origin, own_answer, own_back, routers, spares_elsewhere};
 use super::forged::{hop_limit_is_forged, hop_limit_varies, is_a_closed_ports};
+use super::sequence::goes_on_behind_reset;
 use super::translation::{leads_on, may_lead_on};
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects, Trigger};
 use crate::attempt::{Outcome, What};
@@ -300,19 +301,33 @@ pub(super) fn refused_by_the_kernel(scene: &Scene<'_>) -> Option<Evidence> {
 
 /// `genuine-answer-follows`
 ///
-/// - **Says.** A SYN/ACK came behind the reset of the same SYN: somebody listens, and somebody else reset.
-/// - **Needs.** Both on one attempt, the SYN/ACK acknowledging the SYN.
+/// - **Says.** A SYN/ACK came behind the reset of the same SYN: somebody listens, and somebody else reset. Or, once the
+///   connection was there, the server's side went on with it behind its reset.
+/// - **Needs.** Both on one attempt, the SYN/ACK acknowledging the SYN; else, behind the reset, data that had not come before or
+///   an acknowledgment of more than before.
 /// - **Effect.** Implicates whoever inspects on the way; clears nobody: a proxy before a VM that is at fault may have
 ///   sent the SYN/ACK.
 /// - **Misleads when.** The VM's own intrusion prevention sent the reset: it stands.
-/// - **Rests on.** RFC 9293 section 3.10.7.2: a closed port sends no SYN/ACK.
+/// - **Rests on.** RFC 9293 section 3.10.7.2: a closed port sends no SYN/ACK; section 3.10.7.1: whoever has reset a connection
+///   answers what comes on it with resets.
 pub(super) fn genuine_answer_follows(scene: &Scene<'_>) -> Option<Evidence> {
-    let packets = genuine(scene).filter(|_| scene.outcome == Outcome::Reset)?;
-    let inspectors =
-        Suspects::of(&[Suspect::EdgeIds, Suspect::TransitFilter, Suspect::AzureIds, Suspect::VmIds]);
+    let inspectors = Suspects::of(&[Suspect::EdgeIds, Suspect::TransitFilter, Suspect::AzureIds]);
+    let (packets, says, inspectors) = match scene.outcome {
+        Outcome::Reset => (
+            genuine(scene)?,
+            "a SYN/ACK came behind the reset of the same SYN: the reset was injected",
+            inspectors.or(Suspects::of(&[Suspect::VmIds])),
+        ),
+        Outcome::ResetAfterHandshake => (
+            goes_on_behind_reset(scene)?,
+            "behind the reset the server's side went on with the connection: its kernel had reset nothing, and the reset was injected",
+            inspectors,
+        ),
+        _ => return None,
+    };
     Some(Evidence {
         rule: "genuine-answer-follows",
-        says: "a SYN/ACK came behind the reset of the same SYN: the reset was injected".to_owned(),
+        says: says.to_owned(),
         packets: packets.to_vec(),
         claims: vec![Claim::implicates(Place(1), Place::END, inspectors, Strength::Likely)],
     })

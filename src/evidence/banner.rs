@@ -1,11 +1,12 @@
 //! After the handshake: who answered it, and what became of the connection.
 
 use super::distance::{origin, own_answer, places, routers, spares_elsewhere};
-use super::sequence::is_cut_off;
+use super::outcome::conversed;
+use super::sequence::{goes_on_behind_reset, is_cut_off};
 use super::stage::{copied, passes_every_hop};
 use super::suspect::INSPECTORS;
 use super::{Assumption, Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
-use crate::attempt::{Outcome, What};
+use crate::attempt::{Connection, Outcome, What};
 use crate::packet::HopLimit;
 use crate::path::{Place, ReplyKind, SWEPT, hops_back};
 use crate::recording::{RecordNumber, Said};
@@ -151,6 +152,16 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
         return None;
     }
     let (says, suspects): (&str, &[Suspect]) = match scene.outcome {
+        Outcome::ResetAfterHandshake if said(scene, Said::Identification) && !identified_itself(scene) => (
+            "the connection was established, and no SSH identification came; ours was sent, then the connection was reset",
+            &[
+                Suspect::VmSshdRefuses,
+                Suspect::VmOtherService,
+                Suspect::EdgeIds,
+                Suspect::AzureIds,
+                Suspect::VmIds,
+            ],
+        ),
         Outcome::ResetAfterHandshake if said(scene, Said::Identification) => (
             "the SSH identification came and ours was sent, then the connection was reset",
             &[Suspect::EdgeIds, Suspect::AzureIds, Suspect::VmIds],
@@ -182,6 +193,10 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
             "the key exchange began, then our first message that is longer than a segment was not answered",
             &[Suspect::TransitMtu],
         ),
+        Outcome::Stalled if is_closed(scene) => (
+            "the SSH identification came and ours was sent, then the server's side closed the connection before the key exchange",
+            &[Suspect::VmSshdRefuses, Suspect::VmOtherService],
+        ),
         Outcome::Stalled => (
             "the SSH identification came and ours was sent, then nothing more came",
             &[Suspect::VmSshdHung, Suspect::EdgeIds],
@@ -190,7 +205,7 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
     };
     let silence = silence(scene).filter(|_| scene.outcome == Outcome::NoBanner);
     // Where data was sent to find the place, what it shows says more; and a server may take its time.
-    let sure = scene.data.is_empty()
+    let sure = (scene.data.is_empty() || is_closed(scene))
         && waiting(scene).is_none()
         && !is_cut_off(scene)
         && silence.is_none_or(|nanos| nanos >= TELLING_SILENCE);
@@ -219,11 +234,12 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Needs.** The hop limit left of it and of the SYN/ACK; answers that the places certainly sent.
 /// - **Effect.** Where it came from nearer than the SYN/ACK, implicates whoever inspects at the hop that agrees. Spares those
 ///   from which it would have come over another number of routers; where it came from as far as the SYN/ACK, only if no
-///   packet was seen to be lost (a nearer reset among them) and, if our identification ended the connection, that was
-///   seen to pass every hop. Clears nobody.
+///   packet was seen to be lost (a nearer reset among them), the server's side did not go on behind it and, if our
+///   identification ended the connection, that was seen to pass every hop. Clears nobody.
 /// - **Misleads when.** The sender copies or imitates the hop limit of the VM's packets.
 /// - **Rests on.** As for `return-distance`.
 pub(super) fn end_return_distance(scene: &Scene<'_>) -> Option<Evidence> {
+    let injected = scene.outcome == Outcome::ResetAfterHandshake && goes_on_behind_reset(scene).is_some();
     let (record, left, what) = ending(scene).filter(|_| copied(scene).is_none())?;
     let syn_ack = scene.attempt?.timeline.iter().find_map(|e| match &e.what {
         What::SynAck(s) => Some(s.hop_limit),
@@ -236,7 +252,12 @@ pub(super) fn end_return_distance(scene: &Scene<'_>) -> Option<Evidence> {
         let inspectors = scene.likeliest_at(place, INSPECTORS);
         let whence = format!("as do the answers of {}, and the SYN/ACK did not", scene.between(place, place));
         (whence, vec![Claim::implicates(place, place, inspectors, Strength::Likely)])
-    } else if place == Place::END && left == syn_ack && !may_have_been_drawn(scene) && !scene.loss_seen() {
+    } else if place == Place::END
+        && left == syn_ack
+        && !injected
+        && !may_have_been_drawn(scene)
+        && !scene.loss_seen()
+    {
         ("as the SYN/ACK did".to_owned(), vec![])
     } else {
         return None;
@@ -265,6 +286,7 @@ fn ending(scene: &Scene<'_>) -> Option<(RecordNumber, HopLimit, &'static str)> {
     let wanted = match scene.outcome {
         Outcome::ResetAfterHandshake => "the reset",
         Outcome::Closed => "the FIN",
+        Outcome::Stalled if is_closed(scene) => "the FIN",
         Outcome::NotSsh => "what is not SSH",
         _ => return None,
     };
@@ -273,6 +295,10 @@ fn ending(scene: &Scene<'_>) -> Option<(RecordNumber, HopLimit, &'static str)> {
 
 /// Whether our identification may have made a box end the connection in the VM's name.
 fn may_have_been_drawn(scene: &Scene<'_>) -> bool {
+    // What a box made of it on the way may be what the server itself closed upon.
+    if is_closed(scene) {
+        return true;
+    }
     let drawn = scene.outcome == Outcome::ResetAfterHandshake && said(scene, Said::Identification);
     drawn && passes_every_hop(scene).is_none()
 }
@@ -301,6 +327,16 @@ fn turned_away(scene: &Scene<'_>) -> bool {
     scene.connection.is_some_and(|c| refusals.iter().any(|r| c.received.starts_with(r)))
 }
 
+/// Whether the server's side closed the connection once both had said who they are.
+pub(super) fn is_closed(scene: &Scene<'_>) -> bool {
+    scene.outcome == Outcome::Stalled && scene.connection.is_some_and(|c| c.closed)
+}
+
+/// Whether the server's side said who it is.
+fn identified_itself(scene: &Scene<'_>) -> bool {
+    scene.connection.is_some_and(|c| c.banner().is_some())
+}
+
 /// Whether we said something on the connection.
 fn said(scene: &Scene<'_>, what: Said) -> bool {
     scene.connection.is_some_and(|c| c.said(what).is_some())
@@ -323,7 +359,8 @@ fn telling(scene: &Scene<'_>) -> Vec<RecordNumber> {
 
 /// `banner-read`
 ///
-/// - **Says.** The server's SSH identification was read: SSH is reachable.
+/// - **Says.** The server's SSH identification was read: SSH is reachable, through a relay if the key exchange began behind it;
+///   else, at which step the relay's connection ended.
 /// - **Needs.** A line beginning `SSH-`.
 /// - **Effect.** None needed.
 /// - **Misleads when.** A relay answers for the VM; then `handshake-from-before-path-end` says so.
@@ -331,16 +368,35 @@ fn telling(scene: &Scene<'_>) -> Vec<RecordNumber> {
 pub(super) fn banner_read(scene: &Scene<'_>) -> Option<Evidence> {
     let banner = scene
         .connection
-        .and_then(crate::attempt::Connection::banner)
+        .and_then(Connection::banner)
         .or_else(|| scene.attempt.and_then(|a| a.server_banner.clone()))
         .filter(|_| matches!(scene.outcome, Outcome::Open | Outcome::Intercepted))?;
-    let says = match scene.outcome {
-        Outcome::Open => format!("the server identified itself as {banner}"),
-        _ => format!(
-            "behind whoever answers, an SSH server identified itself as {banner}: SSH works through it"
-        ),
+    let says = if scene.outcome == Outcome::Open {
+        format!("the server identified itself as {banner}")
+    } else if is_half_a_line(scene) {
+        format!("what answers said {banner}, and never ended the line: that is no SSH identification")
+    } else {
+        let then = match conversed(scene.attempt, scene.connection) {
+            Some(Outcome::Closed) => ", and the connection was closed before the key exchange",
+            Some(Outcome::ResetAfterHandshake) => {
+                ", and the connection was reset before the key exchange was through"
+            }
+            Some(Outcome::Stalled) if said(scene, Said::KeyExchange) => {
+                ", and our message of the key exchange was not answered"
+            }
+            Some(Outcome::Stalled) => ", and nothing came behind ours",
+            _ => ": SSH works through it",
+        };
+        format!("behind whoever answers, an SSH server identified itself as {banner}{then}")
     };
     Some(Evidence { rule: "banner-read", says, packets: telling(scene), claims: vec![] })
+}
+
+/// Whether a line beginning `SSH-` came and its end did not (RFC 4253 section 4.2: CR LF).
+fn is_half_a_line(scene: &Scene<'_>) -> bool {
+    scene.connection.is_some_and(|c| {
+        c.received.rsplit(|b| *b == b'\n').next().is_some_and(|last| last.starts_with(b"SSH-"))
+    })
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub use banner::is_intercepted;
 #[cfg(test)]
 pub(crate) use distance::strangers;
 pub use flows::others_are_lost;
-pub use outcome::decide;
+pub use outcome::{conversed, decide};
 pub use request::blocked_connection;
 pub use scene::{Capture, Scene, Trigger, Tunnel};
 pub use suspect::{Suspect, Suspects};

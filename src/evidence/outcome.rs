@@ -83,6 +83,33 @@ fn established(attempt: Option<&Attempt>, connection: &Connection) -> Outcome {
     }
 }
 
+/// What became of the conversation once an identification had been read, whoever answered it: `open`, or the step at which it
+/// ended, `closed` being by the server's side before the key exchange.
+pub fn conversed(attempt: Option<&Attempt>, connection: Option<&Connection>) -> Option<Outcome> {
+    let Some(connection) = connection else {
+        let attempt = attempt.filter(|a| a.server_banner.is_some())?;
+        return Some(match attempt.outcome_of_path {
+            Outcome::ResetAfterHandshake => Outcome::ResetAfterHandshake,
+            _ => Outcome::Open,
+        });
+    };
+    connection.banner()?;
+    Some(match established(attempt, connection) {
+        Outcome::Open | Outcome::Stalled if connection.key_exchange.is_none() && connection.closed => {
+            Outcome::Closed
+        }
+        Outcome::Open if connection.key_exchange.is_none() && connection.broken.is_some() => {
+            Outcome::ResetAfterHandshake
+        }
+        Outcome::Open
+            if connection.key_exchange.is_none() && connection.said(Said::Identification).is_some() =>
+        {
+            Outcome::Stalled
+        }
+        outcome => outcome,
+    })
+}
+
 /// How long nothing may come before the conversation counts as stalled, in ns: the kernel has sent what was not
 /// acknowledged three times by then.
 const STALLED: i64 = 1_000_000_000;

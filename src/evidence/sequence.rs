@@ -1,5 +1,6 @@
 //! Sequence numbers: what the numbers of a connection that went silent tell of who received what.
 
+use super::banner::is_closed;
 use super::distance::{agreeing, places, spares_elsewhere};
 use super::kept::kept_back;
 use super::suspect::INSPECTORS;
@@ -75,6 +76,9 @@ fn was_damaged(scene: &Scene<'_>) -> bool {
     scene.attempt.is_some_and(|a| of_the_server(a).any(|(_, segment, _)| segment.checksum_ok == Some(false)))
 }
 
+/// Sequence numbers that a FIN takes: where no more than these are missing, the server's side closed, and no byte was lost.
+const FIN: i32 = 1;
+
 /// Whether the handshake is all that came through: no banner came, and what we said was never acknowledged.
 pub(super) fn is_cut_off(scene: &Scene<'_>) -> bool {
     scene.outcome == Outcome::NoBanner
@@ -86,7 +90,7 @@ fn last_said_and_answered<'a>(
     scene: &Scene<'a>,
 ) -> Option<(RecordNumber, Option<(RecordNumber, &'a Segment)>)> {
     let silent = matches!(scene.outcome, Outcome::Stalled | Outcome::NoBanner);
-    let attempt = scene.attempt.filter(|_| silent)?;
+    let attempt = scene.attempt.filter(|_| silent && !is_closed(scene))?;
     let sent = last_said(attempt)?;
     let next = match &sent.what {
         What::Data { segment, len, .. } => segment.seq.plus(*len),
@@ -99,18 +103,19 @@ fn last_said_and_answered<'a>(
 /// `sent-and-lost`
 ///
 /// - **Says.** The other end has sent bytes that never came.
-/// - **Needs.** A capture that lost nothing; a segment of the server's side that begins beyond all that came before.
+/// - **Needs.** A capture that lost nothing; a segment of the server's side that begins beyond all that came before, by more
+///   than the number that a FIN takes.
 /// - **Effect.** Clears a server that hangs; implicates whoever drops what comes back: what inspects it, or a link that takes
 ///   no packets of that size.
 /// - **Misleads when.** Never: a sequence number counts the bytes sent.
 /// - **Rests on.** RFC 9293 section 3.4.
 pub(super) fn sent_and_lost(scene: &Scene<'_>) -> Option<Evidence> {
     let silent = matches!(scene.outcome, Outcome::Stalled | Outcome::NoBanner);
-    let attempt = scene.attempt.filter(|_| silent && scene.capture != Capture::Lossy)?;
+    let attempt = scene.attempt.filter(|_| silent && scene.capture != Capture::Lossy && !is_closed(scene))?;
     let received = received(scene)?;
     let (record, beyond) = of_the_server(attempt)
         .map(|(record, segment, _)| (record, segment.seq.distance_from(received)))
-        .filter(|(_, beyond)| *beyond > 0)
+        .filter(|(_, beyond)| *beyond > FIN)
         .max_by_key(|(_, beyond)| *beyond)?;
     let hung = Suspects::of(&[Suspect::VmSshdHung, Suspect::VmSshdRefuses]);
     let who = INSPECTORS.or(Suspects::of(&[Suspect::TransitMtu]));
@@ -125,13 +130,38 @@ pub(super) fn sent_and_lost(scene: &Scene<'_>) -> Option<Evidence> {
     })
 }
 
-/// What came from the server's side once the connection was there: the record, its header, and how many bytes of data.
+/// What came from the server's side once the connection was there, but for its end: the record, its header, and how many bytes
+/// of data.
 fn of_the_server(attempt: &Attempt) -> impl Iterator<Item = (RecordNumber, &Segment, u32)> {
     attempt.timeline.iter().filter_map(|e| match &e.what {
         What::Acked(segment) => Some((e.record, segment, 0)),
         What::Data { from_client: false, segment, len, .. } => Some((e.record, segment, *len)),
         _ => None,
     })
+}
+
+/// The reset that ended the connection, and what shows that the kernel in whose name it came had not sent it: behind it that
+/// kernel acknowledged more than before, or sent what had not come before.
+pub(super) fn goes_on_behind_reset(scene: &Scene<'_>) -> Option<[RecordNumber; 2]> {
+    let attempt = scene.attempt?;
+    let reset = attempt
+        .timeline
+        .iter()
+        .find(|e| matches!(e.what, What::Rst { from_client: false, acceptable: true, .. }))?
+        .record;
+    let later = |a: SeqNumber, b: SeqNumber| if b.distance_from(a) > 0 { b } else { a };
+    let before = || of_the_server(attempt).filter(|(record, ..)| *record < reset);
+    let syn_ack = attempt.timeline.iter().find_map(|e| match &e.what {
+        What::SynAck(segment) => Some(segment),
+        _ => None,
+    })?;
+    let sent = before().map(|(_, s, len)| s.seq.plus(len)).fold(syn_ack.seq.plus(1), later);
+    let acknowledged = before().map(|(_, s, _)| s.ack).fold(syn_ack.ack, later);
+    let more = |before: SeqNumber, now: SeqNumber| now.distance_from(before) > 0;
+    let (goes_on, ..) = of_the_server(attempt).find(|(record, segment, len)| {
+        *record > reset && (*len > 0 && more(sent, segment.seq.plus(*len)) || more(acknowledged, segment.ack))
+    })?;
+    Some([reset, goes_on])
 }
 
 /// The number of the byte that comes next, after all that came without a gap.

@@ -2,10 +2,11 @@
 //!
 //! Both are sent again on connections of their own, with a hop limit that cannot reach the VM, beside harmless bytes.
 
+use super::banner::is_closed;
 use super::distance::spares_elsewhere;
 use super::kept::kept_back;
 use super::rejection::rejected_data;
-use super::sequence::is_cut_off;
+use super::sequence::{goes_on_behind_reset, is_cut_off};
 use super::silence::most_usual_dropper;
 use super::size::Sizes;
 use super::suspect::INSPECTORS;
@@ -338,7 +339,7 @@ pub(super) fn full_size_stops(scene: &Scene<'_>) -> Option<Evidence> {
 ///
 /// - **Says.** What makes the connection end got past every router that answers, and nothing happened.
 /// - **Needs.** The answer of the last router seen to our identification (or to a full-size segment), sent with a hop
-///   limit that ends there, and no reset or ICMP error that refuses it.
+///   limit that ends there, and no reset or ICMP error that refuses it; where the connection was reset, nothing of it behind.
 /// - **Effect.** Implicates what lies at the end of the path; clears nobody: a box may wait for more, or for the
 ///   server's answer.
 /// - **Misleads when.** A box on the way looks at what comes back.
@@ -353,11 +354,16 @@ pub(super) fn passes_every_hop(scene: &Scene<'_>) -> Option<Evidence> {
         return None;
     }
     let (what, suspects) = match scene.outcome {
+        // It was injected, and by what looks for something else.
+        Outcome::ResetAfterHandshake if goes_on_behind_reset(scene).is_some() => return None,
         Outcome::ResetAfterHandshake => (
             "our SSH identification",
             Suspects::of(&[Suspect::VmIds, Suspect::VmSshdRefuses, Suspect::AzureIds]),
         ),
         Outcome::Stalled if sized => ("a segment of full size", Suspects::of(&[Suspect::VmSshdHung])),
+        Outcome::Stalled if is_closed(scene) => {
+            ("our SSH identification", Suspects::of(&[Suspect::VmSshdRefuses, Suspect::VmOtherService]))
+        }
         Outcome::Stalled => ("our SSH identification", Suspects::of(&[Suspect::VmSshdHung, Suspect::VmIds])),
         _ => return None,
     };

@@ -25,7 +25,7 @@ pub(super) fn headline(findings: &Findings) -> String {
         Outcome::Completed => {
             format!("A connection to {target} was made, but whether SSH answers there was not seen.")
         }
-        Outcome::Intercepted if findings.banner.is_some() => {
+        Outcome::Intercepted if findings.is_relayed() => {
             let groups = groups(&findings.verdict.standing);
             let who = groups.first().map_or_else(|| "something".to_owned(), |g| g.who(true));
             sentence(&format!(
@@ -34,8 +34,15 @@ pub(super) fn headline(findings: &Findings) -> String {
         }
         outcome => {
             let sure = findings.verdict.assuming.is_empty();
-            let accusation = accusation(&groups(&findings.verdict.standing), sure, outcome, &target);
-            let some = outcome == Outcome::Timeout && findings.banner.is_some();
+            let deed = words::deed(outcome, findings.conversation, &target);
+            let accusation = accusation(
+                &groups(&findings.verdict.standing),
+                sure,
+                &deed,
+                words::outcome(outcome),
+                &target,
+            );
+            let some = outcome == Outcome::Timeout && findings.conversation == Some(Outcome::Open);
             let rest = if some { " Other connections get through." } else { "" };
             sentence(&format!("{accusation}{rest}"))
         }
@@ -144,16 +151,12 @@ impl Group<'_> {
 }
 
 /// Who does it; `sure` where nothing is taken for granted.
-fn accusation(groups: &[Group<'_>], sure: bool, outcome: Outcome, target: &str) -> String {
+fn accusation(groups: &[Group<'_>], sure: bool, deed: &str, outcome: &str, target: &str) -> String {
     match groups {
         [] => {
-            format!(
-                "SSH to {target} does not work ({}), and nothing shows who stops it.",
-                words::outcome(outcome)
-            )
+            format!("SSH to {target} does not work ({outcome}), and nothing shows who stops it.")
         }
         [only] => {
-            let deed = words::deed(outcome, target);
             let adverb = if sure { "" } else { words::adverb(only.strength) };
             // Once is enough.
             let what = only.what().map(|what| if sure { what } else { what.replace(adverb, "") });
@@ -161,14 +164,12 @@ fn accusation(groups: &[Group<'_>], sure: bool, outcome: Outcome, target: &str) 
             format!("{} {adverb}{deed}{what}.", only.who(true))
         }
         [first, second, ..] if first.strength > second.strength => {
-            let deed = words::deed(outcome, target);
             let adverb = words::adverb(first.strength);
             format!("{} {adverb}{deed}; {}.", first.who(true), possible_too(&groups[1..]))
         }
         [first, ..] => {
             let tied = groups.iter().take_while(|g| g.strength == first.strength).count();
             let either: Vec<_> = groups[..tied].iter().map(|g| g.who(true)).collect();
-            let deed = words::deed(outcome, target);
             let rest = if tied == groups.len() {
                 String::new()
             } else {
@@ -204,7 +205,8 @@ mod tests {
     }
 
     fn said(list: &[(Suspect, Strength, &[u8])]) -> String {
-        sentence(&accusation(&groups(&standing(list)), true, Outcome::Timeout, "vm1"))
+        let deed = words::deed(Outcome::Timeout, None, "vm1");
+        sentence(&accusation(&groups(&standing(list)), true, &deed, "", "vm1"))
     }
 
     #[test]

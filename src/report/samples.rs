@@ -38,7 +38,7 @@ fn findings(outcome: Outcome, handshake: Handshake) -> Findings {
         verdict: Verdict::default(),
         path: Path::default(),
         evidence: Vec::new(),
-        banner: None,
+        conversation: None,
         attempts: vec![Attempt {
             client: SocketAddr::new(ip(CLIENT), 50022),
             server: SocketAddr::new(ip(VM), 22),

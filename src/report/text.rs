@@ -32,7 +32,7 @@ pub fn text(findings: &Findings, style: Style) -> String {
     let tone = match findings.outcome {
         Outcome::Open => GOOD,
         Outcome::Completed => HEADING,
-        Outcome::Intercepted if findings.banner.is_some() => DOUBT,
+        Outcome::Intercepted if findings.is_relayed() => DOUBT,
         _ => BAD,
     };
     page.prose(tone, "", &headline(findings));

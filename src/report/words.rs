@@ -85,8 +85,23 @@ pub(super) const fn adverb(strength: Strength) -> &'static str {
     }
 }
 
-/// What the guilty one does to SSH to `target`.
-pub(super) fn deed(outcome: Outcome, target: &str) -> String {
+/// What the guilty one does to SSH to `target`, and what became of the `conversation` where an identification was read.
+pub(super) fn deed(outcome: Outcome, conversation: Option<Outcome>, target: &str) -> String {
+    match (outcome, conversation) {
+        (Outcome::Stalled, Some(Outcome::Closed)) => {
+            return format!("closes SSH to {target} after the banner");
+        }
+        (Outcome::Intercepted, Some(Outcome::Closed)) => {
+            return format!("intercepts SSH to {target}, and closes it after the banner");
+        }
+        (Outcome::Intercepted, Some(Outcome::ResetAfterHandshake)) => {
+            return format!("intercepts SSH to {target}, and resets it after the banner");
+        }
+        (Outcome::Intercepted, Some(Outcome::Stalled)) => {
+            return format!("intercepts SSH to {target}, and stalls it after the banner");
+        }
+        _ => {}
+    }
     match outcome {
         Outcome::LocalFailure => format!("stops SSH to {target} before any packet leaves"),
         Outcome::Intercepted => format!("intercepts SSH to {target}"),

@@ -1,5 +1,6 @@
 //! The way there has two routers, 10.22.1.1 (edge) and 198.18.1.1.
 
+use crate::attempt::Outcome;
 use crate::testing::{Found, diagnose};
 
 /// The handshake, as the kernel and the wire tell it: records 1 to 7.
@@ -137,7 +138,7 @@ fn a_banner_is_enough() {
     let found = trace("0.1 < P. data=\"SSH-2.0-x\\r\\n\"\n 0.1 ! connect 0 received \"SSH-2.0-x\\r\\n\"\n");
     assert_eq!((found.outcome(), found.rules().as_str()), ("open", "banner-read"));
     assert_eq!(found.cites("banner-read"), [3, 5, 7, 8, 9]);
-    assert_eq!(found.0.banner.as_deref(), Some("SSH-2.0-x"));
+    assert_eq!(found.0.conversation, Some(Outcome::Open));
     assert!(found.standing().is_empty() && found.cleared().is_empty());
 }
 
@@ -220,4 +221,39 @@ fn an_end_that_came_from_where_the_handshake_did_is_the_vms() {
     let found = trace(&format!("{drawn}{pinged}"));
     assert_eq!(found.outcome(), "reset-after-handshake");
     assert!(!found.has("end-return-distance") && found.stands("edge-ids"));
+}
+
+#[test]
+fn a_relay_that_ends_behind_our_identification_lets_no_ssh_through() {
+    const BANNER: &str = "0.1 < P. data=\"SSH-2.0-x\\r\\n\" ttl=62
+         0.1 ! connect 0 received \"SSH-2.0-x\\r\\n\"
+         0.1 > P. len=24 ack=9012
+         0.1 ! connect 0 sent identification";
+    let begun =
+        "0.2 ! connect 0 kexinit\n 0.2 ! connect 0 sent key-exchange\n 0.3 ! connect 0 sent farewell\n";
+    for (then, ended, works) in [
+        ("0.2 ! connect 0 closed\n", "closed", false),
+        ("0.2 < R seq=9012 ttl=62\n 0.2 ! connect 0 broken 104\n", "reset", false),
+        ("2.4 ! connect 0 abandoned 2300\n", "nothing came", false),
+        (begun, "SSH works through it", true),
+    ] {
+        let found = trace(&format!("{BY_THE_EDGE} {BANNER}\n {then}"));
+        assert_eq!(found.outcome(), "intercepted", "{then}");
+        assert!(found.says("banner-read").contains(ended), "{}", found.says("banner-read"));
+        assert_eq!(found.0.is_relayed(), works, "{then}");
+    }
+    let half = BANNER.replace("SSH-2.0-x\\r\\n", "SSH-2.0-Ope");
+    let found = trace(&format!("{BY_THE_EDGE} {half}\n 2.4 ! connect 0 abandoned 2300\n"));
+    assert_eq!(found.outcome(), "intercepted");
+    assert!(found.says("banner-read").contains("never ended the line") && !found.0.is_relayed());
+}
+
+#[test]
+fn no_identification_is_claimed_that_never_came() {
+    let ends = "1.0 > P. len=24\n 1.0 ! connect 0 sent identification
+         1.1 < R. seq=9001 ack=1025 ttl=62\n 1.1 ! connect 0 broken 104\n";
+    let found = trace(ends);
+    assert_eq!(found.outcome(), "reset-after-handshake");
+    assert!(found.says("after-the-handshake").contains("no SSH identification came"));
+    assert_eq!(found.standing()[0], "vm-sshd-refuses");
 }
