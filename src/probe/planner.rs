@@ -315,7 +315,8 @@ impl Planner {
         for (id, connection) in connecting {
             let until = match connection.established {
                 Some(at) if connection.banner().is_none() && now < at.plus(LOCAL_BANNER_WAIT) => {
-                    at.plus(self.plan.banner_wait.min(LOCAL_BANNER_WAIT))
+                    let local = at.plus(self.plan.banner_wait.min(LOCAL_BANNER_WAIT));
+                    self.patience(id, connection).map_or(local, |until| until.min(local))
                 }
                 Some(_) => self.patience(id, connection).unwrap_or(deadline),
                 None => connection.started.plus(SILENT_END + self.rtt()),

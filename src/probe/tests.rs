@@ -56,6 +56,8 @@ enum Trouble {
     Swallows,
     /// Drops whatever belongs to the connection, from the banner on.
     CutsOff,
+    /// Speaks something else than SSH, and goes on listening.
+    Foreign,
 }
 
 const RAW: Means = Means { raw: true, datagram_icmp: true };
@@ -126,7 +128,8 @@ fn run_without(setting: Setting, inquiry: &str) -> Trace {
         seed: setting.seed,
         deadline: if setting.deep { 80 } else { 10 } * SECOND,
         // The silence of a connection that is cut off is asked about for a while.
-        banner_wait: if setting.trouble == Trouble::CutsOff { 5 } else { 2 } * SECOND,
+        banner_wait: if matches!(setting.trouble, Trouble::CutsOff | Trouble::Foreign) { 5 } else { 2 }
+            * SECOND,
         means: setting.means,
         mss: 1460,
         deep: setting.deep,
@@ -338,6 +341,15 @@ impl World {
                 self.at(said, &format!("> {port}:22 P. len=24 {server}"));
             }
             self.at(at + 100 * MS, &event("sent identification"));
+            return;
+        }
+        if self.setting.trouble == Trouble::Foreign {
+            let line = "220 vm1 ESMTP\\r\\n";
+            self.at(at, &format!("< {port}:22 P. data=\"{line}\" {server}"));
+            self.at(at, &event(&format!("received \"{line}\"")));
+            self.at(at + SECOND, &format!("> {port}:22 P. len=24 ack=9016 {server}"));
+            self.at(at + SECOND, &event("sent identification"));
+            self.at(at + SECOND + 5 * MS, &format!("< {port}:22 . seq=9016 ack=1025 {server}"));
             return;
         }
         if raw {

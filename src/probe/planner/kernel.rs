@@ -7,7 +7,7 @@ use crate::attempt::{Attempt, Connection, Handshake, What};
 use crate::probe::budget::CONNECTIONS_AT_ONCE;
 use crate::probe::plan::MS;
 use crate::probe::{Action, Manner};
-use crate::recording::Timestamp;
+use crate::recording::{Said, Timestamp};
 
 /// A silent trace ends here: the kernel's SYN was sent at 0, 1 and 3 s (RFC 6298), and a router whose ARP fails
 /// says so after 3 s.
@@ -22,6 +22,10 @@ const STEP_WAIT: i64 = 2_000 * MS;
 
 /// How long where packets get lost: the kernel sends once more after 3 s.
 const LOSSY_STEP_WAIT: i64 = 4_000 * MS;
+
+/// How long a banner is waited for behind lines that are none: sshd sends its own at once, and whoever waits for ours has
+/// been sent it after a second of silence.
+const FOREIGN_WAIT: i64 = 750 * MS;
 
 /// How long the banner is waited for where something on this machine took the connection.
 pub(super) const LOCAL_BANNER_WAIT: i64 = 2_000 * MS;
@@ -77,11 +81,16 @@ impl Planner {
     /// Until when the next step of an established connection is waited for.
     pub(super) fn patience(&self, id: u32, connection: &Connection) -> Option<Timestamp> {
         let established = connection.established?;
-        let step_wait = if self.loses_packets(id) { LOSSY_STEP_WAIT } else { STEP_WAIT };
-        Some(match connection.banner() {
-            Some(_) => connection.progress.plus(step_wait.min(self.plan.banner_wait) + 2 * self.rtt()),
-            None => established.plus(self.banner_wait(id)),
-        })
+        let step = |usual| {
+            let wait = if self.loses_packets(id) { LOSSY_STEP_WAIT } else { usual };
+            connection.progress.plus(wait.min(self.plan.banner_wait) + 2 * self.rtt())
+        };
+        if connection.banner().is_some() {
+            return Some(step(STEP_WAIT));
+        }
+        let latest = established.plus(self.banner_wait(id));
+        let identified = connection.said(Said::Identification).is_some();
+        Some(if identified && speaks_foreign(connection) { latest.min(step(FOREIGN_WAIT)) } else { latest })
     }
 
     /// Whether packets get lost on the way, as far as routers and a connection's handshake show.
@@ -102,8 +111,43 @@ impl Planner {
     }
 }
 
+/// Whether whole lines came that are no SSH identification, and nothing behind them that may become one.
+fn speaks_foreign(connection: &Connection) -> bool {
+    let Some(end) = connection.received.iter().rposition(|b| *b == b'\n') else { return false };
+    let half = &connection.received[end + 1..];
+    half.is_empty() || !b"SSH-".starts_with(&half[..half.len().min(4)])
+}
+
 /// Whether the client sent its SYN again after a SYN/ACK had come.
 fn syn_after_syn_ack(attempt: &Attempt) -> bool {
     let answered = attempt.timeline.iter().position(|e| matches!(e.what, What::SynAck(_)));
     answered.is_some_and(|at| attempt.timeline[at..].iter().any(|e| matches!(e.what, What::Syn(_))))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Script;
+
+    use super::*;
+
+    #[test]
+    fn half_a_line_that_may_become_a_banner_is_not_foreign() {
+        for (received, foreign) in [
+            ("220 mail\\r\\n", true),
+            ("220 mail\\r\\nready> ", true),
+            ("220 mail\\r\\nSS", false),
+            ("220 mail\\r\\nSSH-2.0", false),
+            ("SSH", false),
+            ("ready> ", false),
+        ] {
+            let mut connections = crate::attempt::Connections::default();
+            let script = Script::new(&format!("0 ! connect 0 received \"{received}\""));
+            for record in script.records() {
+                if let crate::recording::Body::Event(event) = &record.body {
+                    connections.event(record.number, record.at, event);
+                }
+            }
+            assert_eq!(connections.get(0).is_some_and(speaks_foreign), foreign, "{received}");
+        }
+    }
 }

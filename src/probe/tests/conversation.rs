@@ -98,3 +98,13 @@ fn a_healthy_conversation_asks_for_no_second_connection() {
     assert_eq!((connects, found(&trace).outcome()), (1, "open"));
     assert!(trace.ended < SECOND, "{}", seconds(trace.ended));
 }
+
+#[test]
+fn what_speaks_something_else_is_not_waited_for_long() {
+    let trace = troubled(Trouble::Foreign, 0);
+    let found = found(&trace);
+    assert_eq!(found.outcome(), "not-ssh");
+    assert_eq!(found.standing()[0], "vm-other-service");
+    let said = SECOND;
+    assert!((said + 700 * MS..2 * SECOND).contains(&trace.ended), "{}", seconds(trace.ended));
+}
