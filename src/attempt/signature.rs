@@ -379,6 +379,68 @@ mod tests {
         assert_eq!(two(0, 1021), Some("psh-rst-rst-zero"));
     }
 
+    /// A script as a capture holds it that was taken on both sides of a router, every line `times` times.
+    fn copied(text: &str, times: usize) -> String {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate();
+        let copies = lines.flat_map(|(number, line)| {
+            let (at, packet) = line.split_once(' ').expect("a time");
+            let at: f64 = at.parse().expect("a time");
+            (0..times).map(move |copy| format!("{:.6} {packet} id={}\n", at + 1e-5 * copy as f64, number + 1))
+        });
+        copies.collect()
+    }
+
+    #[test]
+    fn a_reset_that_was_captured_twice_is_one() {
+        for (resets, expected) in [
+            (format!("0.1 {RST}"), "psh-rst"),
+            (format!("0.1 {RST_ACK}"), "psh-rst-ack"),
+            (format!("0.1 {RST}\n 0.2 {RST}"), "psh-rst-rst-same"),
+            (format!("0.1 {RST}\n 0.10002 {RST}"), "psh-rst-rst-same"),
+            (format!("0.1 {RST_ACK}\n 0.2 {RST_ACK}"), "psh-rst-ack-rst-ack"),
+            (format!("0.1 {RST}\n 0.1001 {RST} ack=7"), "psh-rst-rst-zero"),
+        ] {
+            let text = format!("{ESTABLISHED}{SPOKEN}{resets}");
+            for times in 1..4 {
+                assert_eq!(of(&copied(&text, times)), Some(expected), "{times} times {resets}");
+            }
+        }
+    }
+
+    #[test]
+    fn resets_that_are_alike_are_several_where_the_rest_was_captured_once() {
+        let two = |reset: &str| spoken(&format!("0.1 {reset} id=7\n 0.100001 {reset} id=7"));
+        assert_eq!(two(RST), Some("psh-rst-rst-same"));
+        assert_eq!(two(RST_ACK), Some("psh-rst-ack-rst-ack"));
+        // The capture holds all twice: four that are alike, and have no identification, are two.
+        let four: String = (0..4).map(|i| format!("0.1000{i} {RST} id=0\n")).collect();
+        assert_eq!(
+            of(&format!("{}{four}", copied(&format!("{ESTABLISHED}{SPOKEN}"), 2))),
+            Some("psh-rst-rst-same")
+        );
+    }
+
+    #[test]
+    fn data_that_was_captured_twice_was_not_sent_again() {
+        let later = format!("{ESTABLISHED}{SPOKEN} 0.05 > P. seq=1021 len=900");
+        let lost = format!("{later}\n 0.3 > P. seq=1021 len=900");
+        for times in 1..4 {
+            assert_eq!(of(&copied(&later, times)), None, "{times} times");
+            assert_eq!(of(&copied(&lost, times)), Some("psh-data-silence"), "{times} times");
+        }
+        // The SYN once, for the capture began with it; the identification tells.
+        let once = "0.05 > P. seq=1021 len=900 id=7\n 0.05001 > P. seq=1021 len=900 id=7";
+        assert_eq!(spoken(once), None);
+        let unlike = "0.05 > P. seq=1021 len=900 id=7\n 0.05001 > P. seq=1021 len=900 id=8";
+        assert_eq!(spoken(unlike), Some("psh-data-silence"));
+        // Without identifications, as over IPv6, the SYN tells.
+        let v6 = |text: &str| format!("client fd22::2\n target 2001:db8::4\n {text}");
+        assert_eq!(of(&v6(&copied(&later, 2))), None);
+        assert_eq!(of(&v6(&copied(&lost, 2))), Some("psh-data-silence"));
+        let single = format!("{later}\n 0.05001 > P. seq=1021 len=900");
+        assert_eq!(of(&v6(&single)), Some("psh-data-silence"), "the SYN came once");
+    }
+
     #[test]
     fn behind_later_data() {
         let later = |more: &str| spoken(&format!("0.05 > P. seq=1021 len=900\n {more}"));

@@ -21,8 +21,8 @@ const LARGEST_WINDOW: i32 = 1 << 30;
 /// How far off a segment may lie before the handshake is done: what a first flight may hold.
 const FIRST_FLIGHT: i32 = 1 << 18;
 
-/// How soon, in nanoseconds, a SYN or SYN/ACK comes again where a packet is captured twice, as on both sides of a router.
-/// No stack sends a SYN again so soon.
+/// How soon, in nanoseconds, a packet comes again where it is captured twice, as on both sides of a router. No stack sends
+/// a SYN or data again so soon.
 const TWICE: i64 = 10_000_000;
 
 /// An attempt, as far as it is needed to go on with it. There may be a million of these: what follows from other fields
@@ -45,19 +45,22 @@ pub(super) struct Tracked {
     ended: Option<Ended>,
     fin: Sides,
     client_reset: bool,
+    /// How often the capture holds each packet, as far as its SYN tells.
+    copies: u8,
     /// A newer attempt took its endpoints.
     superseded: bool,
     keep: Keep,
     probe: bool,
     inferred: Inferred,
     signature: Classifier,
+    data_sent: DataSent,
 
     pub(super) first_syn: Timestamp,
     /// The initial sequence number of a later SYN/ACK, where it is another.
     other_isn: Option<SeqNumber>,
     /// An acknowledgment that the client sent, and that came before the SYN/ACK in the capture.
     early_ack: Option<SeqNumber>,
-    /// The SYN or SYN/ACK seen last.
+    /// The SYN, SYN/ACK or reset after the handshake seen last.
     sighted: Option<Sighting>,
     /// Most attempts meet none.
     icmp: Option<Box<IcmpAnswer>>,
@@ -71,29 +74,59 @@ impl Tracked {
     pub(super) const HOT: usize = offset_of!(Self, first_syn);
 }
 
-/// What tells a SYN or a SYN/ACK from another of the same attempt.
+/// When the client last sent data that was new, and the identification it bore.
+#[derive(Clone, Copy, Debug, Default)]
+struct DataSent {
+    /// In nanoseconds since the epoch.
+    at: i64,
+    identification: u32,
+}
+
+/// What tells a SYN, a SYN/ACK or a reset from another of the same attempt.
 #[derive(Clone, Copy, Debug)]
 struct Sighting {
     /// When, in nanoseconds since the epoch.
     at: i64,
-    syn_ack: bool,
+    /// Which of SYN, ACK and RST it is.
+    kind: TcpFlags,
     hop_limit: HopLimit,
     identification: Option<u32>,
-    timestamp: Option<u32>,
-    /// A SYN of the attempt was captured twice.
-    doubled: bool,
+    /// The timestamp of a SYN or SYN/ACK, the acknowledgment number of a reset.
+    number: Option<u32>,
+    /// How often it was captured by now.
+    times: u8,
 }
 
 impl Sighting {
-    /// Whether this is the packet of `last`, captured once more, as it was or some hops on.
-    fn repeats(&self, last: &Self) -> bool {
-        // A server answers a SYN that comes again just as its own timer runs out, with two SYN/ACKs that are alike. A
-        // tracer's SYNs may be alike but for hop limits that rise.
-        let as_it_was = !self.syn_ack || last.doubled || self.identification.is_some_and(|id| id != 0);
-        self.syn_ack == last.syn_ack
+    fn of(at: Timestamp, seg: &Seg<'_>) -> Self {
+        let is_reset = seg.flags.has(TcpFlags::RST);
+        Self {
+            at: at.nanos(),
+            kind: TcpFlags(seg.flags.0 & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST).0),
+            hop_limit: seg.hop_limit,
+            identification: seg.identification,
+            number: if is_reset { Some(seg.ack.0) } else { seg.timestamp },
+            times: 1,
+        }
+    }
+
+    /// Whether this is the packet of `last`, captured once more, as it was or some hops on, where the capture holds each
+    /// packet `copies` times.
+    fn repeats(&self, last: &Self, copies: u8) -> bool {
+        let doubled = copies > 1;
+        let (alike, as_it_was) = if self.kind.has(TcpFlags::RST) {
+            // A forger sends several that are alike in all.
+            (doubled && last.times < copies, true)
+        } else {
+            // A server answers a SYN that comes again just as its own timer runs out, with two SYN/ACKs that are alike. A
+            // tracer's SYNs may be alike but for hop limits that rise.
+            (true, self.kind.is_syn() || doubled || self.identification.is_some_and(|id| id != 0))
+        };
+        alike
+            && self.kind == last.kind
             && (0..TWICE).contains(&self.at.saturating_sub(last.at))
             && self.identification == last.identification
-            && self.timestamp == last.timestamp
+            && self.number == last.number
             && (self.hop_limit < last.hop_limit || as_it_was && self.hop_limit == last.hop_limit)
     }
 }
@@ -152,12 +185,14 @@ impl Tracked {
             refused_after: 0,
             fin: Sides::default(),
             client_reset: false,
+            copies: 1,
             superseded: false,
             keep,
             probe: false,
             inferred: Inferred::No,
             server: Stream::default(),
             signature: Classifier::default(),
+            data_sent: DataSent::default(),
         }
     }
 
@@ -205,7 +240,7 @@ impl Tracked {
         if self.syn == 0 {
             self.first_syn = at;
         }
-        let again = self.seen_before(at, seg);
+        let again = self.only_copy(at, seg);
         if let Inferred::From(before) = self.inferred
             && self.syn > 0
             && !again
@@ -225,23 +260,29 @@ impl Tracked {
         self.client_sent(self.isn.plus(1).plus(seg.len));
     }
 
-    /// Whether a SYN or SYN/ACK is the last one, captured once more.
+    /// Whether a SYN, SYN/ACK or reset is the last one, captured once more.
     fn seen_before(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
-        if self.keep == Keep::Timeline {
-            return false;
+        let mut sighting = Sighting::of(at, seg);
+        let last = self.sighted.filter(|last| sighting.repeats(last, self.copies));
+        if let Some(last) = last {
+            sighting.times = last.times.saturating_add(1);
+            if seg.flags.is_syn() {
+                self.copies = self.copies.max(sighting.times);
+            }
         }
-        let mut sighting = Sighting {
-            at: at.nanos(),
-            syn_ack: seg.flags.is_syn_ack(),
-            hop_limit: seg.hop_limit,
-            identification: seg.identification,
-            timestamp: seg.timestamp,
-            doubled: false,
-        };
-        let repeats = self.sighted.is_some_and(|last| sighting.repeats(&last));
-        sighting.doubled = self.sighted.is_some_and(|last| last.doubled) || repeats && !sighting.syn_ack;
         self.sighted = Some(sighting);
-        repeats
+        last.is_some()
+    }
+
+    /// Whether a SYN or SYN/ACK counts for nothing, as a copy of the last. A timeline has every packet.
+    fn only_copy(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
+        self.seen_before(at, seg) && self.keep == Keep::Result
+    }
+
+    /// Whether data of the client that is not new is the last that was, captured once more.
+    fn data_seen_before(&self, at: Timestamp, seg: &Seg<'_>) -> bool {
+        let identified = seg.identification.is_some_and(|id| id != 0 && id == self.data_sent.identification);
+        (self.copies > 1 || identified) && (0..TWICE).contains(&at.nanos().saturating_sub(self.data_sent.at))
     }
 
     /// The sequence number that the client's next byte will have.
@@ -265,7 +306,7 @@ impl Tracked {
     }
 
     /// Takes a segment of the client, no SYN.
-    pub(super) fn by_client(&mut self, seg: &Seg<'_>) {
+    pub(super) fn by_client(&mut self, at: Timestamp, seg: &Seg<'_>) {
         if seg.flags.has(TcpFlags::RST) {
             self.client_reset = true;
             self.signature.client_reset();
@@ -279,6 +320,11 @@ impl Tracked {
         }
         self.acknowledged_by_client(seg);
         let new = (seg.len > 0).then(|| self.client_sent(seg.seq.plus(seg.len)));
+        let new = new.filter(|new| *new || !self.data_seen_before(at, seg));
+        if new == Some(true) {
+            self.data_sent =
+                DataSent { at: at.nanos(), identification: seg.identification.unwrap_or_default() };
+        }
         self.signature.client_sent(self.handshake, new, seg.flags.has(TcpFlags::FIN));
         if seg.flags.has(TcpFlags::FIN) {
             self.fin.client = true;
@@ -343,12 +389,15 @@ impl Tracked {
         if seg.flags.has(TcpFlags::RST) {
             let handshake = self.handshake;
             let acceptable = self.reset_by_server(seg);
-            self.signature.server_reset(handshake, seg, acceptable);
+            // Before the handshake is done it does not matter how many there are.
+            if handshake != Handshake::Completed || !self.seen_before(at, seg) {
+                self.signature.server_reset(handshake, seg, acceptable);
+            }
             return acceptable;
         }
         if seg.flags.is_syn_ack() {
             let acceptable = self.acknowledges_syn(seg.ack);
-            if acceptable && !self.seen_before(at, seg) {
+            if acceptable && !self.only_copy(at, seg) {
                 self.syn_ack(seg);
                 self.signature.syn_ack();
             }

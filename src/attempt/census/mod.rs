@@ -312,7 +312,7 @@ impl Census {
         }
         let (client, server) = self.whose(newest, flow, seg);
         if let Some(slot) = client.and_then(|place| self.slots.get_mut(place)) {
-            slot.tracked.by_client(seg);
+            slot.tracked.by_client(at, seg);
         }
         if let Some(slot) = server.and_then(|place| self.slots.get_mut(place)) {
             slot.tracked.by_server(at, seg);
@@ -344,7 +344,7 @@ impl Census {
             if seg.flags.has(TcpFlags::SYN) || !slot.tracked.fits_client(seg) {
                 return false;
             }
-            slot.tracked.by_client(seg);
+            slot.tracked.by_client(at, seg);
         } else {
             if seg.flags.is_syn() || !slot.tracked.fits_server(seg) {
                 return false;
