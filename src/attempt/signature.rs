@@ -126,9 +126,10 @@ struct Resets {
 }
 
 impl Classifier {
-    /// A SYN/ACK came.
-    pub(super) fn syn_ack(&mut self) {
+    /// A SYN/ACK came; whether with data.
+    pub(super) fn syn_ack(&mut self, with_data: bool) {
         self.answered = true;
+        self.heard |= with_data;
     }
 
     /// An ICMP error about the SYN came.
@@ -204,7 +205,14 @@ impl Classifier {
 
     /// The connection goes on: resets that nobody had to believe were no end.
     fn goes_on(&mut self) {
-        if self.end == End::Resets && !self.resets.believed {
+        if !self.resets.believed {
+            self.take_resets_back();
+        }
+    }
+
+    /// Resets were no end, whatever they looked like.
+    pub(super) fn take_resets_back(&mut self) {
+        if self.end == End::Resets {
             self.end = End::None;
             self.resets = Resets::default();
         }
@@ -332,6 +340,43 @@ mod tests {
         assert_eq!(of("0 > S\n 0.1 < R\n 0.2 < S.\n 0.3 > .\n 0.4 < P. len=20"), None);
         assert_eq!(of("0 > S\n 0.1 < R\n 0.2 < S.\n 0.3 > ."), Some("syn-ack-silence"));
         assert_eq!(established("0.1 < R seq=9000\n 0.2 < P. len=20"), None, "behind the window");
+    }
+
+    #[test]
+    fn a_reset_that_the_client_did_not_take_ends_nothing() {
+        for reset in [RST, RST_ACK, "< R seq=39000"] {
+            let goes_on = format!("0.1 {reset}\n 0.2 < P. len=20\n 0.3 > . ack=9021\n");
+            assert_eq!(established(&goes_on), None, "{reset}");
+            let speaks = format!("{goes_on} 0.4 > P. ack=9021 len=20\n");
+            assert_eq!(established(&format!("{speaks} 0.5 < . seq=9021 ack=1021")), None, "{reset}");
+            let again = format!("{speaks} 0.5 < R seq=9021");
+            assert_eq!(established(&again), Some("psh-rst"), "{reset}: only the second is taken");
+        }
+    }
+
+    #[test]
+    fn who_goes_on_alone_may_have_taken_a_reset() {
+        let sent_before = "0.05 < P. len=20\n 0.1 < R seq=9021\n 0.11 > . ack=9021";
+        assert_eq!(established(sent_before), Some("syn-ack-rst"), "the ACK was on its way");
+        let server_alone = format!("0.1 {RST}\n 0.2 < P. len=20\n 0.5 < P. len=20");
+        assert_eq!(established(&server_alone), Some("syn-ack-rst"));
+        let on_its_way = format!("0.1 {RST}\n 0.11 > P. len=20\n 0.12 < . ack=1021");
+        assert_eq!(established(&on_its_way), Some("syn-ack-rst"), "the server saw no reset");
+        let client_alone = format!("0.1 {RST}\n 0.2 > P. len=20\n 0.5 > P. len=20");
+        assert_eq!(established(&client_alone), Some("syn-ack-rst"));
+        let refused = format!("0.1 {RST}\n 0.2 < P. len=20\n 0.21 > R");
+        assert_eq!(established(&refused), Some("syn-ack-rst"));
+        let made_up = format!("0.1 {RST}\n 0.2 < P. len=20\n 0.3 > . ack=9500");
+        assert_eq!(established(&made_up), Some("syn-ack-rst"), "nobody sent that");
+    }
+
+    #[test]
+    fn data_on_a_syn_ack_is_the_servers() {
+        assert_eq!(of("0 > S len=100\n 0.1 < S. ack=1101 len=11\n 0.2 > . seq=1101 ack=9012"), None);
+        assert_eq!(
+            of("0 > S len=100\n 0.1 < S. ack=1101\n 0.2 > . seq=1101 ack=9001"),
+            Some("syn-ack-silence")
+        );
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(super) struct Tracked {
     server: Stream,
     /// Bytes of data on the first SYN (RFC 7413).
     syn_data: u32,
+    /// The sequence number that the server was to use next when it last reset the connection.
+    next_at_reset: SeqNumber,
     pub(super) handshake: Handshake,
     reset_after_handshake_by: Option<ResetBy>,
     ended: Option<Ended>,
@@ -174,6 +176,7 @@ impl Tracked {
             syn_ack: 0,
             handshake: Handshake::Unanswered,
             reset_after_handshake_by: None,
+            next_at_reset: SeqNumber(0),
             client_bytes: 0,
             icmp: None,
             syn_data: 0,
@@ -319,6 +322,9 @@ impl Tracked {
             return;
         }
         self.acknowledged_by_client(seg);
+        if self.reset_after_handshake_by.is_some() && self.was_not_reset(seg.ack) {
+            self.take_reset_back();
+        }
         let new = (seg.len > 0).then(|| self.client_sent(seg.seq.plus(seg.len)));
         let new = new.filter(|new| *new || !self.data_seen_before(at, seg));
         if new == Some(true) {
@@ -399,7 +405,7 @@ impl Tracked {
             let acceptable = self.acknowledges_syn(seg.ack);
             if acceptable && !self.only_copy(at, seg) {
                 self.syn_ack(seg);
-                self.signature.syn_ack();
+                self.signature.syn_ack(seg.len > 0);
             }
             return acceptable;
         }
@@ -449,6 +455,13 @@ impl Tracked {
             self.server.starts_at(seg.seq.plus(1));
         } else if self.server_isn != Some(seg.seq) {
             self.other_isn = Some(seg.seq);
+        }
+        // To a SYN with a cookie a server may speak at once (RFC 7413 section 4.2.2).
+        if seg.len > 0 && self.server_isn == Some(seg.seq) {
+            self.server.push(seg.seq.plus(1), seg.data, seg.len);
+        }
+        if seg.overclaims {
+            self.server.lacks_data();
         }
         if !matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {
             return;
@@ -618,10 +631,44 @@ impl Tracked {
     fn reset_after_handshake(&mut self, from_client: bool) {
         self.ended.get_or_insert(Ended::Rst { from_client });
         let by = if from_client { ResetBy::Client } else { ResetBy::Server };
+        if !from_client {
+            self.next_at_reset = self.server_next();
+        }
         self.reset_after_handshake_by = Some(match self.reset_after_handshake_by {
             Some(other) if other != by => ResetBy::Both,
             _ => by,
         });
+    }
+
+    /// Whether the client, which acknowledges `ack`, cannot have taken the server's reset: it acknowledges data that was sent
+    /// after it. The server's acknowledgments prove nothing: it may not know of a reset in its name, and what it acknowledges
+    /// may have been on its way to it.
+    fn was_not_reset(&self, ack: SeqNumber) -> bool {
+        ack.distance_from(self.next_at_reset) > 0 && ack.distance_from(self.server_next()) <= 0
+    }
+
+    /// The sequence number that whatever the server sends next will have.
+    fn server_next(&self) -> SeqNumber {
+        self.server.next().plus(u32::from(self.fin.server))
+    }
+
+    /// The connection goes on, whatever reset came in the server's name.
+    #[cold]
+    fn take_reset_back(&mut self) {
+        self.reset_after_handshake_by = match self.reset_after_handshake_by {
+            Some(ResetBy::Client | ResetBy::Both) => Some(ResetBy::Client),
+            Some(ResetBy::Server) | None => None,
+        };
+        if self.ended == Some(Ended::Rst { from_client: false }) {
+            self.ended = if self.client_reset {
+                Some(Ended::Rst { from_client: true })
+            } else if self.fin.client || self.fin.server {
+                Some(Ended::Fin { from_client: self.fin.client })
+            } else {
+                None
+            };
+        }
+        self.signature.take_resets_back();
     }
 
     /// Which packet of this attempt has the sequence number that an ICMP error quotes, if any.
