@@ -339,7 +339,11 @@ mod tests {
     fn a_reset_that_nobody_had_to_believe_ends_nothing() {
         assert_eq!(of("0 > S\n 0.1 < R\n 0.2 < S.\n 0.3 > .\n 0.4 < P. len=20"), None);
         assert_eq!(of("0 > S\n 0.1 < R\n 0.2 < S.\n 0.3 > ."), Some("syn-ack-silence"));
-        assert_eq!(established("0.1 < R seq=9000\n 0.2 < P. len=20"), None, "behind the window");
+        for seq in [0, 9000, 300_000, 1_500_000_000, 3_000_000_000_u32] {
+            let outside = format!("0.1 < R seq={seq}");
+            assert_eq!(established(&outside), Some("syn-ack-rst"), "{seq} counts all the same");
+            assert_eq!(established(&format!("{outside}\n 0.2 < P. len=20")), None, "{seq}");
+        }
     }
 
     #[test]
@@ -397,6 +401,7 @@ mod tests {
     fn what_the_client_ends_itself_has_no_signature() {
         assert_eq!(established("0.1 > F.\n 0.2 < F. ack=1002"), None);
         assert_eq!(established("0.1 > R"), None);
+        assert_eq!(established("0.1 > R seq=123000000"), Some("syn-ack-silence"), "not the client's");
         assert_eq!(established(&format!("0.1 > R\n 0.2 {RST}")), None);
         assert_eq!(spoken("0.1 < P. len=20 ack=1021"), None, "nothing ended it");
     }

@@ -440,8 +440,8 @@ impl Tracked {
         self.signature.server_sent(seg.len > 0 || some, all, seg.flags.has(TcpFlags::FIN));
     }
 
-    /// Takes a reset that acknowledges nothing, so that no client believes it.
-    pub(super) fn bare_reset(&mut self, seg: &Seg<'_>) {
+    /// Takes a reset that fits nothing, so that no client believes it.
+    pub(super) fn unfit_reset(&mut self, seg: &Seg<'_>) {
         self.signature.server_reset(self.handshake, seg, false);
     }
 
@@ -502,10 +502,13 @@ impl Tracked {
 
     /// Whether it can be this attempt's client that sent a segment.
     pub(super) fn fits_client(&self, seg: &Seg<'_>) -> bool {
+        if seg.flags.has(TcpFlags::RST) {
+            return self.is_of_client(seg);
+        }
         let window = self.window();
         let seq = within(seg.seq, self.client_next(), self.client_bytes, window);
         let ack = match self.server_isn {
-            Some(_) if seg.flags.has(TcpFlags::ACK) && !seg.flags.has(TcpFlags::RST) => {
+            Some(_) if seg.flags.has(TcpFlags::ACK) => {
                 within(seg.ack, self.server.next(), self.server.bytes(), window)
                     || self.chooses_other(seg.ack)
             }
