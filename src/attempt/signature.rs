@@ -445,6 +445,7 @@ mod tests {
         for (resets, expected) in [
             (format!("0.1 {RST}"), "psh-rst"),
             (format!("0.1 {RST_ACK}"), "psh-rst-ack"),
+            ("0.1 < R seq=0".to_owned(), "psh-rst"),
             (format!("0.1 {RST}\n 0.2 {RST}"), "psh-rst-rst-same"),
             (format!("0.1 {RST}\n 0.10002 {RST}"), "psh-rst-rst-same"),
             (format!("0.1 {RST_ACK}\n 0.2 {RST_ACK}"), "psh-rst-ack-rst-ack"),
@@ -463,7 +464,7 @@ mod tests {
         assert_eq!(two(RST), Some("psh-rst-rst-same"));
         assert_eq!(two(RST_ACK), Some("psh-rst-ack-rst-ack"));
         // The capture holds all twice: four that are alike, and have no identification, are two.
-        let four: String = (0..4).map(|i| format!("0.1000{i} {RST} id=0\n")).collect();
+        let four = format!("0.1 {RST} id=0\n").repeat(4);
         assert_eq!(
             of(&format!("{}{four}", copied(&format!("{ESTABLISHED}{SPOKEN}"), 2))),
             Some("psh-rst-rst-same")

@@ -395,10 +395,7 @@ impl Tracked {
         if seg.flags.has(TcpFlags::RST) {
             let handshake = self.handshake;
             let acceptable = self.reset_by_server(seg);
-            // Before the handshake is done it does not matter how many there are.
-            if handshake != Handshake::Completed || !self.seen_before(at, seg) {
-                self.signature.server_reset(handshake, seg, acceptable);
-            }
+            self.reset_seen(at, seg, handshake, acceptable);
             return acceptable;
         }
         if seg.flags.is_syn_ack() {
@@ -441,8 +438,16 @@ impl Tracked {
     }
 
     /// Takes a reset that fits nothing, so that no client believes it.
-    pub(super) fn unfit_reset(&mut self, seg: &Seg<'_>) {
-        self.signature.server_reset(self.handshake, seg, false);
+    pub(super) fn unfit_reset(&mut self, at: Timestamp, seg: &Seg<'_>) {
+        self.reset_seen(at, seg, self.handshake, false);
+    }
+
+    /// Notes a reset of the server's side for the signature, unless it is a copy of the last.
+    fn reset_seen(&mut self, at: Timestamp, seg: &Seg<'_>, handshake: Handshake, believed: bool) {
+        // Before the handshake is done it does not matter how many there are.
+        if handshake != Handshake::Completed || !self.seen_before(at, seg) {
+            self.signature.server_reset(handshake, seg, believed);
+        }
     }
 
     fn syn_ack(&mut self, seg: &Seg<'_>) {

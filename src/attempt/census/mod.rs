@@ -321,7 +321,7 @@ impl Census {
             self.touch(place);
         }
         if server.is_none() && seg.flags.has(TcpFlags::RST) {
-            self.unfit_reset(flow, seg, newest);
+            self.unfit_reset(at, flow, seg, newest);
         }
         // A reset of a client that is known is no answer to a SYN.
         let may_answer = client.is_none() || seg.flags.is_syn_ack();
@@ -465,12 +465,12 @@ impl Census {
 
     /// Notes a reset that fits nothing, for want of an acknowledgment or because it lies outside the window: it may be a
     /// forger's answer to the newest SYN, or to what followed it.
-    fn unfit_reset(&mut self, flow: &Flow, seg: &Seg<'_>, newest: u32) {
+    fn unfit_reset(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: u32) {
         if let Some(slot) = self.slots.get_mut(newest)
             && slot.client != flow.from
             && (slot.tracked.handshake == Handshake::Completed || !seg.flags.has(TcpFlags::ACK))
         {
-            slot.tracked.unfit_reset(seg);
+            slot.tracked.unfit_reset(at, seg);
         }
     }
 
