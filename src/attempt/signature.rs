@@ -126,9 +126,10 @@ struct Resets {
 }
 
 impl Classifier {
-    /// A SYN/ACK came.
-    pub(super) fn syn_ack(&mut self) {
+    /// A SYN/ACK came; whether with data.
+    pub(super) fn syn_ack(&mut self, with_data: bool) {
         self.answered = true;
+        self.heard |= with_data;
     }
 
     /// An ICMP error about the SYN came.
@@ -204,7 +205,14 @@ impl Classifier {
 
     /// The connection goes on: resets that nobody had to believe were no end.
     fn goes_on(&mut self) {
-        if self.end == End::Resets && !self.resets.believed {
+        if !self.resets.believed {
+            self.take_resets_back();
+        }
+    }
+
+    /// Resets were no end, whatever they looked like.
+    pub(super) fn take_resets_back(&mut self) {
+        if self.end == End::Resets {
             self.end = End::None;
             self.resets = Resets::default();
         }
@@ -331,7 +339,48 @@ mod tests {
     fn a_reset_that_nobody_had_to_believe_ends_nothing() {
         assert_eq!(of("0 > S\n 0.1 < R\n 0.2 < S.\n 0.3 > .\n 0.4 < P. len=20"), None);
         assert_eq!(of("0 > S\n 0.1 < R\n 0.2 < S.\n 0.3 > ."), Some("syn-ack-silence"));
-        assert_eq!(established("0.1 < R seq=9000\n 0.2 < P. len=20"), None, "behind the window");
+        for seq in [0, 9000, 300_000, 1_500_000_000, 3_000_000_000_u32] {
+            let outside = format!("0.1 < R seq={seq}");
+            assert_eq!(established(&outside), Some("syn-ack-rst"), "{seq} counts all the same");
+            assert_eq!(established(&format!("{outside}\n 0.2 < P. len=20")), None, "{seq}");
+        }
+    }
+
+    #[test]
+    fn a_reset_that_the_client_did_not_take_ends_nothing() {
+        for reset in [RST, RST_ACK, "< R seq=39000"] {
+            let goes_on = format!("0.1 {reset}\n 0.2 < P. len=20\n 0.3 > . ack=9021\n");
+            assert_eq!(established(&goes_on), None, "{reset}");
+            let speaks = format!("{goes_on} 0.4 > P. ack=9021 len=20\n");
+            assert_eq!(established(&format!("{speaks} 0.5 < . seq=9021 ack=1021")), None, "{reset}");
+            let again = format!("{speaks} 0.5 < R seq=9021");
+            assert_eq!(established(&again), Some("psh-rst"), "{reset}: only the second is taken");
+        }
+    }
+
+    #[test]
+    fn who_goes_on_alone_may_have_taken_a_reset() {
+        let sent_before = "0.05 < P. len=20\n 0.1 < R seq=9021\n 0.11 > . ack=9021";
+        assert_eq!(established(sent_before), Some("syn-ack-rst"), "the ACK was on its way");
+        let server_alone = format!("0.1 {RST}\n 0.2 < P. len=20\n 0.5 < P. len=20");
+        assert_eq!(established(&server_alone), Some("syn-ack-rst"));
+        let on_its_way = format!("0.1 {RST}\n 0.11 > P. len=20\n 0.12 < . ack=1021");
+        assert_eq!(established(&on_its_way), Some("syn-ack-rst"), "the server saw no reset");
+        let client_alone = format!("0.1 {RST}\n 0.2 > P. len=20\n 0.5 > P. len=20");
+        assert_eq!(established(&client_alone), Some("syn-ack-rst"));
+        let refused = format!("0.1 {RST}\n 0.2 < P. len=20\n 0.21 > R");
+        assert_eq!(established(&refused), Some("syn-ack-rst"));
+        let made_up = format!("0.1 {RST}\n 0.2 < P. len=20\n 0.3 > . ack=9500");
+        assert_eq!(established(&made_up), Some("syn-ack-rst"), "nobody sent that");
+    }
+
+    #[test]
+    fn data_on_a_syn_ack_is_the_servers() {
+        assert_eq!(of("0 > S len=100\n 0.1 < S. ack=1101 len=11\n 0.2 > . seq=1101 ack=9012"), None);
+        assert_eq!(
+            of("0 > S len=100\n 0.1 < S. ack=1101\n 0.2 > . seq=1101 ack=9001"),
+            Some("syn-ack-silence")
+        );
     }
 
     #[test]
@@ -352,6 +401,7 @@ mod tests {
     fn what_the_client_ends_itself_has_no_signature() {
         assert_eq!(established("0.1 > F.\n 0.2 < F. ack=1002"), None);
         assert_eq!(established("0.1 > R"), None);
+        assert_eq!(established("0.1 > R seq=123000000"), Some("syn-ack-silence"), "not the client's");
         assert_eq!(established(&format!("0.1 > R\n 0.2 {RST}")), None);
         assert_eq!(spoken("0.1 < P. len=20 ack=1021"), None, "nothing ended it");
     }
@@ -377,6 +427,69 @@ mod tests {
         assert_eq!(two(1021, 2481), Some("psh-rst-rst-differing"));
         assert_eq!(two(1021, 0), Some("psh-rst-rst-zero"));
         assert_eq!(two(0, 1021), Some("psh-rst-rst-zero"));
+    }
+
+    /// A script as a capture holds it that was taken on both sides of a router, every line `times` times.
+    fn copied(text: &str, times: usize) -> String {
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty()).enumerate();
+        let copies = lines.flat_map(|(number, line)| {
+            let (at, packet) = line.split_once(' ').expect("a time");
+            let at: f64 = at.parse().expect("a time");
+            (0..times).map(move |copy| format!("{:.6} {packet} id={}\n", at + 1e-5 * copy as f64, number + 1))
+        });
+        copies.collect()
+    }
+
+    #[test]
+    fn a_reset_that_was_captured_twice_is_one() {
+        for (resets, expected) in [
+            (format!("0.1 {RST}"), "psh-rst"),
+            (format!("0.1 {RST_ACK}"), "psh-rst-ack"),
+            ("0.1 < R seq=0".to_owned(), "psh-rst"),
+            (format!("0.1 {RST}\n 0.2 {RST}"), "psh-rst-rst-same"),
+            (format!("0.1 {RST}\n 0.10002 {RST}"), "psh-rst-rst-same"),
+            (format!("0.1 {RST_ACK}\n 0.2 {RST_ACK}"), "psh-rst-ack-rst-ack"),
+            (format!("0.1 {RST}\n 0.1001 {RST} ack=7"), "psh-rst-rst-zero"),
+        ] {
+            let text = format!("{ESTABLISHED}{SPOKEN}{resets}");
+            for times in 1..4 {
+                assert_eq!(of(&copied(&text, times)), Some(expected), "{times} times {resets}");
+            }
+        }
+    }
+
+    #[test]
+    fn resets_that_are_alike_are_several_where_the_rest_was_captured_once() {
+        let two = |reset: &str| spoken(&format!("0.1 {reset} id=7\n 0.100001 {reset} id=7"));
+        assert_eq!(two(RST), Some("psh-rst-rst-same"));
+        assert_eq!(two(RST_ACK), Some("psh-rst-ack-rst-ack"));
+        // The capture holds all twice: four that are alike, and have no identification, are two.
+        let four = format!("0.1 {RST} id=0\n").repeat(4);
+        assert_eq!(
+            of(&format!("{}{four}", copied(&format!("{ESTABLISHED}{SPOKEN}"), 2))),
+            Some("psh-rst-rst-same")
+        );
+    }
+
+    #[test]
+    fn data_that_was_captured_twice_was_not_sent_again() {
+        let later = format!("{ESTABLISHED}{SPOKEN} 0.05 > P. seq=1021 len=900");
+        let lost = format!("{later}\n 0.3 > P. seq=1021 len=900");
+        for times in 1..4 {
+            assert_eq!(of(&copied(&later, times)), None, "{times} times");
+            assert_eq!(of(&copied(&lost, times)), Some("psh-data-silence"), "{times} times");
+        }
+        // The SYN once, for the capture began with it; the identification tells.
+        let once = "0.05 > P. seq=1021 len=900 id=7\n 0.05001 > P. seq=1021 len=900 id=7";
+        assert_eq!(spoken(once), None);
+        let unlike = "0.05 > P. seq=1021 len=900 id=7\n 0.05001 > P. seq=1021 len=900 id=8";
+        assert_eq!(spoken(unlike), Some("psh-data-silence"));
+        // Without identifications, as over IPv6, the SYN tells.
+        let v6 = |text: &str| format!("client fd22::2\n target 2001:db8::4\n {text}");
+        assert_eq!(of(&v6(&copied(&later, 2))), None);
+        assert_eq!(of(&v6(&copied(&lost, 2))), Some("psh-data-silence"));
+        let single = format!("{later}\n 0.05001 > P. seq=1021 len=900");
+        assert_eq!(of(&v6(&single)), Some("psh-data-silence"), "the SYN came once");
     }
 
     #[test]

@@ -170,6 +170,47 @@ fn the_first_of_fin_and_reset_decides() {
 }
 
 #[test]
+fn a_connection_that_goes_on_was_not_reset() {
+    let banner = "0.4 < P. data=\"SSH-2.0-x\\r\\n\"\n 0.5 > . ack=9012\n";
+    for reset in ["< R", "< R seq=39000", "< R. seq=9001"] {
+        let one = after_handshake(&format!("0.3 {reset}\n {banner}"));
+        assert_eq!((one.outcome, one.reset_after_handshake_by), (Outcome::Open, None), "{reset}");
+    }
+    let closed = after_handshake("0.3 < R\n 0.4 < FP. len=3\n 0.5 > . ack=9005\n");
+    assert_eq!((closed.outcome, closed.reset_after_handshake_by), (Outcome::Closed, None));
+    let both = after_handshake(&format!("0.3 < R\n {banner} 0.6 > R"));
+    assert_eq!(
+        (both.outcome, both.reset_after_handshake_by),
+        (Outcome::ResetAfterHandshake, Some(ResetBy::Client))
+    );
+    let again = after_handshake(&format!("0.3 < R\n {banner} 0.6 < R seq=9012"));
+    assert_eq!(
+        (again.outcome, again.reset_after_handshake_by),
+        (Outcome::ResetAfterHandshake, Some(ResetBy::Server))
+    );
+    let fin_before = after_handshake("0.2 < F.\n 0.3 < R seq=9002\n 0.31 > . ack=9002\n");
+    assert_eq!(fin_before.reset_after_handshake_by, Some(ResetBy::Server), "the ACK was on its way");
+    let server_alone = after_handshake("0.3 < R\n 0.4 < P. data=\"SSH-2.0-x\\r\\n\"\n");
+    assert_eq!(server_alone.outcome, Outcome::ResetAfterHandshake, "it may know of no reset");
+}
+
+#[test]
+fn data_on_a_syn_ack_counts() {
+    let banner = "0.1 < S. ack=1101 data=\"SSH-2.0-x\\r\\n\"\n";
+    let one = attempt(&format!("0 > S len=100\n {banner} 0.2 > . seq=1101 ack=9012"));
+    assert_eq!((one.outcome, one.server_bytes), (Outcome::Open, 11));
+    assert_eq!(one.server_banner.as_deref(), Some("SSH-2.0-x"));
+    let twice = attempt(&format!(
+        "0 > S len=100\n {banner} 1.1 < S. ack=1101\n 1.2 > . seq=1101\n 1.3 < P. ack=1101 data=\"SSH-2.0-x\\r\\n\""
+    ));
+    assert_eq!(
+        (twice.outcome, twice.server_bytes),
+        (Outcome::Open, 11),
+        "the client did not take it at first"
+    );
+}
+
+#[test]
 fn who_reset_is_told_apart() {
     assert_eq!(after_handshake("0.3 > R").reset_after_handshake_by, Some(ResetBy::Client));
     assert_eq!(after_handshake("0.3 > R\n 0.4 < R").reset_after_handshake_by, Some(ResetBy::Both));

@@ -21,8 +21,8 @@ const LARGEST_WINDOW: i32 = 1 << 30;
 /// How far off a segment may lie before the handshake is done: what a first flight may hold.
 const FIRST_FLIGHT: i32 = 1 << 18;
 
-/// How soon, in nanoseconds, a SYN or SYN/ACK comes again where a packet is captured twice, as on both sides of a router.
-/// No stack sends a SYN again so soon.
+/// How soon, in nanoseconds, a packet comes again where it is captured twice, as on both sides of a router. No stack sends
+/// a SYN or data again so soon.
 const TWICE: i64 = 10_000_000;
 
 /// An attempt, as far as it is needed to go on with it. There may be a million of these: what follows from other fields
@@ -40,24 +40,29 @@ pub(super) struct Tracked {
     server: Stream,
     /// Bytes of data on the first SYN (RFC 7413).
     syn_data: u32,
+    /// The sequence number that the server was to use next when it last reset the connection.
+    next_at_reset: SeqNumber,
     pub(super) handshake: Handshake,
     reset_after_handshake_by: Option<ResetBy>,
     ended: Option<Ended>,
     fin: Sides,
     client_reset: bool,
+    /// How often the capture holds each packet, as far as its SYN tells.
+    copies: u8,
     /// A newer attempt took its endpoints.
     superseded: bool,
     keep: Keep,
     probe: bool,
     inferred: Inferred,
     signature: Classifier,
+    data_sent: DataSent,
 
     pub(super) first_syn: Timestamp,
     /// The initial sequence number of a later SYN/ACK, where it is another.
     other_isn: Option<SeqNumber>,
     /// An acknowledgment that the client sent, and that came before the SYN/ACK in the capture.
     early_ack: Option<SeqNumber>,
-    /// The SYN or SYN/ACK seen last.
+    /// The SYN, SYN/ACK or reset after the handshake seen last.
     sighted: Option<Sighting>,
     /// Most attempts meet none.
     icmp: Option<Box<IcmpAnswer>>,
@@ -71,29 +76,59 @@ impl Tracked {
     pub(super) const HOT: usize = offset_of!(Self, first_syn);
 }
 
-/// What tells a SYN or a SYN/ACK from another of the same attempt.
+/// When the client last sent data that was new, and the identification it bore.
+#[derive(Clone, Copy, Debug, Default)]
+struct DataSent {
+    /// In nanoseconds since the epoch.
+    at: i64,
+    identification: u32,
+}
+
+/// What tells a SYN, a SYN/ACK or a reset from another of the same attempt.
 #[derive(Clone, Copy, Debug)]
 struct Sighting {
     /// When, in nanoseconds since the epoch.
     at: i64,
-    syn_ack: bool,
+    /// Which of SYN, ACK and RST it is.
+    kind: TcpFlags,
     hop_limit: HopLimit,
     identification: Option<u32>,
-    timestamp: Option<u32>,
-    /// A SYN of the attempt was captured twice.
-    doubled: bool,
+    /// The timestamp of a SYN or SYN/ACK, the acknowledgment number of a reset.
+    number: Option<u32>,
+    /// How often it was captured by now.
+    times: u8,
 }
 
 impl Sighting {
-    /// Whether this is the packet of `last`, captured once more, as it was or some hops on.
-    fn repeats(&self, last: &Self) -> bool {
-        // A server answers a SYN that comes again just as its own timer runs out, with two SYN/ACKs that are alike. A
-        // tracer's SYNs may be alike but for hop limits that rise.
-        let as_it_was = !self.syn_ack || last.doubled || self.identification.is_some_and(|id| id != 0);
-        self.syn_ack == last.syn_ack
+    fn of(at: Timestamp, seg: &Seg<'_>) -> Self {
+        let is_reset = seg.flags.has(TcpFlags::RST);
+        Self {
+            at: at.nanos(),
+            kind: TcpFlags(seg.flags.0 & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST).0),
+            hop_limit: seg.hop_limit,
+            identification: seg.identification,
+            number: if is_reset { Some(seg.ack.0) } else { seg.timestamp },
+            times: 1,
+        }
+    }
+
+    /// Whether this is the packet of `last`, captured once more, as it was or some hops on, where the capture holds each
+    /// packet `copies` times.
+    fn repeats(&self, last: &Self, copies: u8) -> bool {
+        let doubled = copies > 1;
+        let (alike, as_it_was) = if self.kind.has(TcpFlags::RST) {
+            // A forger sends several that are alike in all.
+            (doubled && last.times < copies, true)
+        } else {
+            // A server answers a SYN that comes again just as its own timer runs out, with two SYN/ACKs that are alike. A
+            // tracer's SYNs may be alike but for hop limits that rise.
+            (true, self.kind.is_syn() || doubled || self.identification.is_some_and(|id| id != 0))
+        };
+        alike
+            && self.kind == last.kind
             && (0..TWICE).contains(&self.at.saturating_sub(last.at))
             && self.identification == last.identification
-            && self.timestamp == last.timestamp
+            && self.number == last.number
             && (self.hop_limit < last.hop_limit || as_it_was && self.hop_limit == last.hop_limit)
     }
 }
@@ -141,6 +176,7 @@ impl Tracked {
             syn_ack: 0,
             handshake: Handshake::Unanswered,
             reset_after_handshake_by: None,
+            next_at_reset: SeqNumber(0),
             client_bytes: 0,
             icmp: None,
             syn_data: 0,
@@ -152,12 +188,14 @@ impl Tracked {
             refused_after: 0,
             fin: Sides::default(),
             client_reset: false,
+            copies: 1,
             superseded: false,
             keep,
             probe: false,
             inferred: Inferred::No,
             server: Stream::default(),
             signature: Classifier::default(),
+            data_sent: DataSent::default(),
         }
     }
 
@@ -205,7 +243,7 @@ impl Tracked {
         if self.syn == 0 {
             self.first_syn = at;
         }
-        let again = self.seen_before(at, seg);
+        let again = self.only_copy(at, seg);
         if let Inferred::From(before) = self.inferred
             && self.syn > 0
             && !again
@@ -225,23 +263,29 @@ impl Tracked {
         self.client_sent(self.isn.plus(1).plus(seg.len));
     }
 
-    /// Whether a SYN or SYN/ACK is the last one, captured once more.
+    /// Whether a SYN, SYN/ACK or reset is the last one, captured once more.
     fn seen_before(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
-        if self.keep == Keep::Timeline {
-            return false;
+        let mut sighting = Sighting::of(at, seg);
+        let last = self.sighted.filter(|last| sighting.repeats(last, self.copies));
+        if let Some(last) = last {
+            sighting.times = last.times.saturating_add(1);
+            if seg.flags.is_syn() {
+                self.copies = self.copies.max(sighting.times);
+            }
         }
-        let mut sighting = Sighting {
-            at: at.nanos(),
-            syn_ack: seg.flags.is_syn_ack(),
-            hop_limit: seg.hop_limit,
-            identification: seg.identification,
-            timestamp: seg.timestamp,
-            doubled: false,
-        };
-        let repeats = self.sighted.is_some_and(|last| sighting.repeats(&last));
-        sighting.doubled = self.sighted.is_some_and(|last| last.doubled) || repeats && !sighting.syn_ack;
         self.sighted = Some(sighting);
-        repeats
+        last.is_some()
+    }
+
+    /// Whether a SYN or SYN/ACK counts for nothing, as a copy of the last. A timeline has every packet.
+    fn only_copy(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
+        self.seen_before(at, seg) && self.keep == Keep::Result
+    }
+
+    /// Whether data of the client that is not new is the last that was, captured once more.
+    fn data_seen_before(&self, at: Timestamp, seg: &Seg<'_>) -> bool {
+        let identified = seg.identification.is_some_and(|id| id != 0 && id == self.data_sent.identification);
+        (self.copies > 1 || identified) && (0..TWICE).contains(&at.nanos().saturating_sub(self.data_sent.at))
     }
 
     /// The sequence number that the client's next byte will have.
@@ -265,7 +309,7 @@ impl Tracked {
     }
 
     /// Takes a segment of the client, no SYN.
-    pub(super) fn by_client(&mut self, seg: &Seg<'_>) {
+    pub(super) fn by_client(&mut self, at: Timestamp, seg: &Seg<'_>) {
         if seg.flags.has(TcpFlags::RST) {
             self.client_reset = true;
             self.signature.client_reset();
@@ -278,7 +322,15 @@ impl Tracked {
             return;
         }
         self.acknowledged_by_client(seg);
+        if self.reset_after_handshake_by.is_some() && self.was_not_reset(seg.ack) {
+            self.take_reset_back();
+        }
         let new = (seg.len > 0).then(|| self.client_sent(seg.seq.plus(seg.len)));
+        let new = new.filter(|new| *new || !self.data_seen_before(at, seg));
+        if new == Some(true) {
+            self.data_sent =
+                DataSent { at: at.nanos(), identification: seg.identification.unwrap_or_default() };
+        }
         self.signature.client_sent(self.handshake, new, seg.flags.has(TcpFlags::FIN));
         if seg.flags.has(TcpFlags::FIN) {
             self.fin.client = true;
@@ -343,14 +395,14 @@ impl Tracked {
         if seg.flags.has(TcpFlags::RST) {
             let handshake = self.handshake;
             let acceptable = self.reset_by_server(seg);
-            self.signature.server_reset(handshake, seg, acceptable);
+            self.reset_seen(at, seg, handshake, acceptable);
             return acceptable;
         }
         if seg.flags.is_syn_ack() {
             let acceptable = self.acknowledges_syn(seg.ack);
-            if acceptable && !self.seen_before(at, seg) {
+            if acceptable && !self.only_copy(at, seg) {
                 self.syn_ack(seg);
-                self.signature.syn_ack();
+                self.signature.syn_ack(seg.len > 0);
             }
             return acceptable;
         }
@@ -385,9 +437,17 @@ impl Tracked {
         self.signature.server_sent(seg.len > 0 || some, all, seg.flags.has(TcpFlags::FIN));
     }
 
-    /// Takes a reset that acknowledges nothing, so that no client believes it.
-    pub(super) fn bare_reset(&mut self, seg: &Seg<'_>) {
-        self.signature.server_reset(self.handshake, seg, false);
+    /// Takes a reset that fits nothing, so that no client believes it.
+    pub(super) fn unfit_reset(&mut self, at: Timestamp, seg: &Seg<'_>) {
+        self.reset_seen(at, seg, self.handshake, false);
+    }
+
+    /// Notes a reset of the server's side for the signature, unless it is a copy of the last.
+    fn reset_seen(&mut self, at: Timestamp, seg: &Seg<'_>, handshake: Handshake, believed: bool) {
+        // Before the handshake is done it does not matter how many there are.
+        if handshake != Handshake::Completed || !self.seen_before(at, seg) {
+            self.signature.server_reset(handshake, seg, believed);
+        }
     }
 
     fn syn_ack(&mut self, seg: &Seg<'_>) {
@@ -400,6 +460,13 @@ impl Tracked {
             self.server.starts_at(seg.seq.plus(1));
         } else if self.server_isn != Some(seg.seq) {
             self.other_isn = Some(seg.seq);
+        }
+        // To a SYN with a cookie a server may speak at once (RFC 7413 section 4.2.2).
+        if seg.len > 0 && self.server_isn == Some(seg.seq) {
+            self.server.push(seg.seq.plus(1), seg.data, seg.len);
+        }
+        if seg.overclaims {
+            self.server.lacks_data();
         }
         if !matches!(self.handshake, Handshake::Unanswered | Handshake::Rejected) {
             return;
@@ -440,10 +507,13 @@ impl Tracked {
 
     /// Whether it can be this attempt's client that sent a segment.
     pub(super) fn fits_client(&self, seg: &Seg<'_>) -> bool {
+        if seg.flags.has(TcpFlags::RST) {
+            return self.is_of_client(seg);
+        }
         let window = self.window();
         let seq = within(seg.seq, self.client_next(), self.client_bytes, window);
         let ack = match self.server_isn {
-            Some(_) if seg.flags.has(TcpFlags::ACK) && !seg.flags.has(TcpFlags::RST) => {
+            Some(_) if seg.flags.has(TcpFlags::ACK) => {
                 within(seg.ack, self.server.next(), self.server.bytes(), window)
                     || self.chooses_other(seg.ack)
             }
@@ -569,10 +639,44 @@ impl Tracked {
     fn reset_after_handshake(&mut self, from_client: bool) {
         self.ended.get_or_insert(Ended::Rst { from_client });
         let by = if from_client { ResetBy::Client } else { ResetBy::Server };
+        if !from_client {
+            self.next_at_reset = self.server_next();
+        }
         self.reset_after_handshake_by = Some(match self.reset_after_handshake_by {
             Some(other) if other != by => ResetBy::Both,
             _ => by,
         });
+    }
+
+    /// Whether the client, which acknowledges `ack`, cannot have taken the server's reset: it acknowledges data that was sent
+    /// after it. The server's acknowledgments prove nothing: it may not know of a reset in its name, and what it acknowledges
+    /// may have been on its way to it.
+    fn was_not_reset(&self, ack: SeqNumber) -> bool {
+        ack.distance_from(self.next_at_reset) > 0 && ack.distance_from(self.server_next()) <= 0
+    }
+
+    /// The sequence number that whatever the server sends next will have.
+    fn server_next(&self) -> SeqNumber {
+        self.server.next().plus(u32::from(self.fin.server))
+    }
+
+    /// The connection goes on, whatever reset came in the server's name.
+    #[cold]
+    fn take_reset_back(&mut self) {
+        self.reset_after_handshake_by = match self.reset_after_handshake_by {
+            Some(ResetBy::Client | ResetBy::Both) => Some(ResetBy::Client),
+            Some(ResetBy::Server) | None => None,
+        };
+        if self.ended == Some(Ended::Rst { from_client: false }) {
+            self.ended = if self.client_reset {
+                Some(Ended::Rst { from_client: true })
+            } else if self.fin.client || self.fin.server {
+                Some(Ended::Fin { from_client: self.fin.client })
+            } else {
+                None
+            };
+        }
+        self.signature.take_resets_back();
     }
 
     /// Which packet of this attempt has the sequence number that an ICMP error quotes, if any.

@@ -60,7 +60,7 @@ impl Followed {
 
     fn by_client(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
-        self.tracked.by_client(&Seg::of(cited.packet, cited.tcp));
+        self.tracked.by_client(cited.at, &Seg::of(cited.packet, cited.tcp));
         Notes::by_client(&mut self.attempt, cited);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before

@@ -312,7 +312,7 @@ impl Census {
         }
         let (client, server) = self.whose(newest, flow, seg);
         if let Some(slot) = client.and_then(|place| self.slots.get_mut(place)) {
-            slot.tracked.by_client(seg);
+            slot.tracked.by_client(at, seg);
         }
         if let Some(slot) = server.and_then(|place| self.slots.get_mut(place)) {
             slot.tracked.by_server(at, seg);
@@ -321,7 +321,7 @@ impl Census {
             self.touch(place);
         }
         if server.is_none() && seg.flags.has(TcpFlags::RST) {
-            self.bare_reset(flow, seg, newest);
+            self.unfit_reset(at, flow, seg, newest);
         }
         // A reset of a client that is known is no answer to a SYN.
         let may_answer = client.is_none() || seg.flags.is_syn_ack();
@@ -344,7 +344,7 @@ impl Census {
             if seg.flags.has(TcpFlags::SYN) || !slot.tracked.fits_client(seg) {
                 return false;
             }
-            slot.tracked.by_client(seg);
+            slot.tracked.by_client(at, seg);
         } else {
             if seg.flags.is_syn() || !slot.tracked.fits_server(seg) {
                 return false;
@@ -463,14 +463,14 @@ impl Census {
         }
     }
 
-    /// Notes a reset that fits nothing for want of an acknowledgment: it may be a forger's answer to the newest SYN.
-    fn bare_reset(&mut self, flow: &Flow, seg: &Seg<'_>, newest: u32) {
+    /// Notes a reset that fits nothing, for want of an acknowledgment or because it lies outside the window: it may be a
+    /// forger's answer to the newest SYN, or to what followed it.
+    fn unfit_reset(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: u32) {
         if let Some(slot) = self.slots.get_mut(newest)
             && slot.client != flow.from
-            && slot.tracked.handshake != Handshake::Completed
-            && !seg.flags.has(TcpFlags::ACK)
+            && (slot.tracked.handshake == Handshake::Completed || !seg.flags.has(TcpFlags::ACK))
         {
-            slot.tracked.bare_reset(seg);
+            slot.tracked.unfit_reset(at, seg);
         }
     }
 
