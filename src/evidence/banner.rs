@@ -193,7 +193,7 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
             "the key exchange began, then our first message that is longer than a segment was not answered",
             &[Suspect::TransitMtu],
         ),
-        Outcome::Stalled if is_closed(scene) => (
+        Outcome::Stalled if scene.closed_behind_banner() => (
             "the SSH identification came and ours was sent, then the server's side closed the connection before the key exchange",
             &[Suspect::VmSshdRefuses, Suspect::VmOtherService],
         ),
@@ -205,7 +205,7 @@ pub(super) fn after_the_handshake(scene: &Scene<'_>) -> Option<Evidence> {
     };
     let silence = silence(scene).filter(|_| scene.outcome == Outcome::NoBanner);
     // Where data was sent to find the place, what it shows says more; and a server may take its time.
-    let sure = (scene.data.is_empty() || is_closed(scene))
+    let sure = (scene.data.is_empty() || scene.closed_behind_banner())
         && waiting(scene).is_none()
         && !is_cut_off(scene)
         && silence.is_none_or(|nanos| nanos >= TELLING_SILENCE);
@@ -286,7 +286,7 @@ fn ending(scene: &Scene<'_>) -> Option<(RecordNumber, HopLimit, &'static str)> {
     let wanted = match scene.outcome {
         Outcome::ResetAfterHandshake => "the reset",
         Outcome::Closed => "the FIN",
-        Outcome::Stalled if is_closed(scene) => "the FIN",
+        Outcome::Stalled if scene.closed_behind_banner() => "the FIN",
         Outcome::NotSsh => "what is not SSH",
         _ => return None,
     };
@@ -296,7 +296,7 @@ fn ending(scene: &Scene<'_>) -> Option<(RecordNumber, HopLimit, &'static str)> {
 /// Whether our identification may have made a box end the connection in the VM's name.
 fn may_have_been_drawn(scene: &Scene<'_>) -> bool {
     // What a box made of it on the way may be what the server itself closed upon.
-    if is_closed(scene) {
+    if scene.closed_behind_banner() {
         return true;
     }
     let drawn = scene.outcome == Outcome::ResetAfterHandshake && said(scene, Said::Identification);
@@ -325,11 +325,6 @@ fn foreign_words(scene: &Scene<'_>) -> bool {
 fn turned_away(scene: &Scene<'_>) -> bool {
     let refusals: [&[u8]; 2] = [b"Exceeded MaxStartups", b"Not allowed at this time"];
     scene.connection.is_some_and(|c| refusals.iter().any(|r| c.received.starts_with(r)))
-}
-
-/// Whether the server's side closed the connection once both had said who they are.
-pub(super) fn is_closed(scene: &Scene<'_>) -> bool {
-    scene.outcome == Outcome::Stalled && scene.connection.is_some_and(|c| c.closed)
 }
 
 /// Whether the server's side said who it is.

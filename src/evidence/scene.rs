@@ -91,6 +91,11 @@ impl<'a> Scene<'a> {
         farthest(self.port_probes().filter_map(|p| Some((p, p.time_exceeded()?))))
     }
 
+    /// Whether the server's side closed the connection once both had said who they are.
+    pub fn closed_behind_banner(&self) -> bool {
+        self.outcome == Outcome::Stalled && self.connection.is_some_and(|c| c.closed)
+    }
+
     /// Whether, in a capture by another program, the client reset the connection before anything came.
     pub fn left_by_client(&self) -> bool {
         let by_client =

@@ -1,6 +1,5 @@
 //! Sequence numbers: what the numbers of a connection that went silent tell of who received what.
 
-use super::banner::is_closed;
 use super::distance::{agreeing, places, spares_elsewhere};
 use super::kept::kept_back;
 use super::suspect::INSPECTORS;
@@ -90,7 +89,7 @@ fn last_said_and_answered<'a>(
     scene: &Scene<'a>,
 ) -> Option<(RecordNumber, Option<(RecordNumber, &'a Segment)>)> {
     let silent = matches!(scene.outcome, Outcome::Stalled | Outcome::NoBanner);
-    let attempt = scene.attempt.filter(|_| silent && !is_closed(scene))?;
+    let attempt = scene.attempt.filter(|_| silent && !scene.closed_behind_banner())?;
     let sent = last_said(attempt)?;
     let next = match &sent.what {
         What::Data { segment, len, .. } => segment.seq.plus(*len),
@@ -111,7 +110,9 @@ fn last_said_and_answered<'a>(
 /// - **Rests on.** RFC 9293 section 3.4.
 pub(super) fn sent_and_lost(scene: &Scene<'_>) -> Option<Evidence> {
     let silent = matches!(scene.outcome, Outcome::Stalled | Outcome::NoBanner);
-    let attempt = scene.attempt.filter(|_| silent && scene.capture != Capture::Lossy && !is_closed(scene))?;
+    let attempt = scene
+        .attempt
+        .filter(|_| silent && scene.capture != Capture::Lossy && !scene.closed_behind_banner())?;
     let received = received(scene)?;
     let (record, beyond) = of_the_server(attempt)
         .map(|(record, segment, _)| (record, segment.seq.distance_from(received)))

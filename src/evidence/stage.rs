@@ -2,7 +2,6 @@
 //!
 //! Both are sent again on connections of their own, with a hop limit that cannot reach the VM, beside harmless bytes.
 
-use super::banner::is_closed;
 use super::distance::spares_elsewhere;
 use super::kept::kept_back;
 use super::rejection::rejected_data;
@@ -361,7 +360,7 @@ pub(super) fn passes_every_hop(scene: &Scene<'_>) -> Option<Evidence> {
             Suspects::of(&[Suspect::VmIds, Suspect::VmSshdRefuses, Suspect::AzureIds]),
         ),
         Outcome::Stalled if sized => ("a segment of full size", Suspects::of(&[Suspect::VmSshdHung])),
-        Outcome::Stalled if is_closed(scene) => {
+        Outcome::Stalled if scene.closed_behind_banner() => {
             ("our SSH identification", Suspects::of(&[Suspect::VmSshdRefuses, Suspect::VmOtherService]))
         }
         Outcome::Stalled => ("our SSH identification", Suspects::of(&[Suspect::VmSshdHung, Suspect::VmIds])),
