@@ -100,15 +100,15 @@ pub(super) fn kept_back(scene: &Scene<'_>) -> Option<Kept> {
 
 /// Whether all that is on the wire was acknowledged, and the kernel, which has more to send, does not.
 fn holds_back_more(scene: &Scene<'_>, attempt: &Attempt, connection: &Connection) -> bool {
-    let acknowledged = attempt.timeline.iter().filter_map(|e| match &e.what {
-        What::Acked(s) | What::Data { from_client: false, segment: s, .. } => Some(s.ack),
-        _ => None,
-    });
     let next = attempt.isn.plus(1).plus(attempt.client_bytes as u32);
+    let acknowledges_all = |what: &What| match what {
+        What::Acked(s) | What::Data { from_client: false, segment: s, .. } => s.ack == next,
+        _ => false,
+    };
     scene.outcome == Outcome::Stalled
         && connection.said(Said::KeyExchange).is_some()
         && connection.said_bytes > attempt.client_bytes
-        && acknowledged.into_iter().any(|ack| ack == next)
+        && attempt.timeline.iter().any(|e| acknowledges_all(&e.what))
 }
 
 /// `data-not-on-wire`

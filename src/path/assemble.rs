@@ -41,9 +41,8 @@ impl Path {
         let hops: Vec<Hop> = (1..=last)
             .zip(segments)
             .map(|(number, segments)| {
-                let seen = seen.remove(&number).unwrap_or_default();
-                let mut via: Vec<Via> = seen.via.clone();
-                via.sort_by_key(|v| (*v != Via::Tcp(port), *v));
+                let mut seen = seen.remove(&number).unwrap_or_default();
+                seen.via.sort_by_key(|v| (*v != Via::Tcp(port), *v));
                 let address = seen.addresses.first().copied();
                 Hop {
                     number,
@@ -54,7 +53,7 @@ impl Path {
                     others: seen.addresses.into_iter().skip(1).collect(),
                     segments,
                     rtt: seen.rtt,
-                    answered: via.iter().map(Via::to_string).collect(),
+                    answered: seen.via.iter().map(Via::to_string).collect(),
                     changes: Vec::new(),
                 }
             })
