@@ -239,16 +239,19 @@ impl Output {
 
     /// Takes what is decided.
     fn take(&mut self, decided: &mut Vec<Attempt>) -> io::Result<()> {
-        let before = self.count;
-        for attempt in decided.drain(..) {
-            match &mut self.form {
-                Form::Lines { json } => self.rows.push(&attempt, *json, self.count)?,
-                Form::Sorted { attempts, .. } => attempts.push(attempt),
-                Form::Summary { summary, .. } => summary.count(&attempt),
+        let (before, more) = (self.count, decided.len() as u64);
+        self.count += more;
+        match &mut self.form {
+            Form::Lines { json } => {
+                for (index, attempt) in (before..).zip(&*decided) {
+                    self.rows.push(attempt, *json, index)?;
+                }
             }
-            self.count += 1;
+            Form::Sorted { attempts, .. } => attempts.append(decided),
+            Form::Summary { summary, .. } => decided.iter().for_each(|attempt| summary.count(attempt)),
         }
-        if self.watched && self.count > before { self.rows.flush() } else { Ok(()) }
+        decided.clear();
+        if self.watched && more > 0 { self.rows.flush() } else { Ok(()) }
     }
 
     /// Writes what was held back.
@@ -317,16 +320,11 @@ struct Tracking<'a> {
     ended: bool,
 }
 
-impl Tracking<'_> {
-    fn decided(&mut self) -> impl Iterator<Item = Attempt> {
-        iter::from_fn(|| self.census.next_decided()).filter(|attempt| self.filter.wants(attempt))
-    }
-}
-
 impl pipeline::Track for Tracking<'_> {
     fn take(&mut self, batch: &Batch, decided: &mut Vec<Attempt>) -> Result<(), Stop> {
         self.census.take(batch);
-        decided.extend(self.decided());
+        self.census.take_decided(decided);
+        decided.retain(|attempt| self.filter.wants(attempt));
         if self.patience.ends(batch, self.filter, &self.census) { Err(Stop::Enough) } else { Ok(()) }
     }
 
@@ -334,7 +332,9 @@ impl pipeline::Track for Tracking<'_> {
         if !mem::replace(&mut self.ended, true) {
             self.census.end();
         }
-        decided.extend(self.decided().take(most));
+        let wanted =
+            iter::from_fn(|| self.census.next_decided()).filter(|attempt| self.filter.wants(attempt));
+        decided.extend(wanted.take(most));
     }
 }
 

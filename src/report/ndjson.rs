@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::attempt::disarmed;
-use crate::attempt::{Attempt, ResetBy, Signature};
+use crate::attempt::{Attempt, Handshake, Outcome, ResetBy, Signature};
 use crate::recording::Timestamp;
 
 /// `attempt` as one JSON object on one line, ended by a newline.
@@ -34,12 +34,12 @@ pub fn push_attempt_json(text: &mut Vec<u8>, attempt: &Attempt) {
     line.put(b",\"syn_ack\":");
     line.number(attempt.syn_ack.into());
     line.put(b",\"handshake\":\"");
-    line.word(attempt.handshake.name());
-    match attempt.reset_after_handshake_by.map(ResetBy::name) {
+    line.piece(&HANDSHAKES[attempt.handshake as usize]);
+    match attempt.reset_after_handshake_by {
         None => line.put(b"\",\"reset_after_handshake_by\":null,\"client_bytes\":"),
         Some(by) => {
             line.put(b"\",\"reset_after_handshake_by\":\"");
-            line.word(by);
+            line.piece(&ENDS[by as usize]);
             line.put(b"\",\"client_bytes\":");
         }
     }
@@ -65,12 +65,12 @@ pub fn push_attempt_json(text: &mut Vec<u8>, attempt: &Attempt) {
             line.put(b"},\"outcome\":\"");
         }
     }
-    line.word(attempt.outcome.name());
-    match attempt.signature.map(Signature::name) {
+    line.piece(&OUTCOMES[attempt.outcome as usize]);
+    match attempt.signature {
         None => line.put(b"\",\"signature\":null}\n"),
         Some(signature) => {
             line.put(b"\",\"signature\":\"");
-            line.word(signature);
+            line.piece(&SIGNATURES[signature as usize]);
             line.put(b"\"}\n");
         }
     }
@@ -116,6 +116,11 @@ impl<'a> Line<'a> {
         self.len += len;
     }
 
+    #[inline]
+    fn piece(&mut self, (piece, len): &Piece) {
+        self.put_some(piece, *len);
+    }
+
     /// Adds bytes of any number.
     fn put_all(&mut self, bytes: &[u8]) {
         self.text.truncate(self.len);
@@ -136,23 +141,13 @@ impl<'a> Line<'a> {
 
     #[inline]
     fn number(&mut self, number: u64) {
-        if number < 10 {
-            self.put(&[b'0' + number as u8]);
-            return;
-        }
-        let mut digits = [0; 2 * DIGITS];
-        let (mut start, mut rest) = (DIGITS, number);
-        while rest >= 10 {
-            start -= 2;
-            digits[start..start + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
-            rest /= 100;
-        }
-        if rest > 0 {
-            start -= 1;
-            digits[start] = b'0' + rest as u8;
-        }
-        if let Some(piece) = digits[start..].first_chunk::<DIGITS>() {
-            self.put_some(piece, DIGITS - start);
+        if number < EIGHT {
+            let digits = digits(number);
+            let zeros = ((digits | 1 << 56).trailing_zeros() / 8) as usize;
+            self.put_some(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes(), 8 - zeros);
+        } else {
+            self.number(number / EIGHT);
+            self.put(&(digits(number % EIGHT) | ZEROS).to_le_bytes());
         }
     }
 
@@ -165,14 +160,9 @@ impl<'a> Line<'a> {
         }
         self.number(nanos / SECOND);
         if at.digits() > 0 {
-            let mut text = [b'.'; 10];
-            let mut rest = (nanos % SECOND) as u32;
-            for pair in text[2..].chunks_exact_mut(2).rev() {
-                pair.copy_from_slice(&PAIRS[(rest % 100) as usize]);
-                rest /= 100;
-            }
-            text[1] = b'0' + rest as u8;
-            self.put_some(&text, 1 + usize::from(at.digits()));
+            let (tenths, rest) = (nanos % SECOND / EIGHT, nanos % EIGHT);
+            self.put(&[b'.', b'0' + tenths as u8]);
+            self.put_some(&(digits(rest) | ZEROS).to_le_bytes(), usize::from(at.digits()) - 1);
         }
     }
 
@@ -253,8 +243,48 @@ impl<'a> Line<'a> {
     }
 }
 
-/// As many as the longest number has.
-const DIGITS: usize = 20;
+/// The first number of more than eight digits.
+const EIGHT: u64 = 100_000_000;
+
+/// What makes text of eight digits.
+const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
+
+/// The digits of a number of no more than eight, the first in the lowest byte. All are found at once, in a register: what is
+/// written to memory in pieces cannot soon be read from there as one.
+#[inline]
+fn digits(number: u64) -> u64 {
+    // Each step parts numbers side by side in halves: by 10,000, by 100 and by 10, a multiplication and a shift being exact for
+    // numbers as small as these.
+    let (high, low) = (number / 10_000, number % 10_000);
+    let fours = high | low << 32;
+    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+    let twos = hundreds | (fours - 100 * hundreds) << 16;
+    let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | (twos - 10 * tens) << 8
+}
+
+/// A word, in an array that is longer, and its length.
+type Piece = ([u8; 32], usize);
+
+/// The words of an enumeration.
+macro_rules! pieces {
+    ($words:ident) => {{
+        let mut pieces = [([0; 32], 0); $words::ALL.len()];
+        let mut number = 0;
+        while number < pieces.len() {
+            let word = $words::ALL[number].name().as_bytes();
+            pieces[number].0.split_at_mut(word.len()).0.copy_from_slice(word);
+            pieces[number].1 = word.len();
+            number += 1;
+        }
+        pieces
+    }};
+}
+
+static HANDSHAKES: [Piece; Handshake::ALL.len()] = pieces!(Handshake);
+static ENDS: [Piece; ResetBy::ALL.len()] = pieces!(ResetBy);
+static OUTCOMES: [Piece; Outcome::ALL.len()] = pieces!(Outcome);
+static SIGNATURES: [Piece; Signature::ALL.len()] = pieces!(Signature);
 
 /// Bytes of an octet's three digits and a point.
 const OCTET: usize = 4;
@@ -282,17 +312,6 @@ const OCTETS: [([u8; OCTET], usize); 256] = {
     octets
 };
 
-/// The numbers below a hundred, each as two digits.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[b'0'; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
-        number += 1;
-    }
-    pairs
-};
-
 /// Bytes, each as two hexadecimal digits.
 const HEXADECIMAL: [[u8; 2]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -308,7 +327,7 @@ const HEXADECIMAL: [[u8; 2]; 256] = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::attempt::{Handshake, IcmpAnswer, Outcome};
+    use crate::attempt::IcmpAnswer;
     use crate::packet::SeqNumber;
     use crate::report::attempt::by_serde;
     use crate::report::samples;
@@ -337,6 +356,10 @@ mod tests {
             let from: IpAddr = if i % 2 == 0 { (random as u32).to_be_bytes().into() } else { [0; 16].into() };
             attempt.icmp = (i % 3 == 0).then_some(IcmpAnswer { icmp_type: i as u8, code: 255, from });
             attempt.client.set_ip(from);
+            line(&attempt);
+        }
+        for signature in Signature::ALL {
+            attempt.signature = Some(*signature);
             line(&attempt);
         }
         for banner in ["", "SSH-2.0-OpenSSH_9.9", "SSH-\"\\/\u{7f}\u{85}\u{202e}é\u{10ffff}\0\t\u{1b}[2J"] {

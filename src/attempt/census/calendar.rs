@@ -79,32 +79,45 @@ impl Calendars {
         loop {
             self.next_deadline = i64::MAX;
             let written = self.written;
-            let mut next: Option<(i64, u64, u32)> = None;
+            let mut next: Option<(i64, u64, usize)> = None;
             for index in 0..WAITS {
-                let patience = self.all[index].patience;
-                let last_day = self.all[index].day(now.saturating_sub(patience));
-                if let Some(Silent { since, id, note }) = self.longest_silent(index, slots, last_day, &fetch)
-                {
-                    let waiting = (since.saturating_add(patience), id, note.place);
+                let last_day = self.all[index].day(now.saturating_sub(self.all[index].patience));
+                self.open_days(index, slots, last_day, &fetch);
+                let calendar = &self.all[index];
+                if let Some(Reverse(noted)) = calendar.today.peek() {
+                    // As it was noted: by now it may be due later, never earlier.
+                    let waiting = (noted.since.saturating_add(calendar.patience), noted.id, index);
                     next = Some(next.map_or(waiting, |other| other.min(waiting)));
-                } else if let Some(since) = self.all[index].next_day_begins() {
-                    self.next_deadline = self.next_deadline.min(since.saturating_add(patience));
+                } else if let Some(since) = calendar.next_day_begins() {
+                    self.next_deadline = self.next_deadline.min(since.saturating_add(calendar.patience));
                 }
             }
             if self.written != written {
                 // An attempt moved to another calendar, perhaps to one that had been looked at.
                 continue;
             }
-            let (deadline, _, place) = next?;
-            self.next_deadline = self.next_deadline.min(deadline);
-            return (deadline <= now).then_some(place);
+            let (deadline, _, index) = next?;
+            if deadline > now {
+                self.next_deadline = self.next_deadline.min(deadline);
+                return None;
+            }
+            if let Some(place) = self.take_next(index, slots) {
+                return Some(place);
+            }
         }
     }
 
     /// The attempt that is the first to go where there are too many.
     pub(super) fn least(&mut self, slots: &Slots) -> Option<u32> {
-        let mut longest = (0..WAITS).filter_map(|index| self.longest_silent(index, slots, i64::MAX, &|_| {}));
-        longest.next().map(|silent| silent.note.place)
+        (0..WAITS).find_map(|index| {
+            loop {
+                self.open_days(index, slots, i64::MAX, &|_| {});
+                self.all[index].today.peek()?;
+                if let Some(place) = self.take_next(index, slots) {
+                    return Some(place);
+                }
+            }
+        })
     }
 
     /// Notes that an attempt waits, from when it was last heard of on; `hash` is that of its endpoints.
@@ -147,28 +160,28 @@ impl Calendars {
         }
     }
 
-    /// The attempt of a calendar that has been silent for longest, if it was last heard of no later than on `last_day`.
-    fn longest_silent(
-        &mut self,
-        index: usize,
-        slots: &Slots,
-        last_day: i64,
-        fetch: &impl Fn(u32),
-    ) -> Option<Silent> {
-        loop {
-            while let Some(Reverse(noted)) = self.all[index].today.peek().copied() {
-                let slot = slots.get(noted.note.place).filter(|slot| slot.wait as usize == index);
-                if noted.note.is_valid(&self.valid)
-                    && slot.is_some_and(|slot| noted.note.about(slot) == noted)
-                {
-                    return Some(noted);
-                }
-                self.all[index].today.pop();
-                self.note_again(index, slots, noted.note);
-            }
+    /// Takes the first of those noted today, if it is still what the note says; otherwise notes it where it belongs.
+    fn take_next(&mut self, index: usize, slots: &Slots) -> Option<u32> {
+        let Reverse(noted) = self.all[index].today.pop()?;
+        let Note { place, .. } = noted.note;
+        let slot = slots.get(place).filter(|slot| slot.wait as usize == index);
+        if noted.note.is_valid(&self.valid) && slot.is_some_and(|slot| noted.note.about(slot) == noted) {
+            self.all[index].notes -= 1;
+            self.leave(place);
+            return Some(place);
+        }
+        self.note_again(index, slots, noted.note);
+        None
+    }
+
+    /// Where nobody is noted today, goes on to the next day that has come by `last_day`, until somebody is.
+    fn open_days(&mut self, index: usize, slots: &Slots, last_day: i64, fetch: &impl Fn(u32)) {
+        while self.all[index].today.is_empty() {
             let calendar = &mut self.all[index];
-            calendar.days.front().filter(|(day, _)| *day <= last_day)?;
-            let (day, mut notes) = calendar.days.pop_front()?;
+            if calendar.days.front().is_none_or(|(day, _)| *day > last_day) {
+                return;
+            }
+            let Some((day, mut notes)) = calendar.days.pop_front() else { return };
             calendar.reached = day;
             // Those that are not heard of again will soon be decided: a look at all of them in a row has the processor fetch
             // several at once, after nobody has looked at them for long.
@@ -272,18 +285,27 @@ impl Calendar {
         self.days.front().map(|(day, _)| day << self.shift)
     }
 
-    /// Notes an attempt on the day on which it was last heard of.
+    /// Notes an attempt on the day on which it was last heard of: nearly always the last, or one that is known.
+    #[inline(always)]
     fn note(&mut self, silent: Silent) {
         let day = self.day(silent.since);
+        let first = self.days.front().map_or(day, |(first, _)| *first);
+        // Where none is missing between them.
+        let place = day.wrapping_sub(first) as usize;
+        match self.days.get_mut(place) {
+            Some((same, notes)) if *same == day => notes.push(silent.note),
+            _ => self.note_anywhere(day, silent),
+        }
+    }
+
+    fn note_anywhere(&mut self, day: i64, silent: Silent) {
         if day <= self.reached {
             self.today.push(Reverse(silent));
             return;
         }
-        // Nearly always the last.
         let at = match self.days.back() {
-            Some((last, _)) if *last == day => self.days.len() - 1,
-            Some((last, _)) if *last > day => self.days.partition_point(|(other, _)| *other < day),
-            _ => self.days.len(),
+            Some((last, _)) if *last < day => self.days.len(),
+            _ => self.days.partition_point(|(other, _)| *other < day),
         };
         match self.days.get_mut(at) {
             Some((same, notes)) if *same == day => notes.push(silent.note),

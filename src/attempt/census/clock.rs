@@ -2,6 +2,10 @@
 
 use crate::recording::Timestamp;
 
+/// Nanoseconds since the Unix epoch. With the digits of a [`Timestamp`] beside them they would be read back as one piece, and
+/// the processor waits where that was written in two.
+type Nanos = i64;
+
 /// A timestamp that lies farther back than this, in nanoseconds, tells of a clock that was set back.
 const STEP_BACK: i64 = 10_000_000_000;
 
@@ -14,21 +18,22 @@ const ENOUGH: u32 = 8;
 /// The times of records in a row, each of which goes on from the one before it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Span {
-    first: Timestamp,
-    last: Timestamp,
+    first: Nanos,
+    last: Nanos,
     records: u32,
 }
 
 impl Span {
     #[inline]
     pub(super) fn of(at: Timestamp) -> Self {
-        Self { first: at, last: at, records: 1 }
+        Self { first: at.nanos(), last: at.nanos(), records: 1 }
     }
 
     /// Takes the time of the next record too, if it goes on from the last.
     #[inline]
     pub(super) fn extend(&mut self, at: Timestamp) -> bool {
-        let goes_on = (0..=LEAP).contains(&at.since(self.last));
+        let at = at.nanos();
+        let goes_on = (0..=LEAP).contains(&at.saturating_sub(self.last));
         if goes_on {
             self.last = at;
             self.records = self.records.saturating_add(1);
@@ -37,7 +42,7 @@ impl Span {
     }
 
     fn nanos(&self) -> i64 {
-        self.last.since(self.first)
+        self.last.saturating_sub(self.first)
     }
 }
 
@@ -48,9 +53,9 @@ impl Span {
 /// again.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Clock {
-    latest: Option<Timestamp>,
+    latest: Option<Nanos>,
     /// The latest time that was ever believed.
-    highest: Option<Timestamp>,
+    highest: Option<Nanos>,
     elapsed: i64,
     /// How many records have borne the time out, those of the last leap included.
     support: u32,
@@ -95,8 +100,8 @@ impl Clock {
     }
 
     #[inline]
-    fn go_on(&mut self, at: Timestamp) {
-        let step = self.latest.map_or(0, |latest| at.since(latest));
+    fn go_on(&mut self, at: Nanos) {
+        let step = self.latest.map_or(0, |latest| at.saturating_sub(latest));
         if !(-STEP_BACK..0).contains(&step) {
             self.latest = Some(at);
             if self.highest.is_none_or(|highest| at > highest) {
@@ -132,15 +137,15 @@ impl Clock {
 
     fn believing(&self, Doubt { agreed, .. }: &Doubt) -> i64 {
         let passed = match self.highest {
-            Some(highest) if self.support >= ENOUGH => agreed.first.since(highest).max(0),
+            Some(highest) if self.support >= ENOUGH => agreed.first.saturating_sub(highest).max(0),
             _ => 0,
         };
         self.elapsed.saturating_add(passed).saturating_add(agreed.nanos().max(0))
     }
 }
 
-fn is_leap(from: Timestamp, to: Timestamp) -> bool {
-    !(-LEAP..=LEAP).contains(&to.since(from))
+fn is_leap(from: Nanos, to: Nanos) -> bool {
+    !(-LEAP..=LEAP).contains(&to.saturating_sub(from))
 }
 
 #[cfg(test)]

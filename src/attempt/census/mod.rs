@@ -239,6 +239,11 @@ impl Census {
         self.decided.pop_front()
     }
 
+    /// Adds to `decided` all that the packets so far decided, in the order of [`Census::next_decided`].
+    pub fn take_decided(&mut self, decided: &mut Vec<Attempt>) {
+        decided.extend(self.decided.drain(..));
+    }
+
     /// Decides a few of those that are left; no packet follows that would have to find them.
     fn decide_some_left(&mut self) {
         let few = self.left.len().min(FETCHED);
