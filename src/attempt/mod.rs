@@ -23,7 +23,7 @@ pub use outcome::{Handshake, Outcome, ResetBy};
 pub use own::OwnQuestions;
 pub use reset::SynReset;
 pub use signature::Signature;
-pub use stream::ssh_line;
+pub use stream::{Banner, ssh_line};
 pub use tracker::{MAX_ATTEMPTS, Tracker};
 
 use crate::packet::{HopLimit, IcmpErrorKind, OptionLayout, QuotedTcp, Request, SeqNumber};
@@ -53,7 +53,7 @@ pub struct Attempt {
     /// Bytes of data the server sent, retransmissions not counted.
     pub server_bytes: u64,
     /// The server's first line beginning `SSH-`, without its line end.
-    pub server_banner: Option<String>,
+    pub server_banner: Option<Banner>,
     /// The ICMP error that answered the SYN.
     pub icmp: Option<IcmpAnswer>,
     /// How it ended.

@@ -1,5 +1,9 @@
 //! The first bytes a server sends, read in order: enough to find its identification line, and no more is kept.
 
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
+
 use crate::packet::SeqNumber;
 
 /// Bytes looked at: RFC 4253 section 4.2 allows lines before the identification line, but not without end.
@@ -35,8 +39,58 @@ pub(super) struct Stream {
     kept: Option<Box<Kept>>,
 }
 
+/// A server's identification line, without its line end; no longer than 255 bytes.
+///
+/// It lies where it was put together: there may be millions.
+#[derive(Clone)]
+pub struct Banner(Box<Kept>);
+
+impl Banner {
+    /// The line that was kept, as it is told.
+    fn of(mut kept: Box<Kept>) -> Self {
+        match (told(kept.line()), &kept.more) {
+            (Cow::Borrowed(line), None) => kept.len = line.len() as u8,
+            (line, _) => {
+                let line = line.into_owned().into_bytes();
+                kept.more.get_or_insert_default().line = line;
+            }
+        }
+        Self(kept)
+    }
+}
+
+impl Deref for Banner {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        str::from_utf8(self.0.line()).unwrap_or_default()
+    }
+}
+
+impl From<&str> for Banner {
+    fn from(text: &str) -> Self {
+        let mut kept = Box::<Kept>::default();
+        kept.push(text.as_bytes());
+        Self::of(kept)
+    }
+}
+
+impl fmt::Debug for Banner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl PartialEq for Banner {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Banner {}
+
 /// Bytes that are kept.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Kept {
     /// The line beginning `SSH-`, as far as it was read, without its line end; unless it is longer.
     line: [u8; ORDINARY_LINE],
@@ -45,7 +99,7 @@ struct Kept {
 }
 
 /// What few servers send.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct More {
     /// The line, where it is a long one.
     line: Vec<u8>,
@@ -247,28 +301,32 @@ impl Stream {
         matches!(self.line, Line::Found | Line::Whole)
     }
 
-    /// The first byte of what [`Stream::ssh_line`] tells.
-    pub(super) fn line_begins(&self) -> Option<u8> {
-        self.kept.as_ref().and_then(|kept| kept.line().first()).copied()
+    /// Forgets what it keeps.
+    pub(super) fn let_go(&mut self) {
+        self.kept = None;
     }
 
     /// The first line beginning `SSH-`, without its line end.
-    pub(super) fn ssh_line(&self) -> Option<String> {
-        self.kept.as_ref().filter(|_| self.says_ssh()).map(|kept| told(kept.line()))
+    pub(super) fn ssh_line(&self) -> Option<Banner> {
+        self.kept.clone().filter(|_| self.says_ssh()).map(Banner::of)
+    }
+
+    /// The same, when nothing more will be sent.
+    pub(super) fn take_ssh_line(&mut self) -> Option<Banner> {
+        self.kept.take().filter(|_| self.says_ssh()).map(Banner::of)
     }
 }
 
 /// The first line of `bytes` beginning `SSH-` (RFC 4253 section 4.2), without its line end; an unfinished last
 /// line counts.
 pub fn ssh_line(bytes: &[u8]) -> Option<String> {
-    bytes.split(|b| *b == b'\n').find(|line| line.starts_with(b"SSH-")).map(told)
+    bytes.split(|b| *b == b'\n').find(|line| line.starts_with(b"SSH-")).map(|line| told(line).into_owned())
 }
 
 /// A line as it is told: without a carriage return at its end, and not too long.
-fn told(line: &[u8]) -> String {
+fn told(line: &[u8]) -> Cow<'_, str> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let line = &line[..line.len().min(LONGEST_LINE)];
-    str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line).into_owned(), str::to_owned)
+    String::from_utf8_lossy(&line[..line.len().min(LONGEST_LINE)])
 }
 
 #[cfg(test)]
@@ -324,7 +382,11 @@ mod tests {
                         stream.push(seq, piece, piece.len() as u32);
                     }
                 }
-                assert_eq!(stream.ssh_line(), ssh_line(text.as_bytes()), "{text:?} by {size}");
+                assert_eq!(
+                    stream.ssh_line().as_deref(),
+                    ssh_line(text.as_bytes()).as_deref(),
+                    "{text:?} by {size}"
+                );
                 assert_eq!(stream.bytes(), text.len() as u64);
                 assert!(!stream.unreadable());
             }

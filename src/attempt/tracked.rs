@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::About;
 use super::seg::Seg;
 use super::signature::{Classifier, Signature};
-use super::stream::Stream;
+use super::stream::{Banner, Stream};
 use super::{Attempt, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, ResetBy};
 use crate::packet::{HopLimit, IcmpErrorKind, SeqNumber, TcpFlags};
 use crate::recording::Timestamp;
@@ -201,6 +201,22 @@ impl Tracked {
 
     /// The attempt as it is now, between these endpoints; `asked` says whether SSH was asked for on the server's port.
     pub(super) fn attempt(&self, client: SocketAddr, server: SocketAddr, asked: bool) -> Attempt {
+        self.attempt_with(self.server.ssh_line(), client, server, asked)
+    }
+
+    /// The same, when nothing more will be seen of it.
+    pub(super) fn end(&mut self, client: SocketAddr, server: SocketAddr, asked: bool) -> Attempt {
+        let banner = self.server.take_ssh_line();
+        self.attempt_with(banner, client, server, asked)
+    }
+
+    fn attempt_with(
+        &self,
+        server_banner: Option<Banner>,
+        client: SocketAddr,
+        server: SocketAddr,
+        asked: bool,
+    ) -> Attempt {
         Attempt {
             client,
             server,
@@ -212,7 +228,7 @@ impl Tracked {
             reset_after_handshake_by: self.reset_after_handshake_by,
             client_bytes: self.client_bytes,
             server_bytes: self.server.bytes(),
-            server_banner: self.server.ssh_line(),
+            server_banner,
             icmp: self.icmp.as_deref().copied(),
             outcome: self.outcome(asked, true),
             outcome_of_path: self.outcome(asked, false),
@@ -222,9 +238,10 @@ impl Tracked {
         }
     }
 
-    /// The first byte of the server's identification line.
-    pub(super) fn banner_begins(&self) -> Option<u8> {
-        self.server.line_begins()
+    /// Lets go of what lies elsewhere.
+    pub(super) fn let_go(&mut self) {
+        self.icmp = None;
+        self.server.let_go();
     }
 
     /// Tells `attempt` what may have changed with a packet; what is known only at the end is left.
@@ -591,17 +608,15 @@ impl Tracked {
 
     /// Whether nothing more is to be expected of it.
     pub(super) fn is_over(&self) -> bool {
-        if self.superseded {
-            return true;
+        // Asked after every packet: most are of connections that go on.
+        if self.handshake == Handshake::Completed {
+            return self.superseded
+                || self.reset_after_handshake_by.is_some()
+                || (self.fin.client && self.fin.server);
         }
-        match self.handshake {
-            Handshake::Reset => true,
-            Handshake::Completed => {
-                self.reset_after_handshake_by.is_some() || (self.fin.client && self.fin.server)
-            }
-            Handshake::HalfOpen => self.client_reset,
-            Handshake::Unanswered | Handshake::Rejected => false,
-        }
+        self.superseded
+            || self.handshake == Handshake::Reset
+            || (self.handshake == Handshake::HalfOpen && self.client_reset)
     }
 
     /// Whether a reset is one that refuses the SYN.

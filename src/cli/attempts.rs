@@ -23,7 +23,7 @@ use whichhop::confine::confine_reader;
 use whichhop::diagnose::no_syn;
 use whichhop::packet::Undecoded;
 use whichhop::recording::{ReadError, Reader, Record, Timestamp};
-use whichhop::report::{self, Summary};
+use whichhop::report::{self, Lines, Summary};
 
 use ahead::Ahead;
 use elsewhere::Elsewhere;
@@ -234,7 +234,7 @@ impl Output {
             (_, true) => Form::Sorted { json: args.json, attempts: Vec::new() },
             _ => Form::Lines { json: args.json },
         };
-        Self { rows: Rows { out: stdout, held: Vec::with_capacity(2 * HELD_BACK) }, form, watched, count: 0 }
+        Self { rows: Rows { out: stdout, held: Lines::default() }, form, watched, count: 0 }
     }
 
     /// Takes what is decided.
@@ -266,10 +266,10 @@ impl Output {
                 }
             }
             Form::Summary { json: true, summary } => {
-                self.rows.held.extend_from_slice(summary.json().as_bytes());
+                self.rows.held.push(&summary.json());
             }
             Form::Summary { json: false, summary } => {
-                self.rows.held.extend_from_slice(summary.text().as_bytes());
+                self.rows.held.push(&summary.text());
             }
         }
         self.rows.flush()
@@ -279,25 +279,25 @@ impl Output {
 /// Text on its way to standard output, in large pieces.
 struct Rows {
     out: Stdout,
-    held: Vec<u8>,
+    held: Lines,
 }
 
 impl Rows {
     /// Adds one attempt, the `index`th.
     fn push(&mut self, attempt: &Attempt, json: bool, index: u64) -> io::Result<()> {
         if json {
-            report::push_attempt_json(&mut self.held, attempt);
+            self.held.attempt(attempt);
         } else {
             if index == 0 {
-                self.held.extend_from_slice(report::attempts_heading().as_bytes());
+                self.held.push(&report::attempts_heading());
             }
-            self.held.extend_from_slice(report::attempt_row(attempt).as_bytes());
+            self.held.push(&report::attempt_row(attempt));
         }
-        if self.held.len() >= HELD_BACK { self.flush() } else { Ok(()) }
+        if self.held.bytes().len() >= HELD_BACK { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.held)?;
+        self.out.write_all(self.held.bytes())?;
         self.held.clear();
         self.out.flush()
     }

@@ -364,7 +364,7 @@ pub(super) fn banner_read(scene: &Scene<'_>) -> Option<Evidence> {
     let banner = scene
         .connection
         .and_then(Connection::banner)
-        .or_else(|| scene.attempt.and_then(|a| a.server_banner.clone()))
+        .or_else(|| scene.attempt.and_then(|a| a.server_banner.as_deref().map(str::to_owned)))
         .filter(|_| matches!(scene.outcome, Outcome::Open | Outcome::Intercepted))?;
     let says = if scene.outcome == Outcome::Open {
         format!("the server identified itself as {banner}")

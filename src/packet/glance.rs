@@ -58,9 +58,9 @@ const TCP: u8 = 6;
 pub fn glance(link: LinkType, frame: &[u8], original_len: u32) -> Option<Glanced<'_>> {
     let ip = match link {
         LinkType::ETHERNET => {
-            let (header, rest) = frame.split_first_chunk::<ETHERNET_LEN>()?;
-            match ([header[12], header[13]], rest.first()? >> 4) {
-                ([0x08, 0x00], 4) | ([0x86, 0xdd], 6) => rest,
+            let (header, ip) = frame.split_first_chunk::<ETHERNET_LEN>()?;
+            match (header, ip.first()? >> 4) {
+                ([.., 0x08, 0x00], 4) | ([.., 0x86, 0xdd], 6) => ip,
                 _ => return None,
             }
         }
@@ -73,23 +73,28 @@ pub fn glance(link: LinkType, frame: &[u8], original_len: u32) -> Option<Glanced
 
 #[inline(always)]
 fn v4(ip: &[u8], missing: u32) -> Option<Glance<'_, Ipv4Addr>> {
-    let (header, rest) = ip.split_first_chunk::<V4_LEN>()?;
-    let [first, _, l0, l1, i0, i1, f0, f1, ttl, protocol, _, _, addresses @ ..] = header;
-    let fragment = u16::from_be_bytes([*f0, *f1]) & 0x3fff;
-    if (*first, fragment, *protocol) != (0x45, 0, TCP) {
+    // Both headers at once: one look at how much there is.
+    let (headers, rest) = ip.split_first_chunk::<{ V4_LEN + TCP_LEN }>()?;
+    let (header, fixed) = headers.split_at(V4_LEN);
+    let [first, _, l0, l1, i0, i1, f0, f1, ttl, protocol, _, _, s0, s1, s2, s3, d0, d1, d2, d3] =
+        *header.first_chunk::<V4_LEN>()?;
+    let fragment = u16::from_be_bytes([f0, f1]) & 0x3fff;
+    if (first, fragment, protocol) != (0x45, 0, TCP) {
         return None;
     }
-    let claimed = usize::from(u16::from_be_bytes([*l0, *l1])).checked_sub(V4_LEN)?;
-    let [s0, s1, s2, s3, d0, d1, d2, d3] = *addresses;
+    let claimed = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(V4_LEN)?;
     let (source, destination) = (Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3));
-    let identification = Some(u16::from_be_bytes([*i0, *i1]).into());
-    tcp(source, destination, HopLimit(*ttl), identification, rest, (claimed, missing))
+    let identification = Some(u16::from_be_bytes([i0, i1]).into());
+    tcp(source, destination, HopLimit(ttl), identification, fixed.first_chunk()?, rest, (claimed, missing))
 }
 
 #[inline(always)]
 fn v6(ip: &[u8], missing: u32) -> Option<Glance<'_, Ipv6Addr>> {
-    let (header, rest) = ip.split_first_chunk::<V6_LEN>()?;
-    let [first, _, _, _, l0, l1, TCP, hop_limit, addresses @ ..] = header else { return None };
+    let (headers, rest) = ip.split_first_chunk::<{ V6_LEN + TCP_LEN }>()?;
+    let (header, fixed) = headers.split_at(V6_LEN);
+    let [first, _, _, _, l0, l1, TCP, hop_limit, addresses @ ..] = header.first_chunk::<V6_LEN>()? else {
+        return None;
+    };
     // Without a length it is a jumbogram, or was captured before segmentation offload.
     let claimed = usize::from(u16::from_be_bytes([*l0, *l1]));
     if first >> 4 != 6 || claimed == 0 {
@@ -97,20 +102,21 @@ fn v6(ip: &[u8], missing: u32) -> Option<Glance<'_, Ipv6Addr>> {
     }
     let (source, destination) = addresses.split_first_chunk::<16>()?;
     let (source, destination) = (Ipv6Addr::from(*source), Ipv6Addr::from(*destination.first_chunk::<16>()?));
-    tcp(source, destination, HopLimit(*hop_limit), None, rest, (claimed, missing))
+    tcp(source, destination, HopLimit(*hop_limit), None, fixed.first_chunk()?, rest, (claimed, missing))
 }
 
+/// Reads the `fixed` part of a header, and what follows it in the frame.
 #[inline(always)]
-fn tcp<A>(
+fn tcp<'a, A>(
     source: A,
     destination: A,
     hop_limit: HopLimit,
     identification: Option<u32>,
-    rest: &[u8],
+    fixed: &[u8; TCP_LEN],
+    rest: &'a [u8],
     (claimed, missing): (usize, u32),
-) -> Option<Glance<'_, A>> {
-    let segment = rest.get(..claimed).unwrap_or(rest);
-    let (fixed, rest) = segment.split_first_chunk::<TCP_LEN>()?;
+) -> Option<Glance<'a, A>> {
+    let rest = rest.get(..claimed.checked_sub(TCP_LEN)?).unwrap_or(rest);
     let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, ..] = *fixed;
     let header = header_len(offset)?;
     let claimed = claimed.checked_sub(header)? as u32;

@@ -172,7 +172,7 @@ mod tests {
         attempt.handshake = Handshake::Completed;
         attempt.syn_ack = 0;
         attempt.reset_after_handshake_by = Some(ResetBy::Both);
-        attempt.server_banner = Some("SSH-2.0-\x1b[2J".to_owned());
+        attempt.server_banner = Some("SSH-2.0-\x1b[2J".into());
         table += &attempt_row(&attempt);
         assert_snapshot!(table, @r"
         FIRST SYN (UTC)             CLIENT                 SERVER                 OUTCOME                SYN  SYN/ACK      SENT  RECEIVED  REMARK

@@ -348,7 +348,7 @@ mod tests {
         let value: Value = serde_json::from_str(&out).unwrap();
         assert_eq!(
             value["attempts"][0]["server_banner"],
-            *findings.attempts[0].server_banner.as_ref().unwrap()
+            **findings.attempts[0].server_banner.as_ref().unwrap()
         );
         assert_eq!(value["target"]["name"], *findings.target.name.as_ref().unwrap());
     }

@@ -19,7 +19,7 @@ mod words;
 pub use attempt::{attempt_row, attempts_heading};
 pub use json::json;
 pub use layout::printable;
-pub use ndjson::{attempt_json, push_attempt_json};
+pub use ndjson::{Lines, attempt_json};
 pub use summary::Summary;
 pub use text::text;
 pub use unread::unread;

@@ -9,72 +9,10 @@ use crate::recording::Timestamp;
 
 /// `attempt` as one JSON object on one line, ended by a newline.
 pub fn attempt_json(attempt: &Attempt) -> String {
-    let mut line = Vec::new();
-    push_attempt_json(&mut line, attempt);
-    String::from_utf8(line).unwrap_or_else(|error| unreachable!("all that is added is text: {error}"))
-}
-
-/// Adds `attempt` to `text`, as one JSON object on one line, ended by a newline.
-pub fn push_attempt_json(text: &mut Vec<u8>, attempt: &Attempt) {
-    let mut line = Line::after(text);
-    line.put(b"{\"client\":");
-    line.address(attempt.client.ip());
-    line.put(b",\"client_port\":");
-    line.number(attempt.client.port().into());
-    line.put(b",\"server\":");
-    line.address(attempt.server.ip());
-    line.put(b",\"server_port\":");
-    line.number(attempt.server.port().into());
-    line.put(b",\"first_syn\":");
-    line.instant(attempt.first_syn);
-    line.put(b",\"isn\":");
-    line.number(attempt.isn.0.into());
-    line.put(b",\"syn\":");
-    line.number(attempt.syn.into());
-    line.put(b",\"syn_ack\":");
-    line.number(attempt.syn_ack.into());
-    line.put(b",\"handshake\":\"");
-    line.piece(&HANDSHAKES[attempt.handshake as usize]);
-    match attempt.reset_after_handshake_by {
-        None => line.put(b"\",\"reset_after_handshake_by\":null,\"client_bytes\":"),
-        Some(by) => {
-            line.put(b"\",\"reset_after_handshake_by\":\"");
-            line.piece(&ENDS[by as usize]);
-            line.put(b"\",\"client_bytes\":");
-        }
-    }
-    line.number(attempt.client_bytes);
-    line.put(b",\"server_bytes\":");
-    line.number(attempt.server_bytes);
-    match attempt.server_banner.as_deref() {
-        None => line.put(b",\"server_banner\":null"),
-        Some(banner) => {
-            line.put(b",\"server_banner\":");
-            line.text(banner);
-        }
-    }
-    match attempt.icmp {
-        None => line.put(b",\"icmp\":null,\"outcome\":\""),
-        Some(icmp) => {
-            line.put(b",\"icmp\":{\"type\":");
-            line.number(icmp.icmp_type.into());
-            line.put(b",\"code\":");
-            line.number(icmp.code.into());
-            line.put(b",\"from\":");
-            line.address(icmp.from);
-            line.put(b"},\"outcome\":\"");
-        }
-    }
-    line.piece(&OUTCOMES[attempt.outcome as usize]);
-    match attempt.signature {
-        None => line.put(b"\",\"signature\":null}\n"),
-        Some(signature) => {
-            line.put(b"\",\"signature\":\"");
-            line.piece(&SIGNATURES[signature as usize]);
-            line.put(b"\"}\n");
-        }
-    }
-    line.end();
+    let mut lines = Lines::default();
+    lines.attempt(attempt);
+    String::from_utf8(lines.bytes().to_vec())
+        .unwrap_or_else(|error| unreachable!("all that is added is text: {error}"))
 }
 
 /// Bytes that a line may have, a banner of [`ORDINARY`] bytes included, and those that may be copied beyond its end.
@@ -83,22 +21,100 @@ const LONGEST: usize = 1024;
 /// Bytes that a banner has at most, where nothing in it has to be escaped.
 const ORDINARY: usize = 256;
 
-/// A line being written. Pieces whose length is not known in advance are copied in a length that is, and what is too much is
+/// Text that grows. Pieces whose length is not known in advance are copied in a length that is, and what is too much is
 /// written over: that spares a call, and the branches on the length in it, which nobody can predict.
-struct Line<'a> {
-    text: &'a mut Vec<u8>,
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// The text, and room that was used before or is zero.
+    room: Vec<u8>,
     len: usize,
 }
 
-impl<'a> Line<'a> {
-    fn after(text: &'a mut Vec<u8>) -> Self {
-        let len = text.len();
-        text.resize(len + LONGEST, 0);
-        Self { text, len }
+impl Lines {
+    /// The text.
+    pub fn bytes(&self) -> &[u8] {
+        self.room.get(..self.len).unwrap_or_default()
     }
 
-    fn end(self) {
-        self.text.truncate(self.len);
+    /// Makes it empty; its room is kept.
+    pub fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds any text.
+    pub fn push(&mut self, text: &str) {
+        self.room.truncate(self.len);
+        self.room.extend_from_slice(text.as_bytes());
+        self.len = self.room.len();
+    }
+
+    /// Adds `attempt`, as one JSON object on one line, ended by a newline.
+    pub fn attempt(&mut self, attempt: &Attempt) {
+        self.make_room();
+        self.put(b"{\"client\":");
+        self.address(attempt.client.ip());
+        self.put(b",\"client_port\":");
+        self.number(attempt.client.port().into());
+        self.put(b",\"server\":");
+        self.address(attempt.server.ip());
+        self.put(b",\"server_port\":");
+        self.number(attempt.server.port().into());
+        self.put(b",\"first_syn\":");
+        self.instant(attempt.first_syn);
+        self.put(b",\"isn\":");
+        self.number(attempt.isn.0.into());
+        self.put(b",\"syn\":");
+        self.number(attempt.syn.into());
+        self.put(b",\"syn_ack\":");
+        self.number(attempt.syn_ack.into());
+        self.put(b",\"handshake\":\"");
+        self.piece(&HANDSHAKES[attempt.handshake as usize]);
+        match attempt.reset_after_handshake_by {
+            None => self.put(b"\",\"reset_after_handshake_by\":null,\"client_bytes\":"),
+            Some(by) => {
+                self.put(b"\",\"reset_after_handshake_by\":\"");
+                self.piece(&ENDS[by as usize]);
+                self.put(b"\",\"client_bytes\":");
+            }
+        }
+        self.number(attempt.client_bytes);
+        self.put(b",\"server_bytes\":");
+        self.number(attempt.server_bytes);
+        match attempt.server_banner.as_deref() {
+            None => self.put(b",\"server_banner\":null"),
+            Some(banner) => {
+                self.put(b",\"server_banner\":");
+                self.text(banner);
+            }
+        }
+        match attempt.icmp {
+            None => self.put(b",\"icmp\":null,\"outcome\":\""),
+            Some(icmp) => {
+                self.put(b",\"icmp\":{\"type\":");
+                self.number(icmp.icmp_type.into());
+                self.put(b",\"code\":");
+                self.number(icmp.code.into());
+                self.put(b",\"from\":");
+                self.address(icmp.from);
+                self.put(b"},\"outcome\":\"");
+            }
+        }
+        self.piece(&OUTCOMES[attempt.outcome as usize]);
+        match attempt.signature {
+            None => self.put(b"\",\"signature\":null}\n"),
+            Some(signature) => {
+                self.put(b"\",\"signature\":\"");
+                self.piece(&SIGNATURES[signature as usize]);
+                self.put(b"\"}\n");
+            }
+        }
+    }
+
+    /// Makes room for a line.
+    fn make_room(&mut self) {
+        if self.room.len() < self.len + LONGEST {
+            self.room.resize(2 * self.room.len() + LONGEST, 0);
+        }
     }
 
     /// Adds a piece.
@@ -110,7 +126,7 @@ impl<'a> Line<'a> {
     /// Adds the first `len` bytes of a piece.
     #[inline]
     fn put_some<const N: usize>(&mut self, piece: &[u8; N], len: usize) {
-        if let Some(room) = self.text.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut()) {
+        if let Some(room) = self.room.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut()) {
             *room = *piece;
         }
         self.len += len;
@@ -121,19 +137,11 @@ impl<'a> Line<'a> {
         self.put_some(piece, *len);
     }
 
-    /// Adds bytes of any number.
-    fn put_all(&mut self, bytes: &[u8]) {
-        self.text.truncate(self.len);
-        self.text.extend_from_slice(bytes);
-        self.len = self.text.len();
-        self.text.resize(self.len + LONGEST, 0);
-    }
-
     /// Adds a word of no more than [`ORDINARY`] bytes.
     #[inline]
     fn word(&mut self, word: &str) {
         let end = self.len + word.len();
-        if let Some(room) = self.text.get_mut(self.len..end) {
+        if let Some(room) = self.room.get_mut(self.len..end) {
             room.copy_from_slice(word.as_bytes());
         }
         self.len = end;
@@ -189,7 +197,7 @@ impl<'a> Line<'a> {
     /// An address as RFC 5952 has it: the first of the longest runs of zeros is left out.
     fn v6(&mut self, address: Ipv6Addr) {
         if address.to_ipv4_mapped().is_some() {
-            self.put_all(address.to_string().as_bytes());
+            self.word(&address.to_string());
             return;
         }
         let groups = address.segments();
@@ -238,7 +246,8 @@ impl<'a> Line<'a> {
         } else {
             let json = serde_json::to_string(text);
             let json = disarmed(json.unwrap_or_else(|e| unreachable!("strings always serialise: {e}")));
-            self.put_all(json.as_bytes());
+            self.push(&json);
+            self.make_room();
         }
     }
 }
@@ -363,7 +372,7 @@ mod tests {
             line(&attempt);
         }
         for banner in ["", "SSH-2.0-OpenSSH_9.9", "SSH-\"\\/\u{7f}\u{85}\u{202e}é\u{10ffff}\0\t\u{1b}[2J"] {
-            attempt.server_banner = Some(banner.to_owned());
+            attempt.server_banner = Some(banner.into());
             line(&attempt);
         }
     }

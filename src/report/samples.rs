@@ -280,7 +280,7 @@ pub(super) fn open() -> Findings {
     findings.attempts[0].syn = 1;
     findings.attempts[0].syn_ack = 1;
     findings.attempts[0].server_bytes = 42;
-    findings.attempts[0].server_banner = Some("SSH-2.0-OpenSSH_9.6p1 Debian-4".to_owned());
+    findings.attempts[0].server_banner = Some("SSH-2.0-OpenSSH_9.6p1 Debian-4".into());
     findings.evidence = vec![evidence("banner", "The VM sent its banner 21 ms after the handshake.", &[9])];
     findings
 }
@@ -389,7 +389,7 @@ pub(super) fn hostile() -> Findings {
     findings.target.name = Some("vm1\u{202e}1mv".to_owned());
     let banner =
         "SSH-2.0-x\x1b]0;owned\x07\x1b[2J\u{9b}31m\u{2066}\r\nvery-very-long-and-still-longer-than-that";
-    findings.attempts[0].server_banner = Some(banner.to_owned());
+    findings.attempts[0].server_banner = Some(banner.into());
     findings.evidence = vec![evidence("banner", &format!("The server's banner was \"{banner}\"."), &[9])];
     findings.verdict.next = vec![step("Do not\x1b[8m trust it.", Some("ssh -v 'vm1\u{202e}1mv'"))];
     findings.caveats = vec!["\x1b[31mred\u{200b}".to_owned()];

@@ -10,6 +10,8 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::mem;
 use std::time::Duration;
 
+use prefetch_index::prefetch_index;
+
 use super::Limits;
 use super::slots::{Slot, Slots};
 
@@ -150,6 +152,12 @@ impl Calendars {
         self.enter(slots, place, hash);
     }
 
+    /// Has the processor fetch what is needed when an attempt begins to wait for something else.
+    #[inline]
+    pub(super) fn fetch(&self, place: u32) {
+        prefetch_index(&self.valid, place as usize);
+    }
+
     /// Says that an attempt waits no more.
     pub(super) fn leave(&mut self, place: u32) {
         if let Some(ticket) = self.valid.get_mut(place as usize)
@@ -183,10 +191,13 @@ impl Calendars {
             }
             let Some((day, mut notes)) = calendar.days.pop_front() else { return };
             calendar.reached = day;
-            // Those that are not heard of again will soon be decided: a look at all of them in a row has the processor fetch
-            // several at once, after nobody has looked at them for long.
+            // Those that are not heard of again will soon be decided, after nobody has looked at them for long.
+            for note in &notes {
+                self.fetch(note.place);
+            }
             for note in notes.iter().filter(|note| note.is_valid(&self.valid)) {
-                slots.fetch_all_of(note.place);
+                slots.fetch(note.place);
+                slots.fetch_rest(note.place);
                 fetch(note.hash);
             }
             for note in notes.drain(..) {

@@ -5,22 +5,20 @@ mod clock;
 mod pair;
 mod sieve;
 mod slots;
+mod table;
 
 use std::collections::VecDeque;
-use std::hint::black_box;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
-
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 
 use self::calendar::{Calendars, Wait};
 use self::clock::{Clock, Span};
 use self::pair::End;
 pub use self::sieve::{Batch, Sieve};
-use self::sieve::{Flow, Item, Sifted, spread};
+use self::sieve::{Flow, Item, Sifted};
 use self::slots::{NONE, Slot, Slots};
+use self::table::Table;
 use super::seg::Seg;
 use super::tracked::{Keep, Tracked};
 use super::{Attempt, Handshake, timeline};
@@ -40,6 +38,7 @@ pub enum Ports {
 }
 
 impl Ports {
+    #[inline(always)]
     fn has(&self, port: u16) -> bool {
         match self {
             Self::Any => true,
@@ -83,8 +82,8 @@ impl Default for Limits {
     }
 }
 
-/// Packets whose attempts are fetched before the first of them is taken.
-const FETCHED: usize = 32;
+/// Packets for which memory is fetched at once.
+const FETCHED: usize = 16;
 
 /// Finds every attempt in a stream of packets, in bounded memory.
 ///
@@ -101,7 +100,7 @@ pub struct Census {
     doubted: Vec<(u32, i64)>,
     slots: Slots,
     /// The newest attempt on each pair of endpoints.
-    pairs: HashTable<u32>,
+    pairs: Table,
     calendars: Calendars,
     next_id: u64,
     decided: VecDeque<Attempt>,
@@ -120,7 +119,7 @@ impl Census {
             clock: Clock::default(),
             doubted: Vec::new(),
             slots: Slots::default(),
-            pairs: HashTable::new(),
+            pairs: Table::default(),
             calendars: Calendars::new(&limits),
             next_id: 0,
             decided: VecDeque::new(),
@@ -137,25 +136,23 @@ impl Census {
 
     /// Takes what the next records came to in this census's own sieve.
     pub fn take(&mut self, batch: &Batch) {
-        let mut places = [NONE; FETCHED];
-        for items in batch.items.chunks(FETCHED) {
-            for (place, item) in places.iter_mut().zip(items) {
-                if let Item::Segment(Sifted { flow, .. }) = item {
-                    // The first whose hash is alike: nearly always the one, and nothing is waited for to make sure.
-                    *place = self.pairs.find(spread(flow.hash), |_| true).copied().unwrap_or(NONE);
-                }
-            }
-            // In a loop of its own: the less there is between two fetches, the more of them are under way at once.
-            for place in &places[..items.len()] {
-                self.slots.fetch(*place);
-            }
+        // What a packet needs lies anywhere in memory: its entry in the table is fetched two chunks before its turn, and
+        // the attempt that is found there one chunk before.
+        let chunks = || batch.items.chunks(FETCHED);
+        let (mut in_two, mut in_one) = (chunks(), chunks());
+        self.fetch_entries(in_two.next());
+        self.fetch_entries(in_two.next());
+        let mut places = self.fetch_slots(in_one.next());
+        for items in chunks() {
+            self.fetch_entries(in_two.next());
+            let next = self.fetch_slots(in_one.next());
             for (place, item) in places.iter().zip(items) {
                 match item {
                     Item::Segment(sifted) => {
                         self.pass(sifted.at);
                         let seg = batch.seg(sifted);
                         if !self.continues(*place, sifted.at, &sifted.flow, &seg) {
-                            self.segment(sifted.at, &sifted.flow, &seg);
+                            self.segment(sifted.at, &sifted.flow, &seg, *place);
                         }
                     }
                     Item::Error { at, link, frame } => {
@@ -166,7 +163,34 @@ impl Census {
                     Item::Pass(span) => self.pass_over(*span),
                 }
             }
+            places = next;
         }
+    }
+
+    #[inline]
+    fn fetch_entries(&self, items: Option<&[Item]>) {
+        for item in items.unwrap_or_default() {
+            if let Item::Segment(Sifted { flow, .. }) = item {
+                self.pairs.fetch(flow.hash);
+            }
+        }
+    }
+
+    /// Where the attempts are that these seem to belong to.
+    #[inline]
+    fn fetch_slots(&self, items: Option<&[Item]>) -> [u32; FETCHED] {
+        let mut places = [NONE; FETCHED];
+        for (place, item) in places.iter_mut().zip(items.unwrap_or_default()) {
+            if let Item::Segment(sifted) = item {
+                *place = self.pairs.likely(sifted.flow.hash);
+                self.slots.fetch(*place);
+                if sifted.is_turn() {
+                    self.slots.fetch_rest(*place);
+                    self.calendars.fetch(*place);
+                }
+            }
+        }
+        places
     }
 
     /// Takes the next packet; first, what is decided by its time is decided.
@@ -177,7 +201,7 @@ impl Census {
                 if let Some(flow) = self.sieve.flow_of(packet, tcp) {
                     let (newest, seg) = (self.find(&flow).unwrap_or(NONE), Seg::of(packet, tcp));
                     if !self.continues(newest, at, &flow, &seg) {
-                        self.segment(at, &flow, &seg);
+                        self.segment(at, &flow, &seg, newest);
                     }
                 }
             }
@@ -206,10 +230,7 @@ impl Census {
     #[inline(never)]
     fn decide_those_due(&mut self, now: i64) {
         loop {
-            let pairs = &self.pairs;
-            let fetch = |hash| {
-                black_box(pairs.find(spread(hash), |_| true).copied());
-            };
+            let fetch = |hash| self.pairs.fetch(hash);
             let Some(place) = self.calendars.due(&self.slots, now, fetch) else { return };
             self.decide(place);
         }
@@ -248,11 +269,12 @@ impl Census {
     fn decide_some_left(&mut self) {
         let few = self.left.len().min(FETCHED);
         for place in self.left.range(..few) {
-            self.slots.fetch_all_of(*place);
+            self.slots.fetch(*place);
+            self.slots.fetch_rest(*place);
         }
         for place in self.left.drain(..few) {
-            if let Some(slot) = self.slots.get(place) {
-                self.decided.push_back(attempt(&self.sieve, slot));
+            if let Some(slot) = self.slots.get_mut(place) {
+                self.decided.push_back(ended(&self.sieve, slot));
             }
             self.slots.remove(place);
         }
@@ -276,11 +298,9 @@ impl Census {
     /// Forgets an attempt, and hands it out, if its SYN was seen.
     fn decide(&mut self, place: u32) {
         self.unchain(place);
-        let Some(slot) = self.slots.get(place) else { return };
-        let wait = slot.wait;
-        if wait != Wait::ForSyn {
-            let attempt = attempt(&self.sieve, slot);
-            self.decided.push_back(attempt);
+        let Some(slot) = self.slots.get_mut(place) else { return };
+        if slot.wait != Wait::ForSyn {
+            self.decided.push_back(ended(&self.sieve, slot));
         }
         self.calendars.leave(place);
         self.slots.remove(place);
@@ -297,12 +317,12 @@ impl Census {
         }
     }
 
-    /// Takes a segment that does not just continue an attempt.
+    /// Takes a segment that does not just continue the attempt that was `tried`.
     #[inline(never)]
-    fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>) {
+    fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, tried: u32) {
         let newest = self.find(flow).unwrap_or(NONE);
-        // The first whose hash was alike may have been another.
-        if self.continues(newest, at, flow, seg) {
+        // The first whose hash was alike may have been another, or it may have come since.
+        if newest != tried && self.continues(newest, at, flow, seg) {
             return;
         }
         if seg.flags.is_syn() {
@@ -528,7 +548,8 @@ impl Census {
 
     #[inline]
     fn find(&self, flow: &Flow) -> Option<u32> {
-        self.pairs.find(spread(flow.hash), |place| self.slots.is_newest_of(*place, &flow.pair)).copied()
+        let newest = self.pairs.find(flow.hash, |place| self.slots.is_newest_of(place, &flow.pair));
+        newest.map(|at| self.pairs.place(at))
     }
 
     fn insert(&mut self, tracked: Tracked, flow: &Flow, client: End, wait: Wait) {
@@ -538,20 +559,15 @@ impl Census {
         if wait != Wait::ForSyn {
             self.next_id += 1;
         }
-        let (slots, sieve) = (&self.slots, &self.sieve);
-        let entry = self.pairs.entry(
-            spread(hash),
-            |other| slots.is_newest_of(*other, &pair),
-            |other| slots.get(*other).map_or(0, |slot| spread(sieve.hash(&slot.pair))),
-        );
-        let older = match &entry {
-            Entry::Occupied(newest) => *newest.get(),
-            Entry::Vacant(_) => NONE,
-        };
+        let entry = self.pairs.find(hash, |place| self.slots.is_newest_of(place, &pair));
+        let older = entry.map_or(NONE, |at| self.pairs.place(at));
         let heard = self.clock.now();
-        let slot = Slot { tracked, pair, client, id, older, newest: true, wait, heard };
+        let slot = Slot { pair, older, newest: true, client, wait, vacant: false, heard, tracked, id };
         let place = self.slots.insert(slot);
-        entry.insert(place);
+        match entry {
+            Some(at) => self.pairs.replace(at, place),
+            None => self.pairs.insert(hash, place),
+        }
         self.heard_in_doubt(place);
         if let Some(older) = self.slots.get_mut(older) {
             older.newest = false;
@@ -564,18 +580,15 @@ impl Census {
         let Some(slot) = self.slots.get(place) else { return };
         let (pair, older, newest) = (slot.pair, slot.older, slot.newest);
         let slots = &self.slots;
-        let is_the_newest =
-            |other: &u32| if newest { *other == place } else { slots.is_newest_of(*other, &pair) };
-        let Ok(mut entry) = self.pairs.find_entry(spread(self.sieve.hash(&pair)), is_the_newest) else {
-            return;
-        };
-        let mut newer = *entry.get();
+        let is_the_newest = |other| if newest { other == place } else { slots.is_newest_of(other, &pair) };
+        let Some(entry) = self.pairs.find(self.sieve.hash(&pair), is_the_newest) else { return };
+        let mut newer = self.pairs.place(entry);
         if newest {
             if let Some(slot) = self.slots.get_mut(older) {
                 slot.newest = true;
-                *entry.get_mut() = older;
+                self.pairs.replace(entry, older);
             } else {
-                entry.remove();
+                self.pairs.remove(entry);
             }
             return;
         }
@@ -620,6 +633,12 @@ impl Census {
         let hash = self.sieve.hash(&slot.pair);
         self.calendars.change(&self.slots, place, hash);
     }
+}
+
+/// An attempt of which nothing more will be seen.
+fn ended(sieve: &Sieve, Slot { tracked, pair, client, .. }: &mut Slot) -> Attempt {
+    let asked = sieve.ports.asked(pair.port(client.other()));
+    tracked.end(pair.endpoint(*client), pair.endpoint(client.other()), asked)
 }
 
 /// An attempt as it is now.

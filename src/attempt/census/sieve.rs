@@ -71,6 +71,14 @@ pub(super) struct Sifted {
     flags: TcpFlags,
 }
 
+impl Sifted {
+    /// Whether it begins or ends something, so that more of the attempt is needed than data need.
+    #[inline]
+    pub(super) fn is_turn(&self) -> bool {
+        self.flags.0 & (TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST).0 != 0
+    }
+}
+
 /// Between whom a segment went.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Flow {
@@ -78,12 +86,6 @@ pub(super) struct Flow {
     /// Who sent it.
     pub(super) from: End,
     pub(super) hash: u32,
-}
-
-/// A hash as a table wants it, which looks at its lowest and at its highest bits.
-#[inline]
-pub(super) fn spread(hash: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(hash)
 }
 
 /// A part of a batch's bytes.

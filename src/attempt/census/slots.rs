@@ -1,7 +1,9 @@
 //! The places of the attempts that are followed.
 
-use std::hint::black_box;
 use std::mem::offset_of;
+use std::slice;
+
+use prefetch_index::prefetch_index;
 
 use super::calendar::Wait;
 use super::pair::{End, Pair};
@@ -26,6 +28,8 @@ pub(super) struct Slot {
     /// Which of the two sent the SYN.
     pub(super) client: End,
     pub(super) wait: Wait,
+    /// Nothing is in it any more.
+    pub(super) vacant: bool,
     /// When its last packet came, in the time of the capture.
     pub(super) heard: i64,
     pub(super) tracked: Tracked,
@@ -33,7 +37,7 @@ pub(super) struct Slot {
     pub(super) id: u64,
 }
 
-const _: () = assert!(offset_of!(Slot, tracked) + Tracked::HOT <= 192 && size_of::<Option<Slot>>() <= 256);
+const _: () = assert!(offset_of!(Slot, tracked) + Tracked::HOT <= 192 && size_of::<Slot>() <= 256);
 
 impl Slot {
     /// What it has to wait for now.
@@ -54,57 +58,64 @@ impl Slot {
 /// The table's places, in pieces of a fixed size.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    pieces: Vec<Box<[Option<Slot>; PIECE]>>,
+    pieces: Vec<Vec<Slot>>,
     /// Places that were used before.
     free: Vec<u32>,
-    /// The first place that was never used.
-    unused: u32,
     pub(super) used: usize,
 }
 
 impl Slots {
     #[inline]
     pub(super) fn get(&self, place: u32) -> Option<&Slot> {
-        self.pieces.get(place as usize / PIECE)?[place as usize % PIECE].as_ref()
+        self.room(place).filter(|slot| !slot.vacant)
     }
 
     #[inline]
     pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut Slot> {
-        self.pieces.get_mut(place as usize / PIECE)?[place as usize % PIECE].as_mut()
+        let slot = self.pieces.get_mut(place as usize / PIECE)?.get_mut(place as usize % PIECE);
+        slot.filter(|slot| !slot.vacant)
+    }
+
+    /// A place, whatever is in it.
+    #[inline]
+    fn room(&self, place: u32) -> Option<&Slot> {
+        self.pieces.get(place as usize / PIECE)?.get(place as usize % PIECE)
     }
 
     pub(super) fn insert(&mut self, slot: Slot) -> u32 {
         self.used += 1;
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.unused += 1;
-            self.unused - 1
-        });
-        if place as usize / PIECE == self.pieces.len() {
-            let piece: Vec<_> = (0..PIECE).map(|_| None).collect();
-            self.pieces.extend(piece.try_into());
+        if let Some(place) = self.free.pop() {
+            if let Some(vacant) = self.pieces[place as usize / PIECE].get_mut(place as usize % PIECE) {
+                *vacant = slot;
+            }
+            return place;
         }
-        if let Some(piece) = self.pieces.get_mut(place as usize / PIECE) {
-            piece[place as usize % PIECE] = Some(slot);
+        if self.pieces.last().is_none_or(|last| last.len() == PIECE) {
+            self.pieces.push(Vec::with_capacity(PIECE));
         }
-        place
+        let before = (self.pieces.len() - 1) * PIECE;
+        let piece = self.pieces.last_mut().unwrap_or_else(|| unreachable!("one was just added"));
+        piece.push(slot);
+        (before + piece.len() - 1) as u32
     }
 
-    /// Has the processor fetch a slot that will be looked at soon: it fetches several at once where one look does not
-    /// depend on another.
+    /// Has the processor fetch what most packets touch of a slot that will be looked at soon.
     #[inline]
     pub(super) fn fetch(&self, place: u32) {
-        if let Some(slot) = self.get(place) {
+        if let Some(Slot { older, tracked, .. }) = self.room(place) {
             // One field of each of the three cache lines.
-            black_box((slot.older, slot.tracked.handshake, slot.tracked.first_syn));
+            fetch(older);
+            fetch(&tracked.handshake);
+            fetch(&tracked.first_syn);
         }
     }
 
-    /// Fetches what is needed to decide an attempt too, some of which lies elsewhere.
-    pub(super) fn fetch_all_of(&self, place: u32) {
-        if let Some(slot) = self.get(place) {
-            black_box((slot.id, slot.tracked.banner_begins()));
+    /// Fetches the rest of it.
+    #[inline]
+    pub(super) fn fetch_rest(&self, place: u32) {
+        if let Some(Slot { id, .. }) = self.room(place) {
+            fetch(id);
         }
-        self.fetch(place);
     }
 
     /// Whether an attempt is the newest between these endpoints.
@@ -114,24 +125,29 @@ impl Slots {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Slot> {
-        self.pieces.iter().flat_map(|piece| piece.iter().flatten())
+        self.pieces.iter().flatten().filter(|slot| !slot.vacant)
     }
 
     /// The places of all attempts that have a SYN, in order of the first.
     pub(super) fn with_syn(&self) -> impl Iterator<Item = u32> + use<> {
         let mut all: Vec<(u64, u32)> = Vec::with_capacity(self.used);
-        for place in 0..self.unused {
-            all.extend(self.get(place).filter(|slot| slot.wait != Wait::ForSyn).map(|slot| (slot.id, place)));
-        }
+        let slots = self.pieces.iter().flatten().zip(0..);
+        let waiting = slots.filter(|(slot, _)| !slot.vacant && slot.wait != Wait::ForSyn);
+        all.extend(waiting.map(|(slot, place)| (slot.id, place)));
         all.sort_unstable();
         all.into_iter().map(|(_, place)| place)
     }
 
     pub(super) fn remove(&mut self, place: u32) {
-        let Some(piece) = self.pieces.get_mut(place as usize / PIECE) else { return };
-        if piece[place as usize % PIECE].take().is_some() {
-            self.free.push(place);
-            self.used -= 1;
-        }
+        let Some(slot) = self.get_mut(place) else { return };
+        slot.vacant = true;
+        slot.tracked.let_go();
+        self.free.push(place);
+        self.used -= 1;
     }
+}
+
+#[inline]
+fn fetch<T>(field: &T) {
+    prefetch_index(slice::from_ref(field), 0);
 }
