@@ -314,8 +314,9 @@ pub(super) fn delivered_here(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Needs.** The SYN in the capture, to another machine; without a capture, a router's answer to a SYN on the port. Not a connection that
 ///   this machine itself reset before anything came. Once the handshake is done: what ended the connection came in from
 ///   outside, or, where nothing did, all that came was acknowledged and all that was said is on the wire.
-/// - **Effect.** Clears the client, but not a host it may be contained in, nor the name it resolved; nor, while nothing at all
-///   comes out of an interface without a link layer (tun), the routing and the VPN's program behind that.
+/// - **Effect.** Clears the client, but not a host it may be contained in, nor the name it resolved; nor, while no probe of a
+///   trace is answered by anybody, the routing, which may lead to a wrong next hop; nor, while nothing at all comes out of an
+///   interface without a link layer (tun), the VPN's program behind that.
 /// - **Misleads when.** An XDP program drops what comes in before the capture sees it.
 /// - **Rests on.** As for [`no_syn_on_wire`].
 pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
@@ -350,6 +351,10 @@ pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
             claims: vec![if is_within_a_tunnel(scene) {
                 let not_these = [Suspect::ClientFirewallOut, Suspect::ClientFirewallIn, Suspect::ClientProxy];
                 Claim::clears(Place::CLIENT, Place::CLIENT, Suspects::of(&not_these))
+            } else if is_all_silent(scene) {
+                let local = Suspects::in_segment(Segment::Client);
+                let not_these = local.without(Suspects::of(&[Suspect::ClientName, Suspect::ClientRoute]));
+                Claim::clears(Place::CLIENT, Place::CLIENT, not_these)
             } else {
                 Claim::clears_the_client()
             }],
@@ -369,6 +374,15 @@ pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
             Suspects::of(&[Suspect::ClientFirewallOut, Suspect::ClientProxy, Suspect::ClientRoute]),
         )],
     })
+}
+
+/// Whether nothing shows that what this machine sends gets to a router at all: it may be sent to a link-layer address that
+/// nobody has, or to somebody who forwards nothing.
+fn is_all_silent(scene: &Scene<'_>) -> bool {
+    scene.outcome == Outcome::Timeout
+        && scene.connection.is_some()
+        && !scene.probes.is_empty()
+        && scene.probes.iter().all(|probe| probe.replies.is_empty())
 }
 
 /// Whether the SYN was but handed to a program of this machine, a VPN's, and nothing shows that it got out of there.

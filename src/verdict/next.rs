@@ -36,6 +36,8 @@ pub(super) fn steps(case: &Case<'_>, verdict: &Verdict) -> Vec<NextStep> {
     let mut steps = Vec::new();
     if segments.contains(&Segment::Client) && (segments.len() == 1 || first == Some(Segment::Client)) {
         steps.extend(on_the_client(case, standing));
+    } else if case.outcome == Outcome::Timeout && standing.iter().any(|s| s.suspect == Suspect::ClientRoute) {
+        steps.push(next_hop(case));
     }
     let at_vm = segments.contains(&Segment::Vm);
     let before_vm = segments.iter().any(|s| (Segment::Edge..=Segment::AzureEdge).contains(s));
@@ -94,6 +96,13 @@ fn on_the_client(case: &Case<'_>, standing: &[Standing]) -> Vec<NextStep> {
         steps.push(NextStep::new("Look for a redirect to a local proxy.", rules));
     }
     steps
+}
+
+fn next_hop(case: &Case<'_>) -> NextStep {
+    NextStep::new(
+        "See which next hop this machine sends to, and whether it is the right one.",
+        format!("ip route get {}; ip neigh show", case.target),
+    )
 }
 
 fn host_key(case: &Case<'_>) -> NextStep {

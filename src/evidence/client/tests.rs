@@ -175,7 +175,8 @@ fn a_half_open_connection_that_nobody_asked_again_about_was_just_given_up() {
 
 #[test]
 fn a_syn_on_the_wire_clears_the_client() {
-    let found = trace("0.01 > S\n 1.01 > S\n 3.4 ! connect 0 abandoned 3400");
+    let silent = "0.01 > S\n 1.01 > S\n 3.4 ! connect 0 abandoned 3400";
+    let found = trace(&format!("{silent}\n 0.5 > echo 1 ttl=1 | 11/0 10.22.1.1"));
     assert_eq!(found.cites("syn-on-wire"), [4]);
     assert_eq!(
         found.claims("syn-on-wire"),
@@ -184,6 +185,9 @@ fn a_syn_on_the_wire_clears_the_client() {
         ]
     );
     assert!(found.cleared().contains(&"client-firewall-in"));
+    let found = trace(&format!("{silent}\n 0.5 > echo 1 ttl=1"));
+    assert!(found.cleared().contains(&"client-firewall-in"));
+    assert!(found.stands("client-route"), "all may have been sent to a next hop that is none");
 }
 
 #[test]
