@@ -1110,18 +1110,23 @@ mod command {
                 path
             })
             .collect();
-        let mut limited = Command::new("sh");
-        limited.args(["-c", "ulimit -n 40; exec \"$0\" attempts -p any --json \"$@\""]);
-        limited.arg(env!("CARGO_BIN_EXE_whichhop")).args(&files);
-        assert_eq!(out(&limited.output().unwrap()).lines().count(), 60);
+        let limited = |limit: &str| {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(format!("ulimit {limit} 40; exec \"$0\" attempts -p any --json \"$@\""));
+            command.arg(env!("CARGO_BIN_EXE_whichhop")).args(&files);
+            command.output().unwrap()
+        };
+        assert_eq!(out(&limited("-n")).lines().count(), 60);
         for path in &files {
             // One that lasts as long as all of them.
             let frames = vec![(0, Vec::new()), (100 * SECOND, Vec::new())];
             fs::write(path, Wire { frames, now: 0 }.pcapng()).unwrap();
         }
-        let output = limited.output().unwrap();
+        let output = limited("-n");
         assert_eq!(output.status.code(), Some(2));
         assert!(said(&output).contains(" captures overlap in time and are read at once"), "{output:?}");
+        #[cfg(target_os = "linux")]
+        assert_eq!(limited("-Sn").status.code(), Some(0), "a shell's own limit can be raised");
     }
 
     /// The newest file of a ring of captures may still be empty: the others are used.

@@ -57,6 +57,7 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
         Meter::over(&args.files)
     };
     let interrupt = Interrupt::new()?;
+    input::open_as_many_as_allowed();
     let mut files = Files::open(&args.files, &meter, &interrupt)?;
     confine_reader(files.yet_to_open())?;
     interrupt.listen();

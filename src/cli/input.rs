@@ -53,6 +53,18 @@ pub(super) fn is_regular(input: &Input) -> bool {
     }
 }
 
+/// Lets as many files be open at once as this process may have: shells allow fewer, for the sake of select(2).
+pub(super) fn open_as_many_as_allowed() {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::resource::{Resource, getrlimit, setrlimit};
+        // Where it fails, opening one too many will say so.
+        if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+        }
+    }
+}
+
 /// Opens a file that may hold a capture.
 pub(super) fn open(path: &Path) -> anyhow::Result<File> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
