@@ -239,7 +239,7 @@ impl Output {
     }
 
     /// Takes what is decided.
-    fn take(&mut self, decided: &mut Vec<Attempt>) -> io::Result<()> {
+    fn take(&mut self, decided: &mut VecDeque<Attempt>) -> io::Result<()> {
         let (before, more) = (self.count, decided.len() as u64);
         self.count += more;
         match &mut self.form {
@@ -248,7 +248,7 @@ impl Output {
                     self.rows.push(attempt, *json, index)?;
                 }
             }
-            Form::Sorted { attempts, .. } => attempts.append(decided),
+            Form::Sorted { attempts, .. } => attempts.extend(decided.drain(..)),
             Form::Summary { summary, .. } => decided.iter().for_each(|attempt| summary.count(attempt)),
         }
         decided.clear();
@@ -322,14 +322,14 @@ struct Tracking<'a> {
 }
 
 impl pipeline::Track for Tracking<'_> {
-    fn take(&mut self, batch: &Batch, decided: &mut Vec<Attempt>) -> Result<(), Stop> {
+    fn take(&mut self, batch: &Batch, decided: &mut VecDeque<Attempt>) -> Result<(), Stop> {
         self.census.take(batch);
         self.census.take_decided(decided);
         decided.retain(|attempt| self.filter.wants(attempt));
         if self.patience.ends(batch, self.filter, &self.census) { Err(Stop::Enough) } else { Ok(()) }
     }
 
-    fn rest(&mut self, most: usize, decided: &mut Vec<Attempt>) {
+    fn rest(&mut self, most: usize, decided: &mut VecDeque<Attempt>) {
         if !mem::replace(&mut self.ended, true) {
             self.census.end();
         }

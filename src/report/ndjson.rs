@@ -149,7 +149,10 @@ impl Lines {
 
     #[inline]
     fn number(&mut self, number: u64) {
-        if number < EIGHT {
+        if number < 10 {
+            // Most are.
+            self.put(&[b'0' + number as u8]);
+        } else if number < EIGHT {
             let digits = digits(number);
             let zeros = ((digits | 1 << 56).trailing_zeros() / 8) as usize;
             self.put_some(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes(), 8 - zeros);

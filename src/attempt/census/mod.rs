@@ -8,6 +8,7 @@ mod slots;
 mod table;
 
 use std::collections::VecDeque;
+use std::mem;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -261,8 +262,12 @@ impl Census {
     }
 
     /// Adds to `decided` all that the packets so far decided, in the order of [`Census::next_decided`].
-    pub fn take_decided(&mut self, decided: &mut Vec<Attempt>) {
-        decided.extend(self.decided.drain(..));
+    pub fn take_decided(&mut self, decided: &mut VecDeque<Attempt>) {
+        if decided.is_empty() {
+            mem::swap(decided, &mut self.decided);
+        } else {
+            decided.append(&mut self.decided);
+        }
     }
 
     /// Decides a few of those that are left; no packet follows that would have to find them.

@@ -4,6 +4,7 @@
 //! Tracking takes about as long as the other two together, so that these share a processor: what a batch decided comes back
 //! with its room, and is told before the next one is read.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::{io, mem, panic, thread};
 
@@ -24,26 +25,26 @@ const AT_ONCE: usize = 256;
 /// Who tracks.
 pub(super) trait Track: Send {
     /// Takes a batch, and adds to `decided` what is decided by then.
-    fn take(&mut self, batch: &Batch, decided: &mut Vec<Attempt>) -> Result<(), Stop>;
+    fn take(&mut self, batch: &Batch, decided: &mut VecDeque<Attempt>) -> Result<(), Stop>;
 
     /// Adds up to `most` of those that are left when nothing more comes.
-    fn rest(&mut self, most: usize, decided: &mut Vec<Attempt>);
+    fn rest(&mut self, most: usize, decided: &mut VecDeque<Attempt>);
 }
 
 /// Says what is decided, and empties the list.
-type Tell<'a> = &'a mut dyn FnMut(&mut Vec<Attempt>) -> io::Result<()>;
+type Tell<'a> = &'a mut dyn FnMut(&mut VecDeque<Attempt>) -> io::Result<()>;
 
 /// A batch, and what was decided when it was tracked.
 #[derive(Default)]
 pub(super) struct Load {
     batch: Batch,
-    decided: Vec<Attempt>,
+    decided: VecDeque<Attempt>,
 }
 
 /// Where full batches go.
 pub(super) enum Outlet<'a> {
     /// To be tracked here and now.
-    Here { track: &'a mut dyn Track, decided: Vec<Attempt>, tell: Tell<'a> },
+    Here { track: &'a mut dyn Track, decided: VecDeque<Attempt>, tell: Tell<'a> },
     /// To another thread, and emptied back from it.
     There { full: SyncSender<Load>, empty: &'a Receiver<Load>, spare: Vec<Load>, tell: Tell<'a> },
 }
@@ -83,11 +84,11 @@ pub(super) fn run(
 ) -> Result<(), Stop> {
     // Counts the processors that this process may use.
     if in_turns || thread::available_parallelism().map_or(1, usize::from) < 2 {
-        let read = read(&mut Outlet::Here { track, decided: Vec::new(), tell });
+        let read = read(&mut Outlet::Here { track, decided: VecDeque::new(), tell });
         if matches!(read, Err(Stop::Write(_))) {
             return read;
         }
-        let mut decided = Vec::new();
+        let mut decided = VecDeque::new();
         loop {
             track.rest(AT_ONCE, &mut decided);
             if decided.is_empty() {
