@@ -11,7 +11,8 @@ use crate::recording::{Said, Timestamp};
 /// Silent for so long, the port is worth it: the kernel's second SYN has left by then (RFC 6298).
 const SILENT: i64 = 1_050 * MS;
 
-/// Flows tried at first, and at most if one of them is answered: of two branches, nearly all may take the same.
+/// Flows tried at first, and at most if one of them is answered or ways are seen to part: of two branches, nearly all may
+/// take the same.
 const FLOWS: usize = 4;
 const MOST_FLOWS: usize = 8;
 const ENOUGH: usize = 2;
@@ -56,7 +57,7 @@ impl Inquiry for OtherFlows {
             return None;
         }
         let (answered, lost) = self.parted(view);
-        if answered.is_empty() && view.known.accepted.is_none() {
+        if answered.is_empty() && view.known.accepted.is_none() && !ways_part(view) {
             return None;
         }
         if (answered.len() < ENOUGH || lost.is_empty()) && self.tried.len() < MOST_FLOWS {
@@ -131,6 +132,11 @@ fn opened(view: &View<'_>) -> bool {
         c.is_over() && c.abandoned.is_none() && c.banner().is_some() && c.said(Said::Disconnect).is_some()
     });
     ended && view.attempt.is_some() && view.known.accepted.is_none()
+}
+
+/// Whether several routers answer at a hop: where ways part, a few flows may all have taken the one that drops.
+fn ways_part(view: &View<'_>) -> bool {
+    view.known.path.hops.iter().any(|hop| !hop.others.is_empty())
 }
 
 fn is_answered(view: &View<'_>, flow: Flow) -> bool {
