@@ -48,6 +48,10 @@ pub struct Banner(Box<Kept>);
 impl Banner {
     /// The line that was kept, as it is told.
     fn of(mut kept: Box<Kept>) -> Self {
+        if let Some(more) = &mut kept.more {
+            // Pieces whose turn never came.
+            more.ahead = Vec::new();
+        }
         match (told(kept.line()), &kept.more) {
             (Cow::Borrowed(line), None) => kept.len = line.len() as u8,
             (line, _) => {
