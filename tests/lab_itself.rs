@@ -491,6 +491,7 @@ fn faults_of_the_client_stop_ssh() {
             (Fault::ClientProxyCloses, Closed),
             (Fault::ClientNoRoute, Unreachable),
             (Fault::ClientDeadGateway, Silence),
+            (Fault::ClientWrongNeighbour, Silence),
             (Fault::ClientPolicyProhibit, Unreachable),
             (Fault::ClientPolicyDeadGateway, Silence),
         ],

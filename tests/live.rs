@@ -291,6 +291,7 @@ faults! {
     client_proxy_closes: ClientProxyCloses,
     client_no_route: ClientNoRoute,
     client_dead_gateway: ClientDeadGateway,
+    client_wrong_neighbour: ClientWrongNeighbour,
     client_policy_prohibit: ClientPolicyProhibit,
     client_policy_dead_gateway: ClientPolicyDeadGateway,
     client_two_gateways_edge_reset: ClientTwoGatewaysEdgeReset,

@@ -5,7 +5,7 @@
 
 use super::kept::{client_let_it_pass, is_established};
 use super::{Capture, Claim, Evidence, Scene, Strength, Suspect, Suspects};
-use crate::attempt::{self, Attempt, Entry, Outcome, What};
+use crate::attempt::{self, Attempt, Entry, Handshake, Outcome, What};
 use crate::path::{Place, SWEPT, Segment};
 use crate::recording::errno::{ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT};
 use crate::recording::{RecordNumber, Route};
@@ -314,8 +314,8 @@ pub(super) fn delivered_here(scene: &Scene<'_>) -> Option<Evidence> {
 /// - **Needs.** The SYN in the capture, to another machine; without a capture, a router's answer to a SYN on the port. Not a connection that
 ///   this machine itself reset before anything came. Once the handshake is done: what ended the connection came in from
 ///   outside, or, where nothing did, all that came was acknowledged and all that was said is on the wire.
-/// - **Effect.** Clears the client, but not a host it may be contained in, nor the name it resolved; nor, while no probe of a
-///   trace is answered by anybody, the routing, which may lead to a wrong next hop; nor, while nothing at all comes out of an
+/// - **Effect.** Clears the client, but not a host it may be contained in, nor the name it resolved; nor, while nobody at all
+///   answers anything, the routing, which may lead to a wrong next hop; nor, while nothing at all comes out of an
 ///   interface without a link layer (tun), the VPN's program behind that.
 /// - **Misleads when.** An XDP program drops what comes in before the capture sees it.
 /// - **Rests on.** As for [`no_syn_on_wire`].
@@ -380,9 +380,8 @@ pub(super) fn syn_on_wire(scene: &Scene<'_>) -> Option<Evidence> {
 /// nobody has, or to somebody who forwards nothing.
 fn is_all_silent(scene: &Scene<'_>) -> bool {
     scene.outcome == Outcome::Timeout
-        && scene.connection.is_some()
-        && !scene.probes.is_empty()
         && scene.probes.iter().all(|probe| probe.replies.is_empty())
+        && scene.attempts.iter().all(|a| a.handshake == Handshake::Unanswered && a.icmp.is_none())
 }
 
 /// Whether the SYN was but handed to a program of this machine, a VPN's, and nothing shows that it got out of there.

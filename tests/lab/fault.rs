@@ -110,6 +110,7 @@ faults! {
     ClientProxyCloses = "client-proxy-closes", "client: port 22 is redirected to a local proxy that closes";
     ClientNoRoute = "client-no-route", "client: no default route";
     ClientDeadGateway = "client-dead-gateway", "client: the default route leads to an address that nobody has";
+    ClientWrongNeighbour = "client-wrong-neighbour", "client: a fixed neighbour entry gives the gateway a link-layer address that nobody has";
     ClientPolicyProhibit = "client-policy-prohibit", "client: policy routing by user prohibits port 22";
     ClientPolicyDeadGateway = "client-policy-dead-gateway", "client: policy routing by user leads port 22 to an address that nobody has";
     ClientTwoGatewaysEdgeReset = "client-two-gateways-edge-reset", "edge-reset, and the client has a second default route";

@@ -166,6 +166,12 @@ impl Fault {
                 lines: "route replace default via 10.22.1.254\nroute del ::/0\nroute add default via fd22:1::fe\n",
                 undo: "route replace default via 10.22.1.1\nroute del ::/0\nroute add default via fd22:1::1\n",
             }],
+            Self::ClientWrongNeighbour => vec![Change::Ip {
+                at: Role::Client,
+                lines: "neigh replace 10.22.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent\n\
+                        neigh replace fd22:1::1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent\n",
+                undo: "neigh del 10.22.1.1 dev eth0\nneigh del fd22:1::1 dev eth0\n",
+            }],
             Self::ClientPolicyProhibit => vec![Change::Ip {
                 at: Role::Client,
                 lines: "rule add uidrange 0-65534 ipproto tcp dport 22 prohibit\n\

@@ -159,6 +159,7 @@ impl Fault {
             Self::ClientNoRoute | Self::ClientPolicyProhibit => {
                 (&[LocalFailure], Suspect::ClientRoute, Answered)
             }
+            Self::ClientWrongNeighbour => (&[Timeout], Suspect::ClientRoute, Silent),
             // Its kernel asks for the gateway's link-layer address for 3 s.
             Self::ClientDeadGateway | Self::ClientPolicyDeadGateway => {
                 (&[LocalFailure], Suspect::ClientRoute, Silent)
@@ -229,6 +230,7 @@ impl Fault {
                 // A gateway that is not there is the client's mistake, or the edge's.
                 | Self::ClientDeadGateway
                 | Self::ClientPolicyDeadGateway
+                | Self::ClientWrongNeighbour
                 | Self::VpnDead
         )
     }
