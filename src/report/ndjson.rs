@@ -21,8 +21,7 @@ const LONGEST: usize = 1024;
 /// Bytes that a banner has at most, where nothing in it has to be escaped.
 const ORDINARY: usize = 256;
 
-/// Text that grows. Pieces whose length is not known in advance are copied in a length that is, and what is too much is
-/// written over: that spares a call, and the branches on the length in it, which nobody can predict.
+/// Text that grows.
 #[derive(Debug, Default)]
 pub struct Lines {
     /// The text, and room that was used before or is zero.
@@ -50,158 +49,156 @@ impl Lines {
 
     /// Adds `attempt`, as one JSON object on one line, ended by a newline.
     pub fn attempt(&mut self, attempt: &Attempt) {
-        self.make_room();
-        self.put(b"{\"client\":");
-        self.address(attempt.client.ip());
-        self.put(b",\"client_port\":");
-        self.number(attempt.client.port().into());
-        self.put(b",\"server\":");
-        self.address(attempt.server.ip());
-        self.put(b",\"server_port\":");
-        self.number(attempt.server.port().into());
-        self.put(b",\"first_syn\":");
-        self.instant(attempt.first_syn);
-        self.put(b",\"isn\":");
-        self.number(attempt.isn.0.into());
-        self.put(b",\"syn\":");
-        self.number(attempt.syn.into());
-        self.put(b",\"syn_ack\":");
-        self.number(attempt.syn_ack.into());
-        self.put(b",\"handshake\":\"");
-        self.piece(&HANDSHAKES[attempt.handshake as usize]);
-        match attempt.reset_after_handshake_by {
-            None => self.put(b"\",\"reset_after_handshake_by\":null,\"client_bytes\":"),
-            Some(by) => {
-                self.put(b"\",\"reset_after_handshake_by\":\"");
-                self.piece(&ENDS[by as usize]);
-                self.put(b"\",\"client_bytes\":");
-            }
-        }
-        self.number(attempt.client_bytes);
-        self.put(b",\"server_bytes\":");
-        self.number(attempt.server_bytes);
+        self.write(|pen| before_banner(pen, attempt));
         match attempt.server_banner.as_deref() {
-            None => self.put(b",\"server_banner\":null"),
-            Some(banner) => {
-                self.put(b",\"server_banner\":");
-                self.text(banner);
-            }
+            None => self.write(|pen| pen.put(b"null")),
+            Some(banner) => self.text(banner),
         }
-        match attempt.icmp {
-            None => self.put(b",\"icmp\":null,\"outcome\":\""),
-            Some(icmp) => {
-                self.put(b",\"icmp\":{\"type\":");
-                self.number(icmp.icmp_type.into());
-                self.put(b",\"code\":");
-                self.number(icmp.code.into());
-                self.put(b",\"from\":");
-                self.address(icmp.from);
-                self.put(b"},\"outcome\":\"");
-            }
-        }
-        self.piece(&OUTCOMES[attempt.outcome as usize]);
-        match attempt.signature {
-            None => self.put(b"\",\"signature\":null}\n"),
-            Some(signature) => {
-                self.put(b"\",\"signature\":\"");
-                self.piece(&SIGNATURES[signature as usize]);
-                self.put(b"\"}\n");
-            }
+        self.write(|pen| after_banner(pen, attempt));
+    }
+
+    /// What came from the network.
+    fn text(&mut self, text: &str) {
+        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        // Without a way out of the loop, so that many bytes are looked at in one step.
+        if text.len() <= ORDINARY && text.bytes().fold(true, |all, byte| all & plain(byte)) {
+            self.write(|pen| pen.put(b"\"").word(text).put(b"\""));
+        } else {
+            let json = serde_json::to_string(text);
+            let json = disarmed(json.unwrap_or_else(|e| unreachable!("strings always serialise: {e}")));
+            self.push(&json);
         }
     }
 
-    /// Makes room for a line.
-    fn make_room(&mut self) {
+    /// Has no more than [`LONGEST`] bytes written.
+    #[inline]
+    fn write(&mut self, write: impl FnOnce(Pen<'_>) -> Pen<'_>) {
         if self.room.len() < self.len + LONGEST {
             self.room.resize(2 * self.room.len() + LONGEST, 0);
         }
+        let Pen(rest) = write(Pen(&mut self.room[self.len..]));
+        let left = rest.len();
+        self.len = self.room.len() - left;
     }
+}
 
-    /// Adds a piece.
-    #[inline]
-    fn put<const N: usize>(&mut self, piece: &[u8; N]) {
-        self.put_some(piece, N);
-    }
-
-    /// Adds the first `len` bytes of a piece.
-    #[inline]
-    fn put_some<const N: usize>(&mut self, piece: &[u8; N], len: usize) {
-        if let Some(room) = self.room.get_mut(self.len..).and_then(|rest| rest.first_chunk_mut()) {
-            *room = *piece;
+fn before_banner<'a>(pen: Pen<'a>, attempt: &Attempt) -> Pen<'a> {
+    let pen = pen.put(b"{\"client\":").address(attempt.client.ip());
+    let pen = pen.put(b",\"client_port\":").number(attempt.client.port().into());
+    let pen = pen.put(b",\"server\":").address(attempt.server.ip());
+    let pen = pen.put(b",\"server_port\":").number(attempt.server.port().into());
+    let pen = pen.put(b",\"first_syn\":").instant(attempt.first_syn);
+    let pen = pen.put(b",\"isn\":").number(attempt.isn.0.into());
+    let pen = pen.put(b",\"syn\":").number(attempt.syn.into());
+    let pen = pen.put(b",\"syn_ack\":").number(attempt.syn_ack.into());
+    let pen = pen.put(b",\"handshake\":\"").piece(&HANDSHAKES[attempt.handshake as usize]);
+    let pen = match attempt.reset_after_handshake_by {
+        None => pen.put(b"\",\"reset_after_handshake_by\":null,\"client_bytes\":"),
+        Some(by) => {
+            let pen = pen.put(b"\",\"reset_after_handshake_by\":\"").piece(&ENDS[by as usize]);
+            pen.put(b"\",\"client_bytes\":")
         }
-        self.len += len;
-    }
+    };
+    let pen = pen.number(attempt.client_bytes);
+    let pen = pen.put(b",\"server_bytes\":").number(attempt.server_bytes);
+    pen.put(b",\"server_banner\":")
+}
 
-    #[inline]
-    fn piece(&mut self, (piece, len): &Piece) {
-        self.put_some(piece, *len);
-    }
-
-    /// Adds a word of no more than [`ORDINARY`] bytes.
-    #[inline]
-    fn word(&mut self, word: &str) {
-        let end = self.len + word.len();
-        if let Some(room) = self.room.get_mut(self.len..end) {
-            room.copy_from_slice(word.as_bytes());
+fn after_banner<'a>(pen: Pen<'a>, attempt: &Attempt) -> Pen<'a> {
+    let pen = match attempt.icmp {
+        None => pen.put(b",\"icmp\":null,\"outcome\":\""),
+        Some(icmp) => {
+            let pen = pen.put(b",\"icmp\":{\"type\":").number(icmp.icmp_type.into());
+            let pen = pen.put(b",\"code\":").number(icmp.code.into());
+            pen.put(b",\"from\":").address(icmp.from).put(b"},\"outcome\":\"")
         }
-        self.len = end;
+    };
+    let pen = pen.piece(&OUTCOMES[attempt.outcome as usize]);
+    match attempt.signature {
+        None => pen.put(b"\",\"signature\":null}\n"),
+        Some(signature) => {
+            let pen = pen.put(b"\",\"signature\":\"").piece(&SIGNATURES[signature as usize]);
+            pen.put(b"\"}\n")
+        }
+    }
+}
+
+/// Writes into room that was made before, and goes on behind what it wrote. Pieces whose length is not known in advance are
+/// copied in a length that is, and what is too much is written over: that spares a call, and the branches on the length in
+/// it, which nobody can predict.
+struct Pen<'a>(&'a mut [u8]);
+
+impl Pen<'_> {
+    /// Writes a piece.
+    #[inline(always)]
+    fn put<const N: usize>(self, piece: &[u8; N]) -> Self {
+        let (room, rest) = self.0.split_at_mut(N);
+        room.copy_from_slice(piece);
+        Self(rest)
     }
 
-    #[inline]
-    fn number(&mut self, number: u64) {
+    /// Writes the first `len` bytes of a piece.
+    #[inline(always)]
+    fn put_some<const N: usize>(self, piece: &[u8; N], len: usize) -> Self {
+        self.0[..N].copy_from_slice(piece);
+        Self(&mut self.0[len..])
+    }
+
+    #[inline(always)]
+    fn piece<const N: usize>(self, (piece, len): &([u8; N], usize)) -> Self {
+        self.put_some(piece, *len)
+    }
+
+    /// Writes a word.
+    fn word(self, word: &str) -> Self {
+        let (room, rest) = self.0.split_at_mut(word.len());
+        room.copy_from_slice(word.as_bytes());
+        Self(rest)
+    }
+
+    fn number(self, number: u64) -> Self {
         if number < 10 {
             // Most are.
-            self.put(&[b'0' + number as u8]);
+            self.put(&[b'0' + number as u8])
         } else if number < EIGHT {
             let digits = digits(number);
             let zeros = ((digits | 1 << 56).trailing_zeros() / 8) as usize;
-            self.put_some(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes(), 8 - zeros);
+            self.put_some(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes(), 8 - zeros)
         } else {
-            self.number(number / EIGHT);
-            self.put(&(digits(number % EIGHT) | ZEROS).to_le_bytes());
+            self.number(number / EIGHT).put(&(digits(number % EIGHT) | ZEROS).to_le_bytes())
         }
     }
 
     /// Seconds since the epoch, as the timestamp's `Display` has them.
-    fn instant(&mut self, at: Timestamp) {
+    fn instant(self, at: Timestamp) -> Self {
         const SECOND: u64 = 1_000_000_000;
         let nanos = at.nanos().unsigned_abs();
-        if at.nanos() < 0 {
-            self.put(b"-");
+        let pen = if at.nanos() < 0 { self.put(b"-") } else { self };
+        let pen = pen.number(nanos / SECOND);
+        if at.digits() == 0 {
+            return pen;
         }
-        self.number(nanos / SECOND);
-        if at.digits() > 0 {
-            let (tenths, rest) = (nanos % SECOND / EIGHT, nanos % EIGHT);
-            self.put(&[b'.', b'0' + tenths as u8]);
-            self.put_some(&(digits(rest) | ZEROS).to_le_bytes(), usize::from(at.digits()) - 1);
-        }
+        let (tenths, rest) = (nanos % SECOND / EIGHT, nanos % EIGHT);
+        let pen = pen.put(&[b'.', b'0' + tenths as u8]);
+        pen.put_some(&(digits(rest) | ZEROS).to_le_bytes(), usize::from(at.digits()) - 1)
     }
 
-    fn address(&mut self, address: IpAddr) {
-        match address {
+    fn address(self, address: IpAddr) -> Self {
+        let pen = self.put(b"\"");
+        let pen = match address {
             IpAddr::V4(address) => {
-                self.put(b"\"");
-                for octet in address.octets() {
-                    let (digits, len) = &OCTETS[usize::from(octet)];
-                    self.put_some(digits, *len);
-                }
-                // In the place of the last point.
-                self.len -= 1;
-                self.put(b"\"");
+                let [a, b, c, (last, len)] = address.octets().map(|octet| &OCTETS[usize::from(octet)]);
+                pen.piece(a).piece(b).piece(c).put_some(last, *len - 1)
             }
-            IpAddr::V6(address) => {
-                self.put(b"\"");
-                self.v6(address);
-                self.put(b"\"");
-            }
-        }
+            IpAddr::V6(address) => pen.v6(address),
+        };
+        pen.put(b"\"")
     }
 
     /// An address as RFC 5952 has it: the first of the longest runs of zeros is left out.
-    fn v6(&mut self, address: Ipv6Addr) {
+    fn v6(self, address: Ipv6Addr) -> Self {
         if address.to_ipv4_mapped().is_some() {
-            self.word(&address.to_string());
-            return;
+            return self.word(&address.to_string());
         }
         let groups = address.segments();
         let (mut from, mut length) = (groups.len(), 1);
@@ -213,45 +210,31 @@ impl Lines {
             }
             at += zeros.max(1);
         }
+        let mut pen = self;
         let mut at = 0;
         while at < groups.len() {
             if at == from {
-                self.put(if at == 0 { b"::" } else { b":\0" });
-                self.len -= usize::from(at > 0);
+                pen = pen.put_some(b"::", if at == 0 { 2 } else { 1 });
                 at += length;
                 continue;
             }
-            self.hexadecimal(groups[at]);
+            pen = pen.hexadecimal(groups[at]);
             at += 1;
             if at < groups.len() {
-                self.put(b":");
+                pen = pen.put(b":");
             }
         }
+        pen
     }
 
     /// A group of an address, without zeros before it.
-    fn hexadecimal(&mut self, group: u16) {
+    #[inline]
+    fn hexadecimal(self, group: u16) -> Self {
         let [high, low] = group.to_be_bytes();
         let ([a, b], [c, d]) = (HEXADECIMAL[usize::from(high)], HEXADECIMAL[usize::from(low)]);
         let digits = (16 - (group | 1).leading_zeros()).div_ceil(4) as usize;
         let text = u32::from_le_bytes([a, b, c, d]) >> (8 * (4 - digits));
-        self.put_some(&text.to_le_bytes(), digits);
-    }
-
-    /// What came from the network.
-    fn text(&mut self, text: &str) {
-        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-        // Without a way out of the loop, so that many bytes are looked at in one step.
-        if text.len() <= ORDINARY && text.bytes().fold(true, |all, byte| all & plain(byte)) {
-            self.put(b"\"");
-            self.word(text);
-            self.put(b"\"");
-        } else {
-            let json = serde_json::to_string(text);
-            let json = disarmed(json.unwrap_or_else(|e| unreachable!("strings always serialise: {e}")));
-            self.push(&json);
-            self.make_room();
-        }
+        self.put_some(&text.to_le_bytes(), digits)
     }
 }
 
