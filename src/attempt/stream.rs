@@ -45,24 +45,6 @@ pub(super) struct Stream {
 #[derive(Clone)]
 pub struct Banner(Box<Kept>);
 
-impl Banner {
-    /// The line that was kept, as it is told.
-    fn of(mut kept: Box<Kept>) -> Self {
-        if let Some(more) = &mut kept.more {
-            // Pieces whose turn never came.
-            more.ahead = Vec::new();
-        }
-        match (told(kept.line()), &kept.more) {
-            (Cow::Borrowed(line), None) => kept.len = line.len() as u8,
-            (line, _) => {
-                let line = line.into_owned().into_bytes();
-                kept.more.get_or_insert_default().line = line;
-            }
-        }
-        Self(kept)
-    }
-}
-
 impl Deref for Banner {
     type Target = str;
 
@@ -75,7 +57,8 @@ impl From<&str> for Banner {
     fn from(text: &str) -> Self {
         let mut kept = Box::<Kept>::default();
         kept.push(text.as_bytes());
-        Self::of(kept)
+        kept.finish();
+        Self(kept)
     }
 }
 
@@ -113,7 +96,8 @@ struct More {
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { line: [0; ORDINARY_LINE], len: 0, more: None }
+        // Not zeros: memory that has to be zero does not come from the pieces that were let go of last.
+        Self { line: [b' '; ORDINARY_LINE], len: 0, more: None }
     }
 }
 
@@ -122,6 +106,21 @@ impl Kept {
         match &self.more {
             Some(more) if !more.line.is_empty() => &more.line,
             _ => &self.line[..usize::from(self.len)],
+        }
+    }
+
+    /// Makes of the line what is told of it, and forgets all else.
+    fn finish(&mut self) {
+        if let Some(more) = &mut self.more {
+            // Pieces whose turn never came.
+            more.ahead = Vec::new();
+        }
+        match (told(self.line()), &self.more) {
+            (Cow::Borrowed(line), None) => self.len = line.len() as u8,
+            (line, _) => {
+                let line = line.into_owned().into_bytes();
+                self.more.get_or_insert_default().line = line;
+            }
         }
     }
 
@@ -152,7 +151,7 @@ enum Line {
     Other,
     /// In the line itself.
     Found,
-    /// The line is whole.
+    /// The line is whole, and as it is told.
     Whole,
 }
 
@@ -270,8 +269,11 @@ impl Stream {
             Line::Found => {
                 let end = memchr::memchr(b'\n', bytes);
                 let part = &bytes[..end.unwrap_or(bytes.len())];
-                self.kept.get_or_insert_default().push(part);
+                let kept = self.kept.get_or_insert_default();
+                kept.push(part);
                 if end.is_some() {
+                    // Now, that it is at hand: by the time it is told it will not be.
+                    kept.finish();
                     self.line = Line::Whole;
                 }
                 &[]
@@ -312,12 +314,21 @@ impl Stream {
 
     /// The first line beginning `SSH-`, without its line end.
     pub(super) fn ssh_line(&self) -> Option<Banner> {
-        self.kept.clone().filter(|_| self.says_ssh()).map(Banner::of)
+        self.line_of(self.kept.clone())
     }
 
     /// The same, when nothing more will be sent.
     pub(super) fn take_ssh_line(&mut self) -> Option<Banner> {
-        self.kept.take().filter(|_| self.says_ssh()).map(Banner::of)
+        let kept = self.kept.take();
+        self.line_of(kept)
+    }
+
+    fn line_of(&self, kept: Option<Box<Kept>>) -> Option<Banner> {
+        let mut kept = kept.filter(|_| self.says_ssh())?;
+        if self.line == Line::Found {
+            kept.finish();
+        }
+        Some(Banner(kept))
     }
 }
 
@@ -330,7 +341,9 @@ pub fn ssh_line(bytes: &[u8]) -> Option<String> {
 /// A line as it is told: without a carriage return at its end, and not too long.
 fn told(line: &[u8]) -> Cow<'_, str> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    String::from_utf8_lossy(&line[..line.len().min(LONGEST_LINE)])
+    let line = &line[..line.len().min(LONGEST_LINE)];
+    // Nearly every one is text, which this finds out sooner.
+    str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
 }
 
 #[cfg(test)]
