@@ -191,11 +191,13 @@ impl Calendars {
             }
             let Some((day, mut notes)) = calendar.days.pop_front() else { return };
             calendar.reached = day;
-            // Those that are not heard of again will soon be decided, after nobody has looked at them for long.
-            for note in &notes {
+            // Nobody has looked for long at those that are not heard of again: what is needed of them is fetched a day before,
+            // and what tells who they are two days before.
+            let later = |days: usize| self.all[index].days.get(days).map(|(_, notes)| notes);
+            for note in later(1).into_iter().flatten() {
                 self.fetch(note.place);
             }
-            for note in notes.iter().filter(|note| note.is_valid(&self.valid)) {
+            for note in later(0).into_iter().flatten().filter(|note| note.is_valid(&self.valid)) {
                 slots.fetch(note.place);
                 slots.fetch_rest(note.place);
                 fetch(note.hash);

@@ -54,13 +54,14 @@ impl Table {
         prefetch_index(&self.groups, self.home(hash));
     }
 
-    /// A place with this hash in its own group, or [`NONE`]: nearly always the one that is meant, and nothing else is
-    /// looked at to make sure.
+    /// The place with this hash in its own group, or [`NONE`]: nearly always the one that is meant, and nothing is looked
+    /// at to make sure. It is no place at all where two hashes are the same.
     #[inline]
     pub(super) fn likely(&self, hash: u32) -> u32 {
         let Some(Group { hashes, places }) = self.groups.get(self.home(hash)) else { return NONE };
-        let alike = (0..ENTRIES).fold(0_u32, |alike, at| alike | u32::from(hashes[at] == hash) << at);
-        places.get(alike.trailing_zeros() as usize).copied().unwrap_or(NONE)
+        // So that all eight are looked at in a few steps; [`NONE`] is what is left of those that are free.
+        let alike = hashes.iter().zip(places).map(|(other, place)| if *other == hash { !place } else { 0 });
+        !alike.fold(0, |all, place| all | place)
     }
 
     /// The entry with this hash whose place `is` the right one.
