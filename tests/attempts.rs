@@ -136,12 +136,12 @@ impl Wire {
                     original_len: frame.len() as u32,
                     bytes: frame,
                 };
-                let (number, at) = (RecordNumber(1), Timestamp::from_nanos(START + at));
-                let record = Record { number, at, body: Body::Frame(frame) };
+                let at = Timestamp::from_nanos(START + at);
                 let taken = if copied {
-                    sieve.take(&record, |_, _| true, &mut batch)
+                    let record = Record { number: RecordNumber(1), at, body: Body::Frame(frame) };
+                    sieve.take(&record, None, &mut batch)
                 } else {
-                    sieve.take_in_block(&record, place, |_, _| true, &mut batch)
+                    sieve.take_in_block(at, frame, place, None, &mut batch)
                 };
                 taken.unwrap();
             }

@@ -17,7 +17,7 @@ mod tracker;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
-pub use census::{Batch, Census, Limits, Ports, Sieve};
+pub use census::{Batch, Census, Concerns, Limits, Ports, Sieve};
 pub use connection::{Connection, Connections};
 pub use outcome::{Handshake, Outcome, ResetBy};
 pub use own::OwnQuestions;

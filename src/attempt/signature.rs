@@ -5,7 +5,7 @@
 //! table 1), which a server sees, as the client sees them; and the ends beside them that the table leaves out.
 
 use super::outcome::{Handshake, words};
-use super::seg::Seg;
+use super::seg::Head;
 use crate::packet::{SeqNumber, TcpFlags};
 
 words! {
@@ -179,7 +179,7 @@ impl Classifier {
     }
 
     /// A reset of the server's side came; whether the client had to believe it.
-    pub(super) fn server_reset(&mut self, handshake: Handshake, seg: &Seg<'_>, believed: bool) {
+    pub(super) fn server_reset(&mut self, handshake: Handshake, seg: &Head, believed: bool) {
         if handshake == Handshake::Completed && self.step == Step::Syn && self.end == End::None {
             self.step = Step::Ack;
         }

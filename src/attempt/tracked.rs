@@ -4,7 +4,7 @@ use std::mem::offset_of;
 use std::net::SocketAddr;
 
 use super::About;
-use super::seg::Seg;
+use super::seg::{Head, Seg};
 use super::signature::{Classifier, Signature};
 use super::stream::{Banner, Stream};
 use super::{Attempt, Handshake, IcmpAnswer, IcmpSeen, Outcome, PROBE_HOP_LIMIT, ResetBy};
@@ -100,7 +100,7 @@ struct Sighting {
 }
 
 impl Sighting {
-    fn of(at: Timestamp, seg: &Seg<'_>) -> Self {
+    fn of(at: Timestamp, seg: &Head) -> Self {
         let is_reset = seg.flags.has(TcpFlags::RST);
         Self {
             at: at.nanos(),
@@ -256,7 +256,7 @@ impl Tracked {
     }
 
     /// Takes a SYN of this attempt, the first or another.
-    pub(super) fn syn(&mut self, at: Timestamp, seg: &Seg<'_>) {
+    pub(super) fn syn(&mut self, at: Timestamp, seg: &Head) {
         if self.syn == 0 {
             self.first_syn = at;
         }
@@ -281,7 +281,7 @@ impl Tracked {
     }
 
     /// Whether a SYN, SYN/ACK or reset is the last one, captured once more.
-    fn seen_before(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
+    fn seen_before(&mut self, at: Timestamp, seg: &Head) -> bool {
         let mut sighting = Sighting::of(at, seg);
         let last = self.sighted.filter(|last| sighting.repeats(last, self.copies));
         if let Some(last) = last {
@@ -295,12 +295,12 @@ impl Tracked {
     }
 
     /// Whether a SYN or SYN/ACK counts for nothing, as a copy of the last. A timeline has every packet.
-    fn only_copy(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
+    fn only_copy(&mut self, at: Timestamp, seg: &Head) -> bool {
         self.seen_before(at, seg) && self.keep == Keep::Result
     }
 
     /// Whether data of the client that is not new is the last that was, captured once more.
-    fn data_seen_before(&self, at: Timestamp, seg: &Seg<'_>) -> bool {
+    fn data_seen_before(&self, at: Timestamp, seg: &Head) -> bool {
         let identified = seg.identification.is_some_and(|id| id != 0 && id == self.data_sent.identification);
         (self.copies > 1 || identified) && (0..TWICE).contains(&at.nanos().saturating_sub(self.data_sent.at))
     }
@@ -326,7 +326,7 @@ impl Tracked {
     }
 
     /// Takes a segment of the client, no SYN.
-    pub(super) fn by_client(&mut self, at: Timestamp, seg: &Seg<'_>) {
+    pub(super) fn by_client(&mut self, at: Timestamp, seg: &Head) {
         if seg.flags.has(TcpFlags::RST) {
             self.client_reset = true;
             self.signature.client_reset();
@@ -367,7 +367,14 @@ impl Tracked {
     }
 
     /// An acknowledgment by the client completes the handshake.
-    fn acknowledged_by_client(&mut self, seg: &Seg<'_>) {
+    fn acknowledged_by_client(&mut self, seg: &Head) {
+        // Most are of connections of which all of this is known.
+        if self.handshake == Handshake::Completed
+            && self.inferred == Inferred::No
+            && self.server_isn.is_some()
+        {
+            return;
+        }
         // With crossed SYNs (RFC 9293 section 3.5) it is a SYN/ACK that acknowledges.
         let crossed = seg.flags.is_syn_ack() && seg.seq == self.isn;
         if seg.seq.distance_from(self.isn) <= 0 && !crossed {
@@ -447,7 +454,7 @@ impl Tracked {
     }
 
     /// Notes for the signature what the server's side took and said.
-    fn heard(&mut self, seg: &Seg<'_>) {
+    fn heard(&mut self, seg: &Head) {
         let acknowledged = seg.flags.has(TcpFlags::ACK) && self.client_bytes > 0;
         let some = acknowledged && seg.ack.distance_from(self.isn.plus(1)) > 0;
         let all = acknowledged && seg.ack.distance_from(self.client_next()) >= 0;
@@ -455,12 +462,12 @@ impl Tracked {
     }
 
     /// Takes a reset that fits nothing, so that no client believes it.
-    pub(super) fn unfit_reset(&mut self, at: Timestamp, seg: &Seg<'_>) {
+    pub(super) fn unfit_reset(&mut self, at: Timestamp, seg: &Head) {
         self.reset_seen(at, seg, self.handshake, false);
     }
 
     /// Notes a reset of the server's side for the signature, unless it is a copy of the last.
-    fn reset_seen(&mut self, at: Timestamp, seg: &Seg<'_>, handshake: Handshake, believed: bool) {
+    fn reset_seen(&mut self, at: Timestamp, seg: &Head, handshake: Handshake, believed: bool) {
         // Before the handshake is done it does not matter how many there are.
         if handshake != Handshake::Completed || !self.seen_before(at, seg) {
             self.signature.server_reset(handshake, seg, believed);
@@ -496,7 +503,7 @@ impl Tracked {
 
     /// What only a server sends that took the connection, whatever the capture missed of the handshake, and whoever
     /// sent a reset before.
-    fn answered_as_connected(&mut self, seg: &Seg<'_>) {
+    fn answered_as_connected(&mut self, seg: &Head) {
         if self.server_isn.is_none() {
             self.server_isn = Some(seg.seq.plus(u32::MAX));
             self.server.starts_at(seg.seq);
@@ -523,11 +530,11 @@ impl Tracked {
     }
 
     /// Whether it can be this attempt's client that sent a segment.
-    pub(super) fn fits_client(&self, seg: &Seg<'_>) -> bool {
+    pub(super) fn fits_client(&self, seg: &Head) -> bool {
         if seg.flags.has(TcpFlags::RST) {
             return self.is_of_client(seg);
         }
-        let window = self.window();
+        let window = || self.window();
         let seq = within(seg.seq, self.client_next(), self.client_bytes, window);
         let ack = match self.server_isn {
             Some(_) if seg.flags.has(TcpFlags::ACK) => {
@@ -540,12 +547,11 @@ impl Tracked {
     }
 
     /// Whether it can be this attempt's server that sent a segment.
-    pub(super) fn fits_server(&self, seg: &Seg<'_>) -> bool {
-        let window = self.window();
+    pub(super) fn fits_server(&self, seg: &Head) -> bool {
         let ack = seg.flags.has(TcpFlags::ACK);
         let seq = || {
             let known = self.server_isn.is_some() && !seg.flags.is_syn_ack();
-            !known || within(seg.seq, self.server.next(), self.server.bytes(), window)
+            !known || within(seg.seq, self.server.next(), self.server.bytes(), || self.window())
         };
         if seg.flags.has(TcpFlags::RST) {
             return if self.handshake == Handshake::Completed { seq() } else { ack && self.refuses(seg) };
@@ -554,13 +560,14 @@ impl Tracked {
             return self.acknowledges_syn(seg.ack);
         }
         // The client's SYN must be acknowledged: what a challenge acknowledges is an older connection's.
-        let sent = self.client_bytes.min(LARGEST_WINDOW as u64) as i32;
-        ack && (-sent..=window).contains(&seg.ack.distance_from(self.client_next())) && seq()
+        let beyond = seg.ack.distance_from(self.client_next());
+        let sent = || self.client_bytes.min(LARGEST_WINDOW as u64) as i32;
+        ack && (beyond == 0 || (-sent()..=self.window()).contains(&beyond)) && seq()
     }
 
     /// Whether a segment can only come from somebody who sees what this attempt's client sends: it acknowledges the
     /// client's numbers. Resets and SYN/ACKs are judged where they are taken.
-    pub(super) fn is_answered_by(&self, seg: &Seg<'_>) -> bool {
+    pub(super) fn is_answered_by(&self, seg: &Head) -> bool {
         if seg.flags.has(TcpFlags::RST) || seg.flags.is_syn_ack() {
             return true;
         }
@@ -570,13 +577,13 @@ impl Tracked {
         let acknowledges = seg.flags.has(TcpFlags::ACK)
             && (-sent..=missed).contains(&seg.ack.distance_from(self.client_next()));
         let (next, bytes) = (self.server.next(), self.server.bytes());
-        acknowledges && (self.server_isn.is_none() || within(seg.seq, next, bytes, FIRST_FLIGHT))
+        acknowledges && (self.server_isn.is_none() || within(seg.seq, next, bytes, || FIRST_FLIGHT))
     }
 
     /// Whether a segment can be the client's own answer to something genuine. Its kernel resets whatever a forger
     /// makes up, with the forger's numbers.
-    pub(super) fn is_of_client(&self, seg: &Seg<'_>) -> bool {
-        within(seg.seq, self.client_next(), self.client_bytes, UNSCALED_WINDOW)
+    pub(super) fn is_of_client(&self, seg: &Head) -> bool {
+        within(seg.seq, self.client_next(), self.client_bytes, || UNSCALED_WINDOW)
     }
 
     fn window(&self) -> i32 {
@@ -591,7 +598,7 @@ impl Tracked {
 
     /// Whether a SYN/ACK or a reset that came before the SYN in the capture answers this SYN, and if so makes the
     /// attempt this SYN's.
-    pub(super) fn adopt(&mut self, syn: &Seg<'_>) -> bool {
+    pub(super) fn adopt(&mut self, syn: &Head) -> bool {
         let acknowledged = self.isn.plus(1).distance_from(syn.seq.plus(1));
         if self.syn > 0 || !(0..=syn.len as i32).contains(&acknowledged) {
             return false;
@@ -620,13 +627,13 @@ impl Tracked {
     }
 
     /// Whether a reset is one that refuses the SYN.
-    fn refuses(&self, seg: &Seg<'_>) -> bool {
+    fn refuses(&self, seg: &Head) -> bool {
         // RFC 9293 section 3.10.7.3 asks for ISN+1; some stacks acknowledge the ISN itself.
         seg.flags.has(TcpFlags::ACK) && (seg.ack == self.isn || self.acknowledges_syn(seg.ack))
     }
 
     /// Takes a reset from the server's side, and says whether the client has to believe it.
-    fn reset_by_server(&mut self, seg: &Seg<'_>) -> bool {
+    fn reset_by_server(&mut self, seg: &Head) -> bool {
         let acceptable = if self.handshake == Handshake::Completed {
             let next = if self.server_isn.is_some() {
                 self.server.next()
@@ -758,7 +765,9 @@ impl Tracked {
 
 /// Whether a number lies no farther than `window` beyond `next`, and no farther behind it than what was sent (the
 /// SYN and a keep-alive's byte included).
-fn within(number: SeqNumber, next: SeqNumber, sent: u64, window: i32) -> bool {
-    let behind = sent.saturating_add(2).min(LARGEST_WINDOW as u64) as i32;
-    (-behind..=window).contains(&number.distance_from(next))
+fn within(number: SeqNumber, next: SeqNumber, sent: u64, window: impl FnOnce() -> i32) -> bool {
+    let beyond = number.distance_from(next);
+    let behind = || sent.saturating_add(2).min(LARGEST_WINDOW as u64) as i32;
+    // Most are the next.
+    beyond == 0 || (-behind()..=window()).contains(&beyond)
 }

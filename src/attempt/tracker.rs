@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-use super::seg::Seg;
+use super::seg::{Head, Seg};
 use super::timeline::{self, Cited, Notes};
 use super::tracked::{Keep, Tracked};
 use super::{Attempt, What};
@@ -52,7 +52,7 @@ impl Followed {
 
     fn syn(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
-        self.tracked.syn(cited.at, &Seg::of(cited.packet, cited.tcp));
+        self.tracked.syn(cited.at, &Seg::new(&Head::of(cited.packet, cited.tcp), cited.tcp.payload));
         self.notes.syn(&mut self.attempt.timeline, cited);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before
@@ -60,7 +60,7 @@ impl Followed {
 
     fn by_client(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
-        self.tracked.by_client(cited.at, &Seg::of(cited.packet, cited.tcp));
+        self.tracked.by_client(cited.at, &Seg::new(&Head::of(cited.packet, cited.tcp), cited.tcp.payload));
         Notes::by_client(&mut self.attempt, cited);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before
@@ -68,7 +68,9 @@ impl Followed {
 
     fn by_server(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
-        let acceptable = self.tracked.by_server(cited.at, &Seg::of(cited.packet, cited.tcp));
+        let acceptable = self
+            .tracked
+            .by_server(cited.at, &Seg::new(&Head::of(cited.packet, cited.tcp), cited.tcp.payload));
         self.notes.by_server(&mut self.attempt.timeline, cited, acceptable);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before
@@ -165,7 +167,8 @@ impl Tracker {
         let Cited { packet, tcp, .. } = cited;
         let source = SocketAddr::new(packet.ip.source, tcp.source_port);
         let destination = SocketAddr::new(packet.ip.destination, tcp.destination_port);
-        let seg = Seg::of(packet, tcp);
+        let head = Head::of(packet, tcp);
+        let seg = Seg::new(&head, tcp.payload);
         if tcp.flags.is_syn() {
             self.syn((source, destination), cited);
         } else if let Some(id) = self.latest.get(&(source, destination)) {

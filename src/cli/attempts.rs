@@ -18,11 +18,11 @@ use std::path::PathBuf;
 use std::{iter, mem};
 
 use anyhow::{Context, bail};
-use whichhop::attempt::{Attempt, Batch, Census, Limits, Ports, Sieve};
+use whichhop::attempt::{Attempt, Batch, Census, Concerns, Limits, Ports, Sieve};
 use whichhop::confine::confine_reader;
 use whichhop::diagnose::no_syn;
 use whichhop::packet::Undecoded;
-use whichhop::recording::{ReadError, Reader, Record, Timestamp};
+use whichhop::recording::{Body, ReadError, Reader, Record, Timestamp};
 use whichhop::report::{self, Lines, Summary};
 
 use ahead::Ahead;
@@ -65,6 +65,8 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
         Limits { settle: args.settle, unanswered: args.unanswered, idle: args.idle, ..Limits::default() };
     let census = Census::new(ports(&args.ports), limits);
     let sieve = census.sieve();
+    let may_concern = |source, destination| filter.may_concern(source, destination);
+    let concerns: Concerns<'_> = filter.asks_for_addresses().then_some(&may_concern);
     let mut tracking = Tracking { census, filter: &filter, patience: Patience::default(), ended: false };
     let mut output = Output::new(args);
     let mut undecoded: BTreeMap<Undecoded, u64> = BTreeMap::new();
@@ -75,7 +77,7 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
         |outlet| {
             let batch = Batch::default();
             let (undecoded, elsewhere) = (&mut undecoded, &mut elsewhere);
-            files.each(&mut Feed { sieve, filter: &filter, batch, watched, undecoded, elsewhere, outlet })
+            files.each(&mut Feed { sieve, concerns, batch, watched, undecoded, elsewhere, outlet })
         },
         &mut tracking,
         &mut |decided| output.take(decided),
@@ -157,7 +159,7 @@ fn port_range(ports: &RangeInclusive<u16>) -> String {
 /// Makes batches of records.
 struct Feed<'a, 'b> {
     sieve: Sieve,
-    filter: &'a Filter<'a>,
+    concerns: Concerns<'a>,
     batch: Batch,
     watched: bool,
     undecoded: &'a mut BTreeMap<Undecoded, u64>,
@@ -167,9 +169,10 @@ struct Feed<'a, 'b> {
 
 impl Feed<'_, '_> {
     fn take(&mut self, record: &Record<'_>) -> Result<(), Stop> {
-        self.elsewhere.look(record);
-        let concerns = |source, destination| self.filter.may_concern(source, destination);
-        if let Err(reason) = self.sieve.take(record, concerns, &mut self.batch) {
+        if let Body::Frame(frame) = record.body {
+            self.elsewhere.look(frame);
+        }
+        if let Err(reason) = self.sieve.take(record, self.concerns, &mut self.batch) {
             *self.undecoded.entry(reason).or_default() += 1;
         }
         let full = self.batch.size() >= BATCH || self.batch.records() >= BATCH_RECORDS;
@@ -183,10 +186,10 @@ impl Feed<'_, '_> {
         before: Option<Timestamp>,
     ) -> Result<bool, Stop> {
         let mut block = self.batch.take_block();
-        let any = reader.each_in_block(before, &mut block, |record, place| {
-            self.elsewhere.look(record);
-            let concerns = |source, destination| self.filter.may_concern(source, destination);
-            if let Err(reason) = self.sieve.take_in_block(record, place, concerns, &mut self.batch) {
+        let any = reader.each_in_block(before, &mut block, |at, frame, place| {
+            self.elsewhere.look(frame);
+            let taken = self.sieve.take_in_block(at, frame, place, self.concerns, &mut self.batch);
+            if let Err(reason) = taken {
                 *self.undecoded.entry(reason).or_default() += 1;
             }
         });

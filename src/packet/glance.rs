@@ -56,19 +56,20 @@ const TCP: u8 = 6;
 /// reads from these frames the same. The frame had `original_len` bytes on the wire.
 #[inline(always)]
 pub fn glance(link: LinkType, frame: &[u8], original_len: u32) -> Option<Glanced<'_>> {
-    let ip = match link {
+    let missing = original_len.saturating_sub(frame.len() as u32);
+    let (is_v4, ip) = match link {
         LinkType::ETHERNET => {
-            let (header, ip) = frame.split_first_chunk::<ETHERNET_LEN>()?;
-            match (header, ip.first()? >> 4) {
-                ([.., 0x08, 0x00], 4) | ([.., 0x86, 0xdd], 6) => ip,
+            let ([.., t0, t1], ip) = frame.split_first_chunk::<ETHERNET_LEN>()?;
+            match u16::from_be_bytes([*t0, *t1]) {
+                0x0800 => (true, ip),
+                0x86dd => (false, ip),
                 _ => return None,
             }
         }
-        LinkType::RAW => frame,
+        LinkType::RAW => (frame.first()? >> 4 == 4, frame),
         _ => return None,
     };
-    let missing = original_len.saturating_sub(frame.len() as u32);
-    if ip.first()? >> 4 == 4 { v4(ip, missing).map(Glanced::V4) } else { v6(ip, missing).map(Glanced::V6) }
+    if is_v4 { v4(ip, missing).map(Glanced::V4) } else { v6(ip, missing).map(Glanced::V6) }
 }
 
 #[inline(always)]
@@ -82,7 +83,7 @@ fn v4(ip: &[u8], missing: u32) -> Option<Glance<'_, Ipv4Addr>> {
     if (first, fragment, protocol) != (0x45, 0, TCP) {
         return None;
     }
-    let claimed = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(V4_LEN)?;
+    let claimed = usize::from(u16::from_be_bytes([l0, l1])).checked_sub(V4_LEN + TCP_LEN)?;
     let (source, destination) = (Ipv4Addr::new(s0, s1, s2, s3), Ipv4Addr::new(d0, d1, d2, d3));
     let identification = Some(u16::from_be_bytes([i0, i1]).into());
     tcp(source, destination, HopLimit(ttl), identification, fixed.first_chunk()?, rest, (claimed, missing))
@@ -95,17 +96,18 @@ fn v6(ip: &[u8], missing: u32) -> Option<Glance<'_, Ipv6Addr>> {
     let [first, _, _, _, l0, l1, TCP, hop_limit, addresses @ ..] = header.first_chunk::<V6_LEN>()? else {
         return None;
     };
-    // Without a length it is a jumbogram, or was captured before segmentation offload.
-    let claimed = usize::from(u16::from_be_bytes([*l0, *l1]));
-    if first >> 4 != 6 || claimed == 0 {
+    if first >> 4 != 6 {
         return None;
     }
+    // Without a length it is a jumbogram, or was captured before segmentation offload.
+    let claimed = usize::from(u16::from_be_bytes([*l0, *l1])).checked_sub(TCP_LEN)?;
     let (source, destination) = addresses.split_first_chunk::<16>()?;
     let (source, destination) = (Ipv6Addr::from(*source), Ipv6Addr::from(*destination.first_chunk::<16>()?));
     tcp(source, destination, HopLimit(*hop_limit), None, fixed.first_chunk()?, rest, (claimed, missing))
 }
 
-/// Reads the `fixed` part of a header, and what follows it in the frame.
+/// Reads the `fixed` part of a header, and what follows it in the frame: `claimed` bytes according to the IP header, of which
+/// some may be `missing`.
 #[inline(always)]
 fn tcp<'a, A>(
     source: A,
@@ -116,11 +118,11 @@ fn tcp<'a, A>(
     rest: &'a [u8],
     (claimed, missing): (usize, u32),
 ) -> Option<Glance<'a, A>> {
-    let rest = rest.get(..claimed.checked_sub(TCP_LEN)?).unwrap_or(rest);
+    let rest = rest.get(..claimed).unwrap_or(rest);
     let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, ..] = *fixed;
-    let header = header_len(offset)?;
-    let claimed = claimed.checked_sub(header)? as u32;
-    let (options, payload) = rest.split_at_checked(header - TCP_LEN)?;
+    let options_len = header_len(offset)? - TCP_LEN;
+    let (options, payload) = rest.split_at_checked(options_len)?;
+    let claimed = (claimed - options_len) as u32;
     let there = (payload.len() as u32).saturating_add(missing);
     Some(Glance {
         source,

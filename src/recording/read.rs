@@ -176,22 +176,24 @@ impl<R: Read> Reader<R> {
         before: Option<Timestamp>,
         mut take: impl FnMut(&Record<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.each_whole(before, |record, _| take(record))
+        self.each_whole(before, |number, at, frame, _| {
+            take(&Record { number: RecordNumber(number), at, body: Body::Frame(frame) })
+        })
     }
 
     /// As [`Reader::each_at_hand`], and leaves the bytes of the frames in `block`, so that nobody need copy them: `take` is
-    /// told where in it each frame will begin. The reader goes on in the room of what `block` held. Says whether there was
+    /// told when each frame was captured, and where in the block it will begin. The reader goes on in the room of what `block` held. Says whether there was
     /// any record.
     #[inline(always)]
     pub fn each_in_block(
         &mut self,
         before: Option<Timestamp>,
         block: &mut Vec<u8>,
-        mut take: impl FnMut(&Record<'_>, usize),
+        mut take: impl FnMut(Timestamp, Frame<'_>, usize),
     ) -> bool {
         let first = self.number;
-        let all: Result<(), Infallible> = self.each_whole(before, |record, place| {
-            take(record, place);
+        let all: Result<(), Infallible> = self.each_whole(before, |_, at, frame, place| {
+            take(at, frame, place);
             Ok(())
         });
         let any = all.is_ok() && self.number > first;
@@ -205,11 +207,12 @@ impl<R: Read> Reader<R> {
     fn each_whole<E>(
         &mut self,
         before: Option<Timestamp>,
-        mut take: impl FnMut(&Record<'_>, usize) -> Result<(), E>,
+        mut take: impl FnMut(u64, Timestamp, Frame<'_>, usize) -> Result<(), E>,
     ) -> Result<(), E> {
         let (Format::Pcap(capture), None) = (&self.format, &self.found) else { return Ok(()) };
         let unread = self.buffer.unread();
         let end = self.buffer.start() + unread.len();
+        let (mut number, mut last) = (self.number, self.last);
         let mut rest = unread;
         let mut taken = Ok(());
         while taken.is_ok()
@@ -217,11 +220,12 @@ impl<R: Read> Reader<R> {
             && before.is_none_or(|before| at < before)
         {
             rest = after;
-            self.number += 1;
-            self.last = at;
+            number += 1;
+            last = at;
             let place = end - after.len() - frame.bytes.len();
-            taken = take(&Record { number: RecordNumber(self.number), at, body: Body::Frame(frame) }, place);
+            taken = take(number, at, frame, place);
         }
+        (self.number, self.last) = (number, last);
         let len = unread.len() - rest.len();
         self.buffer.consume(len);
         taken

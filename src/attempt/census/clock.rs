@@ -51,13 +51,16 @@ impl Span {
 /// A leap is believed once enough records in a row stand far from the time before it; until then no time passes. Time
 /// that nothing bears out does not pass even then, nor does time pass twice where a clock that leapt back leaps forward
 /// again.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    latest: Option<Nanos>,
-    /// The latest time that was ever believed.
-    highest: Option<Nanos>,
+    /// The time of the last record that was believed.
+    latest: Nanos,
     elapsed: i64,
-    /// How many records have borne the time out, those of the last leap included.
+    /// A step forward that is shorter than this is an ordinary one: none while there is anything else to look at.
+    ordinary: u64,
+    /// The latest time that was believed before `latest`.
+    highest: Nanos,
+    /// How many records have borne the time out, those of the last leap included; more than [`ENOUGH`] are not counted.
     support: u32,
     doubt: Option<Doubt>,
 }
@@ -70,20 +73,47 @@ struct Doubt {
     agreed: Span,
 }
 
+impl Default for Clock {
+    fn default() -> Self {
+        Self { latest: 0, elapsed: 0, ordinary: 0, highest: Nanos::MIN, support: 0, doubt: None }
+    }
+}
+
 impl Clock {
-    /// Goes on to the last of these times, and says what time it is then.
+    /// Goes on to the time of one record, and says what time it is then.
     #[inline]
+    pub(super) fn advance_to(&mut self, at: Timestamp) -> i64 {
+        let nanos = at.nanos();
+        let step = nanos.wrapping_sub(self.latest);
+        // Nearly every record of a capture.
+        if nanos >= self.latest
+            && (step as u64) < self.ordinary
+            && let Some(elapsed) = self.elapsed.checked_add(step)
+        {
+            (self.latest, self.elapsed) = (nanos, elapsed);
+            return elapsed;
+        }
+        self.advance(Span::of(at))
+    }
+
+    /// Goes on to the last of these times, and says what time it is then.
     pub(super) fn advance(&mut self, span: Span) -> i64 {
-        if self.latest.is_some_and(|latest| is_leap(latest, span.first)) {
+        if self.support == 0 {
+            self.latest = span.first;
+        }
+        self.highest = self.highest.max(self.latest);
+        if is_leap(self.latest, span.first) {
             self.doubt(span);
         } else {
             self.go_on(span.first);
             if span.records > 1 {
                 self.go_on(span.last);
             }
-            self.support = self.support.saturating_add(span.records);
+            self.support = self.support.saturating_add(span.records).min(ENOUGH);
             self.doubt = None;
         }
+        let steady = self.doubt.is_none() && self.support == ENOUGH;
+        self.ordinary = if steady { LEAP as u64 } else { 0 };
         self.elapsed
     }
 
@@ -101,12 +131,10 @@ impl Clock {
 
     #[inline]
     fn go_on(&mut self, at: Nanos) {
-        let step = self.latest.map_or(0, |latest| at.saturating_sub(latest));
+        let step = at.saturating_sub(self.latest);
         if !(-STEP_BACK..0).contains(&step) {
-            self.latest = Some(at);
-            if self.highest.is_none_or(|highest| at > highest) {
-                self.highest = self.latest;
-            }
+            self.latest = at;
+            self.highest = self.highest.max(at);
             self.elapsed = self.elapsed.saturating_add(step.max(0));
         }
     }
@@ -127,19 +155,18 @@ impl Clock {
             return;
         }
         *self = Self {
-            latest: Some(agreed.last),
-            highest: self.highest.max(Some(agreed.last)),
+            latest: agreed.last,
             elapsed: self.believing(&doubt),
-            support: doubt.records,
+            ordinary: 0,
+            highest: self.highest.max(agreed.last),
+            support: ENOUGH,
             doubt: None,
         };
     }
 
     fn believing(&self, Doubt { agreed, .. }: &Doubt) -> i64 {
-        let passed = match self.highest {
-            Some(highest) if self.support >= ENOUGH => agreed.first.saturating_sub(highest).max(0),
-            _ => 0,
-        };
+        let believed = self.support >= ENOUGH;
+        let passed = if believed { agreed.first.saturating_sub(self.highest).max(0) } else { 0 };
         self.elapsed.saturating_add(passed).saturating_add(agreed.nanos().max(0))
     }
 }
@@ -163,7 +190,7 @@ mod tests {
     }
 
     fn show(clock: &mut Clock, nanos: i64) -> i64 {
-        clock.advance(Span::of(Timestamp::from_nanos(nanos)))
+        clock.advance_to(Timestamp::from_nanos(nanos))
     }
 
     fn started() -> Clock {

@@ -16,11 +16,11 @@ use std::time::Duration;
 use self::calendar::{Calendars, Wait};
 use self::clock::{Clock, Span};
 use self::pair::End;
-pub use self::sieve::{Batch, Sieve};
+pub use self::sieve::{Batch, Concerns, Sieve};
 use self::sieve::{Flow, Item, Sifted};
 use self::slots::{NONE, Slot, Slots};
 use self::table::Table;
-use super::seg::Seg;
+use super::seg::{Head, Seg};
 use super::tracked::{Keep, Tracked};
 use super::{Attempt, Handshake, timeline};
 use crate::packet::{Icmp, IcmpError, Packet, QuotedTransport, SeqNumber, TcpFlags, Transport, decode};
@@ -149,11 +149,11 @@ impl Census {
             let next = self.fetch_slots(in_one.next());
             for (place, item) in places.iter().zip(items) {
                 match item {
-                    Item::Segment(sifted) => {
-                        self.pass(sifted.at);
-                        let seg = batch.seg(sifted);
-                        if !self.continues(*place, sifted.at, &sifted.flow, &seg) {
-                            self.segment(sifted.at, &sifted.flow, &seg, *place);
+                    Item::Segment(sifted @ Sifted { at, flow, head, .. }) => {
+                        self.pass(*at);
+                        let data = || batch.data(sifted);
+                        if !self.continues(*place, *at, flow, head, data) {
+                            self.segment(*at, flow, &Seg::new(head, data()), *place);
                         }
                     }
                     Item::Error { at, link, frame } => {
@@ -200,9 +200,9 @@ impl Census {
         match &packet.transport {
             Transport::Tcp(tcp) if self.sieve.wants(tcp.source_port, tcp.destination_port) => {
                 if let Some(flow) = self.sieve.flow_of(packet, tcp) {
-                    let (newest, seg) = (self.find(&flow).unwrap_or(NONE), Seg::of(packet, tcp));
-                    if !self.continues(newest, at, &flow, &seg) {
-                        self.segment(at, &flow, &seg, newest);
+                    let (newest, head) = (self.find(&flow).unwrap_or(NONE), Head::of(packet, tcp));
+                    if !self.continues(newest, at, &flow, &head, || tcp.payload) {
+                        self.segment(at, &flow, &Seg::new(&head, tcp.payload), newest);
                     }
                 }
             }
@@ -214,12 +214,17 @@ impl Census {
     /// Says that it is `at` now: what has been silent for long enough is decided.
     #[inline]
     pub fn pass(&mut self, at: Timestamp) {
-        self.pass_over(Span::of(at));
+        let now = self.clock.advance_to(at);
+        self.decide_by(now);
+    }
+
+    fn pass_over(&mut self, span: Span) {
+        let now = self.clock.advance(span);
+        self.decide_by(now);
     }
 
     #[inline]
-    fn pass_over(&mut self, span: Span) {
-        let now = self.clock.advance(span);
+    fn decide_by(&mut self, now: i64) {
         if !self.doubted.is_empty() && self.clock.doubted().is_none() {
             self.end_doubt(now);
         }
@@ -327,7 +332,7 @@ impl Census {
     fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, tried: u32) {
         let newest = self.find(flow).unwrap_or(NONE);
         // The first whose hash was alike may have been another, or it may have come since.
-        if newest != tried && self.continues(newest, at, flow, seg) {
+        if newest != tried && self.continues(newest, at, flow, seg, || seg.data) {
             return;
         }
         if seg.flags.is_syn() {
@@ -363,7 +368,14 @@ impl Census {
     /// Takes a segment if `place` is that of the only attempt between its endpoints, and nothing about it is unusual: of most
     /// packets there is no more to say than this.
     #[inline(always)]
-    fn continues(&mut self, place: u32, at: Timestamp, flow: &Flow, seg: &Seg<'_>) -> bool {
+    fn continues<'a>(
+        &mut self,
+        place: u32,
+        at: Timestamp,
+        flow: &Flow,
+        head: &Head,
+        data: impl FnOnce() -> &'a [u8],
+    ) -> bool {
         let now = self.clock.now();
         let Some(slot) = self.slots.get_mut(place) else { return false };
         let only = slot.newest && slot.older == NONE && slot.wait != Wait::ForSyn;
@@ -371,15 +383,15 @@ impl Census {
             return false;
         }
         if slot.client == flow.from {
-            if seg.flags.has(TcpFlags::SYN) || !slot.tracked.fits_client(seg) {
+            if head.flags.has(TcpFlags::SYN) || !slot.tracked.fits_client(head) {
                 return false;
             }
-            slot.tracked.by_client(at, seg);
+            slot.tracked.by_client(at, head);
         } else {
-            if seg.flags.is_syn() || !slot.tracked.fits_server(seg) {
+            if head.flags.is_syn() || !slot.tracked.fits_server(head) {
                 return false;
             }
-            slot.tracked.by_server(at, seg);
+            slot.tracked.by_server(at, &Seg::new(head, data()));
         }
         slot.heard = now;
         let wait = slot.waits_for();
@@ -393,7 +405,7 @@ impl Census {
 
     /// The attempts that a segment belongs to, as one of the client's and as one of the server's: both where SYNs
     /// crossed. Of several on the same endpoints, the newest that it fits.
-    fn whose(&self, newest: u32, flow: &Flow, seg: &Seg<'_>) -> (Option<u32>, Option<u32>) {
+    fn whose(&self, newest: u32, flow: &Flow, seg: &Head) -> (Option<u32>, Option<u32>) {
         let (mut client, mut server) = (None, None);
         let mut place = newest;
         while let Some(slot) = self.slots.get(place) {
@@ -417,7 +429,7 @@ impl Census {
         }
     }
 
-    fn syn(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: u32) {
+    fn syn(&mut self, at: Timestamp, flow: &Flow, seg: &Head, newest: u32) {
         let mut place = newest;
         while let Some(slot) = self.slots.get_mut(place) {
             let here = place;
@@ -439,9 +451,8 @@ impl Census {
             }
         }
         self.supersede(flow.from, newest);
-        let mut tracked = Tracked::new(seg.seq, at, Keep::Result);
-        tracked.syn(at, seg);
-        self.insert(tracked, flow, flow.from, Wait::ForAnswer);
+        let slot = self.insert(seg.seq, at, flow, flow.from, Wait::ForAnswer);
+        slot.tracked.syn(at, seg);
     }
 
     /// Ends what went on before between the endpoints of a new SYN, and bounds how many such attempts there are.
@@ -473,7 +484,7 @@ impl Census {
     }
 
     /// Where the server's SYN crosses the client's, each is the start of what the other receives.
-    fn crossed(&mut self, flow: &Flow, seg: &Seg<'_>, newest: u32) {
+    fn crossed(&mut self, flow: &Flow, seg: &Head, newest: u32) {
         let mut place = newest;
         let mut theirs = None;
         while let Some(slot) = self.slots.get_mut(place) {
@@ -495,7 +506,7 @@ impl Census {
 
     /// Notes a reset that fits nothing, for want of an acknowledgment or because it lies outside the window: it may be a
     /// forger's answer to the newest SYN, or to what followed it.
-    fn unfit_reset(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: u32) {
+    fn unfit_reset(&mut self, at: Timestamp, flow: &Flow, seg: &Head, newest: u32) {
         if let Some(slot) = self.slots.get_mut(newest)
             && slot.client != flow.from
             && (slot.tracked.handshake == Handshake::Completed || !seg.flags.has(TcpFlags::ACK))
@@ -511,9 +522,8 @@ impl Census {
             return;
         }
         let isn = SeqNumber(seg.ack.0.wrapping_sub(1));
-        let mut tracked = Tracked::new(isn, at, Keep::Result);
-        tracked.by_server(at, seg);
-        self.insert(tracked, flow, flow.from.other(), Wait::ForSyn);
+        let slot = self.insert(isn, at, flow, flow.from.other(), Wait::ForSyn);
+        slot.tracked.by_server(at, seg);
     }
 
     fn chain_has_room(&self, newest: u32) -> bool {
@@ -557,7 +567,8 @@ impl Census {
         newest.map(|at| self.pairs.place(at))
     }
 
-    fn insert(&mut self, tracked: Tracked, flow: &Flow, client: End, wait: Wait) {
+    /// Adds an attempt that no packet has been seen of yet, as the newest between its endpoints.
+    fn insert(&mut self, isn: SeqNumber, at: Timestamp, flow: &Flow, client: End, wait: Wait) -> &mut Slot {
         self.make_room();
         let Flow { pair, hash, .. } = *flow;
         let id = self.next_id;
@@ -566,18 +577,21 @@ impl Census {
         }
         let entry = self.pairs.find(hash, |place| self.slots.is_newest_of(place, &pair));
         let older = entry.map_or(NONE, |at| self.pairs.place(at));
+        if let Some(older) = self.slots.get_mut(older) {
+            older.newest = false;
+        }
         let heard = self.clock.now();
-        let slot = Slot { pair, older, newest: true, client, wait, vacant: false, heard, tracked, id };
-        let place = self.slots.insert(slot);
+        let place = self.slots.vacancy();
         match entry {
             Some(at) => self.pairs.replace(at, place),
             None => self.pairs.insert(hash, place),
         }
         self.heard_in_doubt(place);
-        if let Some(older) = self.slots.get_mut(older) {
-            older.newest = false;
-        }
+        let tracked = Tracked::new(isn, at, Keep::Result);
+        *self.slots.at_mut(place) =
+            Slot { pair, older, newest: true, client, wait, vacant: false, heard, tracked, id };
         self.calendars.enter(&self.slots, place, hash);
+        self.slots.at_mut(place)
     }
 
     /// Takes an attempt out of the chain of those on the same endpoints.

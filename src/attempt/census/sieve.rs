@@ -11,15 +11,17 @@ use foldhash::fast::RandomState;
 use super::Ports;
 use super::clock::Span;
 use super::pair::{Address, End, Pair};
-use crate::attempt::seg::Seg;
+use crate::attempt::seg::Head;
 use crate::packet::{
-    Glance, Glanced, HopLimit, Icmp, LinkType, Packet, SeqNumber, Tcp, TcpFlags, Transport, Undecoded,
-    decode_captured, glance,
+    Glance, Glanced, Icmp, LinkType, Packet, Tcp, TcpFlags, Transport, Undecoded, decode_captured, glance,
 };
 use crate::recording::{Body, Frame, Record, Timestamp};
 
 /// The first bytes of a segment's data that are kept: a server's first line is looked for no farther.
 const KEPT: usize = crate::attempt::stream::READ as usize;
+
+/// Whether a segment between two addresses, its source first, may matter; where there is nothing to ask, any may.
+pub type Concerns<'a> = Option<&'a dyn Fn(IpAddr, IpAddr) -> bool>;
 
 /// Sorts out what cannot matter, before any table is touched.
 #[derive(Clone, Debug)]
@@ -31,7 +33,7 @@ pub struct Sieve {
 }
 
 /// What some records in a row come to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Batch {
     pub(super) items: Vec<Item>,
     /// Frames as they were read.
@@ -39,7 +41,8 @@ pub struct Batch {
     /// Data of segments, and frames with ICMP errors, that do not lie there.
     copied: Vec<u8>,
     records: u64,
-    earliest: Option<Timestamp>,
+    /// In nanoseconds since the epoch.
+    earliest: i64,
 }
 
 #[derive(Debug)]
@@ -60,22 +63,15 @@ pub(super) enum Item {
 pub(super) struct Sifted {
     pub(super) at: Timestamp,
     pub(super) flow: Flow,
-    identification: Option<u32>,
-    timestamp: Option<u32>,
-    seq: SeqNumber,
-    ack: SeqNumber,
-    len: u32,
+    pub(super) head: Head,
     data: Place,
-    overclaims: bool,
-    hop_limit: HopLimit,
-    flags: TcpFlags,
 }
 
 impl Sifted {
     /// Whether it begins or ends something, so that more of the attempt is needed than data need.
     #[inline]
     pub(super) fn is_turn(&self) -> bool {
-        self.flags.0 & (TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST).0 != 0
+        self.head.flags.0 & (TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST).0 != 0
     }
 }
 
@@ -104,48 +100,50 @@ impl Sieve {
 
     /// Adds a record to `batch`, unless it is a segment between addresses that nothing `concerns`; an error where it is a
     /// frame that cannot be read. What is needed of the frame is copied.
-    #[inline]
     pub fn take(
         &self,
         record: &Record<'_>,
-        concerns: impl Fn(IpAddr, IpAddr) -> bool,
+        concerns: Concerns<'_>,
         batch: &mut Batch,
     ) -> Result<(), Undecoded> {
-        self.take_at(record, None, concerns, batch)
+        match record.body {
+            Body::Frame(frame) => self.take_frame(record.at, frame, None, concerns, batch),
+            Body::Event(_) => {
+                batch.count(record.at);
+                batch.pass(record.at);
+                Ok(())
+            }
+        }
     }
 
     /// As [`Sieve::take`], of a frame that will lie in the batch's block from byte `place` on: nothing is copied.
     #[inline(always)]
     pub fn take_in_block(
         &self,
-        record: &Record<'_>,
+        at: Timestamp,
+        frame: Frame<'_>,
         place: usize,
-        concerns: impl Fn(IpAddr, IpAddr) -> bool,
+        concerns: Concerns<'_>,
         batch: &mut Batch,
     ) -> Result<(), Undecoded> {
-        self.take_at(record, Some(place), concerns, batch)
+        self.take_frame(at, frame, Some(place), concerns, batch)
     }
 
     #[inline(always)]
-    fn take_at(
+    fn take_frame(
         &self,
-        record: &Record<'_>,
+        at: Timestamp,
+        Frame { link, bytes, original_len, .. }: Frame<'_>,
         place: Option<usize>,
-        concerns: impl Fn(IpAddr, IpAddr) -> bool,
+        concerns: Concerns<'_>,
         batch: &mut Batch,
     ) -> Result<(), Undecoded> {
-        let at = record.at;
-        batch.records += 1;
-        batch.earliest = Some(batch.earliest.map_or(at, |earliest| earliest.min(at)));
-        let Body::Frame(Frame { link, bytes, original_len, .. }) = record.body else {
-            batch.pass(at);
-            return Ok(());
-        };
-        let source = Source { at, bytes, original_len, place };
+        batch.count(at);
+        let source = || Source { at, bytes, original_len, place };
         match glance(link, bytes, original_len) {
-            Some(Glanced::V4(glance)) => self.take_glance(source, glance, concerns, batch),
-            Some(Glanced::V6(glance)) => self.take_glance(source, glance, concerns, batch),
-            None => return self.take_slowly(link, source, concerns, batch),
+            Some(Glanced::V4(glance)) => self.take_glance(source(), glance, concerns, batch),
+            Some(Glanced::V6(glance)) => self.take_glance(source(), glance, concerns, batch),
+            None => return self.take_slowly(link, source(), concerns, batch),
         }
         Ok(())
     }
@@ -155,15 +153,15 @@ impl Sieve {
         &self,
         source: Source<'_>,
         glance: Glance<'_, A>,
-        concerns: impl Fn(IpAddr, IpAddr) -> bool,
+        concerns: Concerns<'_>,
         batch: &mut Batch,
     ) {
         if self.wants(glance.source_port, glance.destination_port)
-            && concerns(glance.source.into(), glance.destination.into())
+            && concerns.is_none_or(|concerns| concerns(glance.source.into(), glance.destination.into()))
         {
             let ends =
                 Pair::of((glance.source, glance.source_port), (glance.destination, glance.destination_port));
-            batch.segment(source, self.flow(ends), Seg::from(glance));
+            batch.segment(source, self.flow(ends), glance.into(), glance.payload);
         } else {
             batch.pass(source.at);
         }
@@ -176,7 +174,7 @@ impl Sieve {
         &self,
         link: LinkType,
         source: Source<'_>,
-        concerns: impl Fn(IpAddr, IpAddr) -> bool,
+        concerns: Concerns<'_>,
         batch: &mut Batch,
     ) -> Result<(), Undecoded> {
         let at = source.at;
@@ -185,15 +183,15 @@ impl Sieve {
         match &packet.transport {
             Transport::Tcp(tcp)
                 if self.wants(tcp.source_port, tcp.destination_port)
-                    && concerns(packet.ip.source, packet.ip.destination) =>
+                    && concerns.is_none_or(|concerns| concerns(packet.ip.source, packet.ip.destination)) =>
             {
                 match self.flow_of(&packet, tcp) {
-                    Some(flow) => batch.segment(source, flow, Seg::of(&packet, tcp)),
+                    Some(flow) => batch.segment(source, flow, Head::of(&packet, tcp), tcp.payload),
                     None => batch.pass(at),
                 }
             }
             Transport::Icmp(Icmp::Error(_)) => {
-                let frame = batch.keep(source, source.bytes);
+                let frame = batch.keep(source, source.bytes, usize::MAX);
                 batch.items.push(Item::Error { at, link, frame });
             }
             _ => batch.pass(at),
@@ -235,6 +233,12 @@ struct Source<'a> {
     place: Option<usize>,
 }
 
+impl Default for Batch {
+    fn default() -> Self {
+        Self { items: Vec::new(), block: Vec::new(), copied: Vec::new(), records: 0, earliest: i64::MAX }
+    }
+}
+
 impl Batch {
     /// Where [`Reader::each_in_block`](crate::recording::Reader::each_in_block) leaves the frames of this batch.
     pub fn take_block(&mut self) -> Vec<u8> {
@@ -263,34 +267,27 @@ impl Batch {
 
     /// The earliest of their times.
     pub fn earliest(&self) -> Option<Timestamp> {
-        self.earliest
+        (self.records > 0).then(|| Timestamp::from_nanos(self.earliest))
     }
 
     /// Makes it empty; its room is kept.
     pub fn clear(&mut self) {
-        (self.records, self.earliest) = (0, None);
+        (self.records, self.earliest) = (0, i64::MAX);
         self.items.clear();
         self.copied.clear();
     }
 
+    /// Counts a record.
     #[inline(always)]
-    fn segment(&mut self, source: Source<'_>, flow: Flow, seg: Seg<'_>) {
-        let data = self.keep(source, seg.data.get(..KEPT).unwrap_or(seg.data));
-        let Seg { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, .. } = seg;
-        let at = source.at;
-        self.items.push(Item::Segment(Sifted {
-            at,
-            flow,
-            identification,
-            timestamp,
-            seq,
-            ack,
-            len,
-            data,
-            overclaims,
-            hop_limit,
-            flags,
-        }));
+    fn count(&mut self, at: Timestamp) {
+        self.records += 1;
+        self.earliest = self.earliest.min(at.nanos());
+    }
+
+    #[inline(always)]
+    fn segment(&mut self, source: Source<'_>, flow: Flow, head: Head, data: &[u8]) {
+        let data = self.keep(source, data, KEPT);
+        self.items.push(Item::Segment(Sifted { at: source.at, flow, head, data }));
     }
 
     /// Says that it is `at` now.
@@ -303,17 +300,18 @@ impl Batch {
         self.items.push(Item::Pass(Span::of(at)));
     }
 
-    /// Keeps a part of a frame, by its place if the frame will be kept.
+    /// Keeps a part of a frame: by its place if the frame will be kept, else its first bytes, `most` of them.
     #[inline(always)]
-    fn keep(&mut self, source: Source<'_>, part: &[u8]) -> Place {
-        let len = part.len() as u32;
+    fn keep(&mut self, source: Source<'_>, part: &[u8], most: usize) -> Place {
         if let Some(place) = source.place {
             let before = part.as_ptr().addr().wrapping_sub(source.bytes.as_ptr().addr());
-            return Place { start: place.wrapping_add(before) as u32, len, copied: false };
+            let start = place.wrapping_add(before) as u32;
+            return Place { start, len: part.len() as u32, copied: false };
         }
+        let part = part.get(..most).unwrap_or(part);
         let start = self.copied.len() as u32;
         self.copied.extend_from_slice(part);
-        Place { start, len, copied: true }
+        Place { start, len: part.len() as u32, copied: true }
     }
 
     #[inline]
@@ -324,9 +322,7 @@ impl Batch {
     }
 
     #[inline]
-    pub(super) fn seg(&self, sifted: &Sifted) -> Seg<'_> {
-        let Sifted { hop_limit, identification, timestamp, flags, seq, ack, len, data, .. } = *sifted;
-        let (overclaims, data) = (sifted.overclaims, self.bytes(data));
-        Seg { hop_limit, identification, timestamp, flags, seq, ack, len, overclaims, data }
+    pub(super) fn data(&self, sifted: &Sifted) -> &[u8] {
+        self.bytes(sifted.data)
     }
 }

@@ -1,14 +1,17 @@
 //! The places of the attempts that are followed.
 
 use std::mem::offset_of;
-use std::slice;
+use std::net::Ipv4Addr;
+use std::{iter, slice};
 
 use prefetch_index::prefetch_index;
 
 use super::calendar::Wait;
 use super::pair::{End, Pair};
 use crate::attempt::Handshake;
-use crate::attempt::tracked::Tracked;
+use crate::attempt::tracked::{Keep, Tracked};
+use crate::packet::SeqNumber;
+use crate::recording::Timestamp;
 
 /// Attempts in one piece of the table: it grows by pieces, without moving what it holds.
 const PIECE: usize = 1 << 10;
@@ -40,6 +43,15 @@ pub(super) struct Slot {
 const _: () = assert!(offset_of!(Slot, tracked) + Tracked::HOT <= 192 && size_of::<Slot>() <= 256);
 
 impl Slot {
+    /// A place that nothing was ever in.
+    fn vacant() -> Self {
+        let nobody = (Ipv4Addr::UNSPECIFIED, 0);
+        let (pair, client) = Pair::of(nobody, nobody);
+        let tracked = Tracked::new(SeqNumber(0), Timestamp::from_nanos(0), Keep::Result);
+        let (newest, wait, vacant) = (false, Wait::ForSyn, true);
+        Self { pair, older: NONE, newest, client, wait, vacant, heard: 0, tracked, id: 0 }
+    }
+
     /// What it has to wait for now.
     #[inline]
     pub(super) fn waits_for(&self) -> Wait {
@@ -58,9 +70,11 @@ impl Slot {
 /// The table's places, in pieces of a fixed size.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
-    pieces: Vec<Vec<Slot>>,
+    pieces: Vec<Box<[Slot; PIECE]>>,
     /// Places that were used before.
     free: Vec<u32>,
+    /// Places that were used at any time: the first ones.
+    touched: usize,
     pub(super) used: usize,
 }
 
@@ -72,31 +86,33 @@ impl Slots {
 
     #[inline]
     pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut Slot> {
-        let slot = self.pieces.get_mut(place as usize / PIECE)?.get_mut(place as usize % PIECE);
-        slot.filter(|slot| !slot.vacant)
+        let piece = self.pieces.get_mut(place as usize / PIECE)?;
+        Some(&mut piece[place as usize % PIECE]).filter(|slot| !slot.vacant)
     }
 
     /// A place, whatever is in it.
     #[inline]
     fn room(&self, place: u32) -> Option<&Slot> {
-        self.pieces.get(place as usize / PIECE)?.get(place as usize % PIECE)
+        let piece = self.pieces.get(place as usize / PIECE)?;
+        Some(&piece[place as usize % PIECE])
     }
 
-    pub(super) fn insert(&mut self, slot: Slot) -> u32 {
+    /// A place for one more.
+    pub(super) fn vacancy(&mut self) -> u32 {
         self.used += 1;
-        if let Some(place) = self.free.pop() {
-            if let Some(vacant) = self.pieces[place as usize / PIECE].get_mut(place as usize % PIECE) {
-                *vacant = slot;
+        self.free.pop().unwrap_or_else(|| {
+            if self.touched == self.pieces.len() * PIECE {
+                let piece: Vec<_> = iter::repeat_with(Slot::vacant).take(PIECE).collect();
+                self.pieces.extend(piece.try_into().ok());
             }
-            return place;
-        }
-        if self.pieces.last().is_none_or(|last| last.len() == PIECE) {
-            self.pieces.push(Vec::with_capacity(PIECE));
-        }
-        let before = (self.pieces.len() - 1) * PIECE;
-        let piece = self.pieces.last_mut().unwrap_or_else(|| unreachable!("one was just added"));
-        piece.push(slot);
-        (before + piece.len() - 1) as u32
+            self.touched += 1;
+            (self.touched - 1) as u32
+        })
+    }
+
+    /// A place that was given out, whatever is in it.
+    pub(super) fn at_mut(&mut self, place: u32) -> &mut Slot {
+        &mut self.pieces[place as usize / PIECE][place as usize % PIECE]
     }
 
     /// Has the processor fetch what most packets touch of a slot that will be looked at soon.
@@ -125,13 +141,13 @@ impl Slots {
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Slot> {
-        self.pieces.iter().flatten().filter(|slot| !slot.vacant)
+        self.pieces.iter().flat_map(|piece| &**piece).filter(|slot| !slot.vacant)
     }
 
     /// The places of all attempts that have a SYN, in order of the first.
     pub(super) fn with_syn(&self) -> impl Iterator<Item = u32> + use<> {
         let mut all: Vec<(u64, u32)> = Vec::with_capacity(self.used);
-        let slots = self.pieces.iter().flatten().zip(0..);
+        let slots = self.pieces.iter().flat_map(|piece| &**piece).zip(0..);
         let waiting = slots.filter(|(slot, _)| !slot.vacant && slot.wait != Wait::ForSyn);
         all.extend(waiting.map(|(slot, place)| (slot.id, place)));
         all.sort_unstable();

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use whichhop::packet::{Transport, decode_captured};
-use whichhop::recording::{Body, Frame, Record};
+use whichhop::packet::{LinkType, Transport, decode_captured};
+use whichhop::recording::Frame;
 
 /// Frames that are looked at, at most: it takes some milliseconds.
 const MOST: u32 = 1 << 14;
@@ -21,17 +21,16 @@ impl Elsewhere {
     }
 
     #[inline]
-    pub(super) fn look(&mut self, record: &Record<'_>) {
+    pub(super) fn look(&mut self, Frame { link, bytes, original_len, .. }: Frame<'_>) {
         if self.left > 0 {
-            self.look_closer(record);
+            self.look_closer(link, bytes, original_len);
         }
     }
 
     #[cold]
-    fn look_closer(&mut self, record: &Record<'_>) {
+    fn look_closer(&mut self, link: LinkType, bytes: &[u8], original_len: u32) {
         self.left -= 1;
-        if let Body::Frame(Frame { link, bytes, original_len, .. }) = record.body
-            && let Ok(packet) = decode_captured(link, bytes, original_len)
+        if let Ok(packet) = decode_captured(link, bytes, original_len)
             && let Transport::Tcp(tcp) = packet.transport
             && tcp.flags.is_syn()
         {

@@ -14,25 +14,22 @@ const DISORDER: i64 = 10_000_000_000;
 /// What the options `--address`, `--client`, `--server`, `--from` and `--until` let through.
 pub(super) struct Filter<'a> {
     only: &'a Only,
-    /// Between whatever addresses.
-    anywhere: bool,
 }
 
 impl<'a> Filter<'a> {
     pub(super) fn new(only: &'a Only) -> Self {
-        let Only { address, client, server, .. } = only;
-        Self { only, anywhere: [address, client, server].iter().all(|nets| nets.is_empty()) }
+        Self { only }
     }
 
-    /// Whether a segment between these addresses may belong to an attempt that is wanted: a cheap look, before anything
-    /// is looked up. What an ICMP error quotes is for the census to look at: it comes from anywhere.
-    #[inline]
+    /// Whether it depends on its addresses if a segment may belong to an attempt that is wanted.
+    pub(super) fn asks_for_addresses(&self) -> bool {
+        let Only { address, client, server, .. } = self.only;
+        ![address, client, server].iter().all(|nets| nets.is_empty())
+    }
+
+    /// Whether a segment between these addresses may: a cheap look, before anything is looked up. What an ICMP error quotes
+    /// is for the census to look at: it comes from anywhere.
     pub(super) fn may_concern(&self, source: IpAddr, destination: IpAddr) -> bool {
-        self.anywhere || self.concerns(source, destination)
-    }
-
-    #[inline(never)]
-    fn concerns(&self, source: IpAddr, destination: IpAddr) -> bool {
         let Only { address, client, server, .. } = self.only;
         let concerns = |nets: &Vec<IpNet>| any(nets, source) || any(nets, destination);
         [address, client, server].into_iter().all(concerns)

@@ -263,7 +263,10 @@ fn read_in_blocks(source: impl Read) -> (Vec<Row>, Result<Option<Truncation>, Re
     let mut block = Vec::new();
     loop {
         let mut places = Vec::new();
-        let any = reader.each_in_block(None, &mut block, |record, place| places.push((own(record), place)));
+        let any = reader.each_in_block(None, &mut block, |at, frame, place| {
+            let number = RecordNumber((rows.len() + places.len() + 1) as u64);
+            places.push((own(&Record { number, at, body: Body::Frame(frame) }), place));
+        });
         assert_eq!(any, !places.is_empty());
         for (row, place) in places {
             let Owned::Frame { bytes, .. } = &row.3 else { panic!("{row:?}") };
