@@ -79,6 +79,14 @@ impl Segment {
 }
 
 impl Attempt {
+    /// Has the processor fetch what of it will be needed soon and lies elsewhere.
+    #[inline]
+    pub fn fetch(&self) {
+        if let Some(banner) = &self.server_banner {
+            banner.fetch();
+        }
+    }
+
     /// Whether a tracer made it: a SYN of it was sent with a sweep's hop limit.
     pub fn is_probe(&self) -> bool {
         self.timeline.iter().any(|entry| match &entry.what {

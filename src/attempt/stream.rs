@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
+use std::slice;
+
+use prefetch_index::prefetch_index;
 
 use crate::packet::SeqNumber;
 
@@ -44,6 +47,15 @@ pub(super) struct Stream {
 /// It lies where it was put together: there may be millions.
 #[derive(Clone)]
 pub struct Banner(Box<Kept>);
+
+impl Banner {
+    /// Has the processor fetch it: nobody has looked at it since it was sent.
+    #[inline]
+    pub(super) fn fetch(&self) {
+        prefetch_index(&self.0.line, 0);
+        prefetch_index(slice::from_ref(&self.0.more), 0);
+    }
+}
 
 impl Deref for Banner {
     type Target = str;

@@ -41,6 +41,9 @@ const HELD_BACK: usize = 1 << 16;
 /// Bytes of a batch: so few that it is tracked before it has left the processor's caches.
 const BATCH: usize = 1 << 16;
 
+/// How many attempts ahead of the one that is told is what lies elsewhere fetched.
+const FETCHED: usize = 4;
+
 /// Records of a batch, where most of them do not matter and take no room in it.
 const BATCH_RECORDS: u64 = 1 << 16;
 
@@ -247,8 +250,11 @@ impl Output {
         self.count += more;
         match &mut self.form {
             Form::Lines { json } => {
-                for (index, attempt) in (before..).zip(&*decided) {
-                    self.rows.push(attempt, *json, index)?;
+                for (index, attempt) in decided.iter().enumerate() {
+                    if let Some(later) = decided.get(index + FETCHED) {
+                        later.fetch();
+                    }
+                    self.rows.push(attempt, *json, before + index as u64)?;
                 }
             }
             Form::Sorted { attempts, .. } => attempts.extend(decided.drain(..)),
