@@ -1,4 +1,4 @@
-//! Records to what a [`Census`](super::Census) needs of them. It takes half of the time that a capture takes, and none of
+//! Records to what a [`Census`](super::Census) needs of them. It takes a third of the time that a capture takes, and none of
 //! the census's state: it may be done ahead, on another processor.
 
 use std::hash::BuildHasher;
