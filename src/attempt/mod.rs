@@ -79,7 +79,8 @@ impl Segment {
 }
 
 impl Attempt {
-    /// Has the processor fetch what of it will be needed soon and lies elsewhere.
+    /// Has the processor fetch the banner, which lies elsewhere and nobody has looked at since it was sent: worth doing a
+    /// little before an attempt is told. It changes nothing.
     #[inline]
     pub fn fetch(&self) {
         if let Some(banner) = &self.server_banner {

@@ -49,7 +49,7 @@ pub(super) struct Stream {
 pub struct Banner(Box<Kept>);
 
 impl Banner {
-    /// Has the processor fetch it: nobody has looked at it since it was sent.
+    /// Has the processor fetch it, as [`Attempt::fetch`](super::Attempt::fetch) says.
     #[inline]
     pub(super) fn fetch(&self) {
         prefetch_index(&self.0.line, 0);
@@ -121,19 +121,28 @@ impl Kept {
         }
     }
 
-    /// Makes of the line what is told of it, and forgets all else.
+    /// Does what [`Kept::finish`] does, if that takes no more memory: as the line ends it is at hand, by the time it is told it
+    /// will not be. Says whether it did.
+    fn finish_ordinary(&mut self) -> bool {
+        let len = match (told(self.line()), &self.more) {
+            (Cow::Borrowed(line), None) => line.len(),
+            _ => return false,
+        };
+        self.len = len as u8;
+        true
+    }
+
+    /// Makes of the line what is told of it, and forgets all else. Not to be done twice.
     fn finish(&mut self) {
+        if self.finish_ordinary() {
+            return;
+        }
         if let Some(more) = &mut self.more {
             // Pieces whose turn never came.
             more.ahead = Vec::new();
         }
-        match (told(self.line()), &self.more) {
-            (Cow::Borrowed(line), None) => self.len = line.len() as u8,
-            (line, _) => {
-                let line = line.into_owned().into_bytes();
-                self.more.get_or_insert_default().line = line;
-            }
-        }
+        let line = told(self.line()).into_owned().into_bytes();
+        self.more.get_or_insert_default().line = line;
     }
 
     /// Lengthens the line, as far as it will be told.
@@ -163,8 +172,10 @@ enum Line {
     Other,
     /// In the line itself.
     Found,
-    /// The line is whole, and as it is told.
+    /// The line is whole.
     Whole,
+    /// It is, and what is kept of it is what is told.
+    Told,
 }
 
 impl Default for Line {
@@ -194,7 +205,7 @@ impl Stream {
         if new > 0 {
             self.highest += new as u64;
         }
-        if self.line == Line::Whole {
+        if matches!(self.line, Line::Whole | Line::Told) {
             // Nothing that follows changes what was found.
             return;
         }
@@ -214,7 +225,7 @@ impl Stream {
 
     /// Says that something may have been sent that nothing shows of.
     pub(super) fn lacks_data(&mut self) {
-        self.cut |= self.line != Line::Whole;
+        self.cut |= !matches!(self.line, Line::Whole | Line::Told);
     }
 
     /// Keeps a piece that came before its turn.
@@ -284,13 +295,11 @@ impl Stream {
                 let kept = self.kept.get_or_insert_default();
                 kept.push(part);
                 if end.is_some() {
-                    // Now, that it is at hand: by the time it is told it will not be.
-                    kept.finish();
-                    self.line = Line::Whole;
+                    self.line = if kept.finish_ordinary() { Line::Told } else { Line::Whole };
                 }
                 &[]
             }
-            Line::Whole => &[],
+            Line::Whole | Line::Told => &[],
         }
     }
 
@@ -316,7 +325,7 @@ impl Stream {
 
     /// There is a line beginning `SSH-`.
     pub(super) fn says_ssh(&self) -> bool {
-        matches!(self.line, Line::Found | Line::Whole)
+        matches!(self.line, Line::Found | Line::Whole | Line::Told)
     }
 
     /// Forgets what it keeps.
@@ -337,7 +346,7 @@ impl Stream {
 
     fn line_of(&self, kept: Option<Box<Kept>>) -> Option<Banner> {
         let mut kept = kept.filter(|_| self.says_ssh())?;
-        if self.line == Line::Found {
+        if self.line != Line::Told {
             kept.finish();
         }
         Some(Banner(kept))
@@ -419,6 +428,29 @@ mod tests {
                 assert_eq!(stream.bytes(), text.len() as u64);
                 assert!(!stream.unreadable());
             }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_grows_only_as_it_is_told() {
+        let mut stream = Stream::default();
+        let line = [b"SSH-", [0xff; 251].as_slice(), b"\r\r\n"].concat();
+        stream.push(SeqNumber(1), &line, line.len() as u32);
+        let kept = stream.kept.as_ref().map(|kept| kept.line().len());
+        assert_eq!(kept, Some(256));
+        let told = format!("SSH-{}", "\u{fffd}".repeat(251));
+        assert_eq!(stream.ssh_line().as_deref(), Some(told.as_str()));
+        assert_eq!(stream.take_ssh_line().as_deref(), Some(told.as_str()));
+    }
+
+    #[test]
+    fn a_carriage_return_is_taken_off_once() {
+        for end in ["\r\r\n", "\r\r"] {
+            let mut stream = Stream::default();
+            let line = format!("SSH-2.0-x{end}");
+            stream.push(SeqNumber(1), line.as_bytes(), line.len() as u32);
+            assert_eq!(stream.ssh_line().as_deref(), Some("SSH-2.0-x\r"));
+            assert_eq!(stream.take_ssh_line().as_deref(), Some("SSH-2.0-x\r"));
         }
     }
 

@@ -52,7 +52,7 @@ impl Followed {
 
     fn syn(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
-        self.tracked.syn(cited.at, &Seg::new(&Head::of(cited.packet, cited.tcp), cited.tcp.payload));
+        self.tracked.syn(cited.at, &Head::of(cited.packet, cited.tcp));
         self.notes.syn(&mut self.attempt.timeline, cited);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before
@@ -60,7 +60,7 @@ impl Followed {
 
     fn by_client(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
-        self.tracked.by_client(cited.at, &Seg::new(&Head::of(cited.packet, cited.tcp), cited.tcp.payload));
+        self.tracked.by_client(cited.at, &Head::of(cited.packet, cited.tcp));
         Notes::by_client(&mut self.attempt, cited);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before
@@ -68,9 +68,8 @@ impl Followed {
 
     fn by_server(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
-        let acceptable = self
-            .tracked
-            .by_server(cited.at, &Seg::new(&Head::of(cited.packet, cited.tcp), cited.tcp.payload));
+        let head = Head::of(cited.packet, cited.tcp);
+        let acceptable = self.tracked.by_server(cited.at, &Seg::new(&head, cited.tcp.payload));
         self.notes.by_server(&mut self.attempt.timeline, cited, acceptable);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before
@@ -168,15 +167,14 @@ impl Tracker {
         let source = SocketAddr::new(packet.ip.source, tcp.source_port);
         let destination = SocketAddr::new(packet.ip.destination, tcp.destination_port);
         let head = Head::of(packet, tcp);
-        let seg = Seg::new(&head, tcp.payload);
         if tcp.flags.is_syn() {
             self.syn((source, destination), cited);
         } else if let Some(id) = self.latest.get(&(source, destination)) {
-            if let Some(followed) = self.attempts.get_mut(id).filter(|f| f.tracked.is_of_client(&seg)) {
+            if let Some(followed) = self.attempts.get_mut(id).filter(|f| f.tracked.is_of_client(&head)) {
                 self.entries += followed.by_client(cited);
             }
         } else if let Some(id) = self.latest.get(&(destination, source))
-            && let Some(followed) = self.attempts.get_mut(id).filter(|f| f.tracked.is_answered_by(&seg))
+            && let Some(followed) = self.attempts.get_mut(id).filter(|f| f.tracked.is_answered_by(&head))
         {
             self.entries += followed.by_server(cited);
         }

@@ -176,14 +176,12 @@ impl<R: Read> Reader<R> {
         before: Option<Timestamp>,
         mut take: impl FnMut(&Record<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.each_whole(before, |number, at, frame, _| {
-            take(&Record { number: RecordNumber(number), at, body: Body::Frame(frame) })
-        })
+        self.each_whole(before, |number, at, frame, _| take(&Record { number, at, body: Body::Frame(frame) }))
     }
 
     /// As [`Reader::each_at_hand`], and leaves the bytes of the frames in `block`, so that nobody need copy them: `take` is
-    /// told when each frame was captured, and where in the block it will begin. The reader goes on in the room of what `block` held. Says whether there was
-    /// any record.
+    /// told when each was captured, and where in the block it will begin. The reader goes on in the room of what `block` held.
+    /// Says whether there was any record.
     #[inline(always)]
     pub fn each_in_block(
         &mut self,
@@ -207,7 +205,7 @@ impl<R: Read> Reader<R> {
     fn each_whole<E>(
         &mut self,
         before: Option<Timestamp>,
-        mut take: impl FnMut(u64, Timestamp, Frame<'_>, usize) -> Result<(), E>,
+        mut take: impl FnMut(RecordNumber, Timestamp, Frame<'_>, usize) -> Result<(), E>,
     ) -> Result<(), E> {
         let (Format::Pcap(capture), None) = (&self.format, &self.found) else { return Ok(()) };
         let unread = self.buffer.unread();
@@ -223,7 +221,7 @@ impl<R: Read> Reader<R> {
             number += 1;
             last = at;
             let place = end - after.len() - frame.bytes.len();
-            taken = take(number, at, frame, place);
+            taken = take(RecordNumber(number), at, frame, place);
         }
         (self.number, self.last) = (number, last);
         let len = unread.len() - rest.len();

@@ -15,7 +15,8 @@ pub fn attempt_json(attempt: &Attempt) -> String {
         .unwrap_or_else(|error| unreachable!("all that is added is text: {error}"))
 }
 
-/// Bytes that a line may have, a banner of [`ORDINARY`] bytes included, and those that may be copied beyond its end.
+/// Bytes that the longest part of a line may have that is written at once, a banner of [`ORDINARY`] bytes or what stands before
+/// or after it, and those that may be copied beyond its end.
 const LONGEST: usize = 1024;
 
 /// Bytes that a banner has at most, where nothing in it has to be escaped.
@@ -42,9 +43,12 @@ impl Lines {
 
     /// Adds any text.
     pub fn push(&mut self, text: &str) {
-        self.room.truncate(self.len);
-        self.room.extend_from_slice(text.as_bytes());
-        self.len = self.room.len();
+        let end = self.len + text.len();
+        if self.room.len() < end {
+            self.room.resize(end, 0);
+        }
+        self.room[self.len..end].copy_from_slice(text.as_bytes());
+        self.len = end;
     }
 
     /// Adds `attempt`, as one JSON object on one line, ended by a newline.

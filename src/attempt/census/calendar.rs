@@ -191,8 +191,8 @@ impl Calendars {
             }
             let Some((day, mut notes)) = calendar.days.pop_front() else { return };
             calendar.reached = day;
-            // Nobody has looked for long at those that are not heard of again: what is needed of them is fetched a day before,
-            // and what tells who they are two days before.
+            // Nobody has looked for long at those that are not heard of again: what is needed of them is fetched as the day
+            // before theirs begins, and what tells whether their notes are void as the one before that does.
             let later = |days: usize| self.all[index].days.get(days).map(|(_, notes)| notes);
             for note in later(1).into_iter().flatten() {
                 self.fetch(note.place);
@@ -230,8 +230,8 @@ impl Calendars {
 struct Calendar {
     /// Time in nanoseconds without a packet after which an attempt is decided.
     patience: i64,
-    /// A day has 1 << `shift` nanoseconds: there are about a thousand within the patience, so that what is fetched as a day
-    /// begins is still in the processor's caches when it is needed.
+    /// A day has 1 << `shift` nanoseconds: there are about a thousand within the patience, so that what is fetched as the day
+    /// before begins is still in the processor's caches when it is needed.
     shift: u32,
     /// Those heard of on the days whose turn has come.
     today: BinaryHeap<Reverse<Silent>>,

@@ -53,12 +53,12 @@ impl Span {
 /// again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    /// The time of the last record that was believed.
+    /// The time that records go on from: that of the last, but for one that lies a little before it.
     latest: Nanos,
     elapsed: i64,
     /// A step forward that is shorter than this is an ordinary one: none while there is anything else to look at.
-    ordinary: u64,
-    /// The latest time that was believed before `latest`.
+    ordinary: i64,
+    /// The latest time that was ever believed, but perhaps for `latest`.
     highest: Nanos,
     /// How many records have borne the time out, those of the last leap included; more than [`ENOUGH`] are not counted.
     support: u32,
@@ -84,10 +84,9 @@ impl Clock {
     #[inline]
     pub(super) fn advance_to(&mut self, at: Timestamp) -> i64 {
         let nanos = at.nanos();
-        let step = nanos.wrapping_sub(self.latest);
         // Nearly every record of a capture.
-        if nanos >= self.latest
-            && (step as u64) < self.ordinary
+        if let Some(step) = nanos.checked_sub(self.latest)
+            && (0..self.ordinary).contains(&step)
             && let Some(elapsed) = self.elapsed.checked_add(step)
         {
             (self.latest, self.elapsed) = (nanos, elapsed);
@@ -113,7 +112,7 @@ impl Clock {
             self.doubt = None;
         }
         let steady = self.doubt.is_none() && self.support == ENOUGH;
-        self.ordinary = if steady { LEAP as u64 } else { 0 };
+        self.ordinary = if steady { LEAP } else { 0 };
         self.elapsed
     }
 

@@ -331,7 +331,7 @@ impl Census {
     #[inline(never)]
     fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, tried: u32) {
         let newest = self.find(flow).unwrap_or(NONE);
-        // The first whose hash was alike may have been another, or it may have come since.
+        // The likely one may have been another, or it may have come since.
         if newest != tried && self.continues(newest, at, flow, seg, || seg.data) {
             return;
         }

@@ -17,7 +17,7 @@ use crate::packet::{
 };
 use crate::recording::{Body, Frame, Record, Timestamp};
 
-/// The first bytes of a segment's data that are kept: a server's first line is looked for no farther.
+/// The first bytes of a segment's data that are kept where they are copied: a server's first line is looked for no farther.
 const KEPT: usize = crate::attempt::stream::READ as usize;
 
 /// Whether a segment between two addresses, its source first, may matter; where there is nothing to ask, any may.
@@ -139,6 +139,7 @@ impl Sieve {
         batch: &mut Batch,
     ) -> Result<(), Undecoded> {
         batch.count(at);
+        // Made where it is used: it would lie in memory for each frame, for the sake of those that are read slowly.
         let source = || Source { at, bytes, original_len, place };
         match glance(link, bytes, original_len) {
             Some(Glanced::V4(glance)) => self.take_glance(source(), glance, concerns, batch),

@@ -31,7 +31,7 @@ pub(super) struct Slot {
     /// Which of the two sent the SYN.
     pub(super) client: End,
     pub(super) wait: Wait,
-    /// Nothing is in it any more.
+    /// Nothing is in it any more, or nothing ever was.
     pub(super) vacant: bool,
     /// When its last packet came, in the time of the capture.
     pub(super) heard: i64,

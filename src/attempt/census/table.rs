@@ -54,8 +54,8 @@ impl Table {
         prefetch_index(&self.groups, self.home(hash));
     }
 
-    /// The place with this hash in its own group, or [`NONE`]: nearly always the one that is meant, and nothing is looked
-    /// at to make sure. It is no place at all where two hashes are the same.
+    /// The place with this hash in its own group, or [`NONE`]: nearly always the one that is meant. Where two hashes are the
+    /// same it may be any place: whoever uses it has to look.
     #[inline]
     pub(super) fn likely(&self, hash: u32) -> u32 {
         let Some(Group { hashes, places }) = self.groups.get(self.home(hash)) else { return NONE };

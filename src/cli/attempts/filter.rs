@@ -21,14 +21,14 @@ impl<'a> Filter<'a> {
         Self { only }
     }
 
-    /// Whether it depends on its addresses if a segment may belong to an attempt that is wanted.
+    /// Whether [`Filter::may_concern`] has anything to ask.
     pub(super) fn asks_for_addresses(&self) -> bool {
         let Only { address, client, server, .. } = self.only;
         ![address, client, server].iter().all(|nets| nets.is_empty())
     }
 
-    /// Whether a segment between these addresses may: a cheap look, before anything is looked up. What an ICMP error quotes
-    /// is for the census to look at: it comes from anywhere.
+    /// Whether a segment between these addresses may belong to an attempt that is wanted: a cheap look, before anything is
+    /// looked up. What an ICMP error quotes is for the census to look at: it comes from anywhere.
     pub(super) fn may_concern(&self, source: IpAddr, destination: IpAddr) -> bool {
         let Only { address, client, server, .. } = self.only;
         let concerns = |nets: &Vec<IpNet>| any(nets, source) || any(nets, destination);
