@@ -4,12 +4,15 @@ use std::ops::Deref;
 
 use crate::packet::{Glance, HopLimit, Ip, Packet, SeqNumber, Tcp, TcpFlags, TcpOptions};
 
-/// A TCP segment: what its headers say, and its data.
+/// Bytes that the options of a segment have at most.
+pub(super) const MOST_OPTIONS: usize = 40;
+
+/// A TCP segment: what its headers say, and what is behind them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seg<'a> {
     head: &'a Head,
-    /// Data as captured, perhaps less.
-    pub(super) data: &'a [u8],
+    /// Options and data as captured, perhaps less.
+    rest: &'a [u8],
 }
 
 /// What the headers say: a segment's variables (SEG.SEQ, SEG.ACK and so on, RFC 9293 section 3.3.1), its control bits
@@ -18,8 +21,6 @@ pub(super) struct Seg<'a> {
 pub(super) struct Head {
     /// IPv4 identification.
     pub(super) identification: Option<u32>,
-    /// TSval, of SYNs and SYN/ACKs only: what tells one from its repetitions.
-    pub(super) timestamp: Option<u32>,
     pub(super) seq: SeqNumber,
     pub(super) ack: SeqNumber,
     /// Bytes of data on the wire.
@@ -28,12 +29,33 @@ pub(super) struct Head {
     pub(super) hop_limit: HopLimit,
     /// The IP header claims more data than the frame had.
     pub(super) overclaims: bool,
+    /// Bytes of options.
+    options_len: u8,
 }
 
 impl<'a> Seg<'a> {
     #[inline]
-    pub(super) fn new(head: &'a Head, data: &'a [u8]) -> Self {
-        Self { head, data }
+    pub(super) fn new(head: &'a Head, rest: &'a [u8]) -> Self {
+        Self { head, rest }
+    }
+
+    /// Options and data as captured, perhaps less.
+    #[inline]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Data as captured, perhaps less.
+    #[inline]
+    pub(super) fn data(&self) -> &'a [u8] {
+        self.rest.get(usize::from(self.options_len)..).unwrap_or_default()
+    }
+
+    /// TSval.
+    #[inline]
+    pub(super) fn timestamp(&self) -> Option<u32> {
+        let options = self.rest.get(..usize::from(self.options_len)).unwrap_or(self.rest);
+        TcpOptions(options).timestamps().map(|(value, _)| value)
     }
 }
 
@@ -50,22 +72,17 @@ impl Head {
     pub(super) fn of(packet: &Packet<'_>, tcp: &Tcp<'_>) -> Self {
         let Tcp { flags, seq, ack, payload_len, overclaims, options, .. } = *tcp;
         let Ip { hop_limit, identification, .. } = packet.ip;
-        let timestamp = timestamp(flags, options);
-        Self { identification, timestamp, seq, ack, len: payload_len, flags, hop_limit, overclaims }
+        let options_len = options.0.len() as u8;
+        Self { identification, seq, ack, len: payload_len, flags, hop_limit, overclaims, options_len }
     }
 }
 
-impl<A> From<Glance<'_, A>> for Head {
+impl<A> From<&Glance<'_, A>> for Head {
     #[inline(always)]
-    fn from(glance: Glance<'_, A>) -> Self {
-        let Glance { hop_limit, identification, flags, seq, ack, options, payload_len, overclaims, .. } =
-            glance;
-        let timestamp = timestamp(flags, options);
-        Self { identification, timestamp, seq, ack, len: payload_len, flags, hop_limit, overclaims }
+    fn from(glance: &Glance<'_, A>) -> Self {
+        let Glance {
+            hop_limit, identification, flags, seq, ack, options_len, payload_len, overclaims, ..
+        } = *glance;
+        Self { identification, seq, ack, len: payload_len, flags, hop_limit, overclaims, options_len }
     }
-}
-
-#[inline]
-fn timestamp(flags: TcpFlags, options: TcpOptions<'_>) -> Option<u32> {
-    flags.has(TcpFlags::SYN).then(|| options.timestamps()).flatten().map(|(value, _)| value)
 }

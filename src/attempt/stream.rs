@@ -55,13 +55,18 @@ impl Banner {
         prefetch_index(&self.0.line, 0);
         prefetch_index(slice::from_ref(&self.0.more), 0);
     }
+
+    /// Its text, for whoever looks at each byte anyway.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.0.line()
+    }
 }
 
 impl Deref for Banner {
     type Target = str;
 
     fn deref(&self) -> &str {
-        str::from_utf8(self.0.line()).unwrap_or_default()
+        str::from_utf8(self.bytes()).unwrap_or_default()
     }
 }
 
@@ -124,12 +129,12 @@ impl Kept {
     /// Does what [`Kept::finish`] does, if that takes no more memory: as the line ends it is at hand, by the time it is told it
     /// will not be. Says whether it did.
     fn finish_ordinary(&mut self) -> bool {
-        let len = match (told(self.line()), &self.more) {
-            (Cow::Borrowed(line), None) => line.len(),
-            _ => return false,
-        };
-        self.len = len as u8;
-        true
+        let line = shown(self.line());
+        let is_told_as_it_is = self.more.is_none() && (line.is_ascii() || str::from_utf8(line).is_ok());
+        if is_told_as_it_is {
+            self.len = line.len() as u8;
+        }
+        is_told_as_it_is
     }
 
     /// Makes of the line what is told of it, and forgets all else. Not to be done twice.
@@ -266,6 +271,10 @@ impl Stream {
     fn read_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         const PREFIX: &[u8] = b"SSH-";
         match self.line {
+            Line::Begun(0) if bytes.starts_with(PREFIX) => {
+                self.line = Line::Found;
+                self.read_line(bytes)
+            }
             Line::Begun(known) => {
                 let [first, rest @ ..] = bytes else { return bytes };
                 self.line = match (PREFIX.get(usize::from(known)), first) {
@@ -359,12 +368,15 @@ pub fn ssh_line(bytes: &[u8]) -> Option<String> {
     bytes.split(|b| *b == b'\n').find(|line| line.starts_with(b"SSH-")).map(|line| told(line).into_owned())
 }
 
-/// A line as it is told: without a carriage return at its end, and not too long.
+/// A line as it is told.
 fn told(line: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(shown(line))
+}
+
+/// What is told of a line: not a carriage return at its end, and not more than some.
+fn shown(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let line = &line[..line.len().min(LONGEST_LINE)];
-    // Nearly every one is text, which this finds out sooner.
-    str::from_utf8(line).map_or_else(|_| String::from_utf8_lossy(line), Cow::Borrowed)
+    &line[..line.len().min(LONGEST_LINE)]
 }
 
 #[cfg(test)]

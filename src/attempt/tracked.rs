@@ -100,14 +100,14 @@ struct Sighting {
 }
 
 impl Sighting {
-    fn of(at: Timestamp, seg: &Head) -> Self {
+    fn of(at: Timestamp, seg: &Seg<'_>) -> Self {
         let is_reset = seg.flags.has(TcpFlags::RST);
         Self {
             at: at.nanos(),
             kind: TcpFlags(seg.flags.0 & (TcpFlags::SYN | TcpFlags::ACK | TcpFlags::RST).0),
             hop_limit: seg.hop_limit,
             identification: seg.identification,
-            number: if is_reset { Some(seg.ack.0) } else { seg.timestamp },
+            number: if is_reset { Some(seg.ack.0) } else { seg.timestamp() },
             times: 1,
         }
     }
@@ -256,7 +256,7 @@ impl Tracked {
     }
 
     /// Takes a SYN of this attempt, the first or another.
-    pub(super) fn syn(&mut self, at: Timestamp, seg: &Head) {
+    pub(super) fn syn(&mut self, at: Timestamp, seg: &Seg<'_>) {
         if self.syn == 0 {
             self.first_syn = at;
         }
@@ -281,7 +281,7 @@ impl Tracked {
     }
 
     /// Whether a SYN, SYN/ACK or reset is the last one, captured once more.
-    fn seen_before(&mut self, at: Timestamp, seg: &Head) -> bool {
+    fn seen_before(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
         let mut sighting = Sighting::of(at, seg);
         let last = self.sighted.filter(|last| sighting.repeats(last, self.copies));
         if let Some(last) = last {
@@ -295,7 +295,7 @@ impl Tracked {
     }
 
     /// Whether a SYN or SYN/ACK counts for nothing, as a copy of the last. A timeline has every packet.
-    fn only_copy(&mut self, at: Timestamp, seg: &Head) -> bool {
+    fn only_copy(&mut self, at: Timestamp, seg: &Seg<'_>) -> bool {
         self.seen_before(at, seg) && self.keep == Keep::Result
     }
 
@@ -441,7 +441,7 @@ impl Tracked {
             return true;
         }
         if seg.len > 0 {
-            self.server.push(seg.seq, seg.data, seg.len);
+            self.server.push(seg.seq, seg.data(), seg.len);
         }
         if seg.overclaims {
             self.server.lacks_data();
@@ -462,12 +462,12 @@ impl Tracked {
     }
 
     /// Takes a reset that fits nothing, so that no client believes it.
-    pub(super) fn unfit_reset(&mut self, at: Timestamp, seg: &Head) {
+    pub(super) fn unfit_reset(&mut self, at: Timestamp, seg: &Seg<'_>) {
         self.reset_seen(at, seg, self.handshake, false);
     }
 
     /// Notes a reset of the server's side for the signature, unless it is a copy of the last.
-    fn reset_seen(&mut self, at: Timestamp, seg: &Head, handshake: Handshake, believed: bool) {
+    fn reset_seen(&mut self, at: Timestamp, seg: &Seg<'_>, handshake: Handshake, believed: bool) {
         // Before the handshake is done it does not matter how many there are.
         if handshake != Handshake::Completed || !self.seen_before(at, seg) {
             self.signature.server_reset(handshake, seg, believed);
@@ -487,7 +487,7 @@ impl Tracked {
         }
         // To a SYN with a cookie a server may speak at once (RFC 7413 section 4.2.2).
         if seg.len > 0 && self.server_isn == Some(seg.seq) {
-            self.server.push(seg.seq.plus(1), seg.data, seg.len);
+            self.server.push(seg.seq.plus(1), seg.data(), seg.len);
         }
         if seg.overclaims {
             self.server.lacks_data();

@@ -52,7 +52,8 @@ impl Followed {
 
     fn syn(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
-        self.tracked.syn(cited.at, &Head::of(cited.packet, cited.tcp));
+        let head = Head::of(cited.packet, cited.tcp);
+        self.tracked.syn(cited.at, &Seg::new(&head, cited.tcp.rest()));
         self.notes.syn(&mut self.attempt.timeline, cited);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before
@@ -69,7 +70,7 @@ impl Followed {
     fn by_server(&mut self, cited: Cited<'_>) -> usize {
         let before = self.attempt.timeline.len();
         let head = Head::of(cited.packet, cited.tcp);
-        let acceptable = self.tracked.by_server(cited.at, &Seg::new(&head, cited.tcp.payload));
+        let acceptable = self.tracked.by_server(cited.at, &Seg::new(&head, cited.tcp.rest()));
         self.notes.by_server(&mut self.attempt.timeline, cited, acceptable);
         self.tracked.tell(&mut self.attempt);
         self.attempt.timeline.len() - before

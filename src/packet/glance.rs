@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::tcp::header_len;
-use super::{HopLimit, LinkType, SeqNumber, TcpFlags, TcpOptions};
+use super::{HopLimit, LinkType, SeqNumber, TcpFlags};
 
 /// What a glance sees, by version of IP: whoever has found out once which it is need not ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +35,10 @@ pub struct Glance<'a, A> {
     pub ack: SeqNumber,
     /// Control bits.
     pub flags: TcpFlags,
-    /// Options as captured.
-    pub options: TcpOptions<'a>,
-    /// Data as captured.
-    pub payload: &'a [u8],
+    /// Options and data as captured.
+    pub rest: &'a [u8],
+    /// Bytes of options, of the former.
+    pub options_len: u8,
     /// Bytes of data on the wire: as many as the IP header claims, if the frame had them.
     pub payload_len: u32,
     /// The IP header claims more data than the frame had on the wire.
@@ -121,9 +121,9 @@ fn tcp<'a, A>(
     let rest = rest.get(..claimed).unwrap_or(rest);
     let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3, offset, flags, ..] = *fixed;
     let options_len = header_len(offset)? - TCP_LEN;
-    let (options, payload) = rest.split_at_checked(options_len)?;
+    let captured = rest.len().checked_sub(options_len)?;
     let claimed = (claimed - options_len) as u32;
-    let there = (payload.len() as u32).saturating_add(missing);
+    let there = (captured as u32).saturating_add(missing);
     Some(Glance {
         source,
         destination,
@@ -134,8 +134,8 @@ fn tcp<'a, A>(
         seq: SeqNumber(u32::from_be_bytes([q0, q1, q2, q3])),
         ack: SeqNumber(u32::from_be_bytes([a0, a1, a2, a3])),
         flags: TcpFlags(flags),
-        options: TcpOptions(options),
-        payload,
+        rest,
+        options_len: options_len as u8,
         payload_len: claimed.min(there),
         overclaims: claimed > there,
     })
@@ -155,7 +155,7 @@ mod tests {
     fn with_addresses<A: From<B>, B>(segment: Glance<'_, B>) -> Glance<'_, A> {
         let Glance { source, destination, hop_limit, identification, source_port, destination_port, .. } =
             segment;
-        let Glance { seq, ack, flags, options, payload, payload_len, overclaims, .. } = segment;
+        let Glance { seq, ack, flags, rest, options_len, payload_len, overclaims, .. } = segment;
         let (source, destination) = (source.into(), destination.into());
         Glance {
             source,
@@ -167,8 +167,8 @@ mod tests {
             seq,
             ack,
             flags,
-            options,
-            payload,
+            rest,
+            options_len,
             payload_len,
             overclaims,
         }
@@ -199,8 +199,8 @@ mod tests {
             seq: tcp.seq,
             ack: tcp.ack,
             flags: tcp.flags,
-            options: tcp.options,
-            payload: tcp.payload,
+            rest: tcp.rest(),
+            options_len: tcp.options.0.len() as u8,
             payload_len: tcp.payload_len,
             overclaims: tcp.overclaims,
         };

@@ -160,6 +160,12 @@ impl<'a> Tcp<'a> {
         })
     }
 
+    /// What was captured behind the fixed header: options, then data.
+    #[inline]
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.segment.get(FIXED_LEN..).unwrap_or_default()
+    }
+
     /// Whether the checksum is right; `None` where the capture holds too little of the segment to tell.
     ///
     /// A segment sent by the capturing machine usually holds an unfinished checksum (offload).
@@ -237,6 +243,12 @@ impl<'a> TcpOptions<'a> {
 
     /// TSval and TSecr, if the segment carries timestamps.
     pub fn timestamps(self) -> Option<(u32, u32)> {
+        // As most stacks order them on a SYN and behind it: found without a look at what stands before.
+        if let [2, 4, _, _, 4, 2, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3, ..]
+        | [1, 1, 8, 10, v0, v1, v2, v3, e0, e1, e2, e3, ..] = *self.0
+        {
+            return Some((u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3])));
+        }
         self.iter().find_map(|o| match o {
             TcpOption::Timestamps { value, echo } => Some((value, echo)),
             _ => None,

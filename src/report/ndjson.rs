@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use super::attempt::disarmed;
-use crate::attempt::{Attempt, Handshake, Outcome, ResetBy, Signature};
+use crate::attempt::{Attempt, Banner, Handshake, Outcome, ResetBy, Signature};
 use crate::recording::Timestamp;
 
 /// `attempt` as one JSON object on one line, ended by a newline.
@@ -54,21 +54,21 @@ impl Lines {
     /// Adds `attempt`, as one JSON object on one line, ended by a newline.
     pub fn attempt(&mut self, attempt: &Attempt) {
         self.write(|pen| before_banner(pen, attempt));
-        match attempt.server_banner.as_deref() {
+        match &attempt.server_banner {
             None => self.write(|pen| pen.put(b"null")),
-            Some(banner) => self.text(banner),
+            Some(banner) => self.banner(banner),
         }
         self.write(|pen| after_banner(pen, attempt));
     }
 
-    /// What came from the network.
-    fn text(&mut self, text: &str) {
+    fn banner(&mut self, banner: &Banner) {
+        let text = banner.bytes();
         let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         // Without a way out of the loop, so that many bytes are looked at in one step.
-        if text.len() <= ORDINARY && text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        if text.len() <= ORDINARY && text.iter().fold(true, |all, byte| all & plain(*byte)) {
             self.write(|pen| pen.put(b"\"").word(text).put(b"\""));
         } else {
-            let json = serde_json::to_string(text);
+            let json = serde_json::to_string(&**banner);
             let json = disarmed(json.unwrap_or_else(|e| unreachable!("strings always serialise: {e}")));
             self.push(&json);
         }
@@ -93,8 +93,8 @@ fn before_banner<'a>(pen: Pen<'a>, attempt: &Attempt) -> Pen<'a> {
     let pen = pen.put(b",\"server_port\":").number(attempt.server.port().into());
     let pen = pen.put(b",\"first_syn\":").instant(attempt.first_syn);
     let pen = pen.put(b",\"isn\":").number(attempt.isn.0.into());
-    let pen = pen.put(b",\"syn\":").number(attempt.syn.into());
-    let pen = pen.put(b",\"syn_ack\":").number(attempt.syn_ack.into());
+    let pen = pen.put(b",\"syn\":").few(attempt.syn);
+    let pen = pen.put(b",\"syn_ack\":").few(attempt.syn_ack);
     let pen = pen.put(b",\"handshake\":\"").piece(&HANDSHAKES[attempt.handshake as usize]);
     let pen = match attempt.reset_after_handshake_by {
         None => pen.put(b"\",\"reset_after_handshake_by\":null,\"client_bytes\":"),
@@ -154,23 +154,33 @@ impl Pen<'_> {
     }
 
     /// Writes a word.
-    fn word(self, word: &str) -> Self {
+    fn word(self, word: &[u8]) -> Self {
         let (room, rest) = self.0.split_at_mut(word.len());
-        room.copy_from_slice(word.as_bytes());
+        room.copy_from_slice(word);
         Self(rest)
     }
 
+    /// A number that nearly always has one digit.
+    #[inline]
+    fn few(self, number: u32) -> Self {
+        if number < 10 { self.put(&[b'0' + number as u8]) } else { self.number(number.into()) }
+    }
+
+    /// Made anew wherever it is used: nearly all numbers in one place of a line are of one kind.
+    #[inline(always)]
     fn number(self, number: u64) -> Self {
-        if number < 10 {
-            // Most are.
-            self.put(&[b'0' + number as u8])
-        } else if number < EIGHT {
+        if number < EIGHT {
             let digits = digits(number);
             let zeros = ((digits | 1 << 56).trailing_zeros() / 8) as usize;
             self.put_some(&((digits | ZEROS) >> (8 * zeros)).to_le_bytes(), 8 - zeros)
         } else {
-            self.number(number / EIGHT).put(&(digits(number % EIGHT) | ZEROS).to_le_bytes())
+            self.long(number / EIGHT, number % EIGHT)
         }
+    }
+
+    /// A number of more than eight digits.
+    fn long(self, before: u64, last_eight: u64) -> Self {
+        self.number(before).put(&(digits(last_eight) | ZEROS).to_le_bytes())
     }
 
     /// Seconds since the epoch, as the timestamp's `Display` has them.
@@ -202,33 +212,18 @@ impl Pen<'_> {
     /// An address as RFC 5952 has it: the first of the longest runs of zeros is left out.
     fn v6(self, address: Ipv6Addr) -> Self {
         if address.to_ipv4_mapped().is_some() {
-            return self.word(&address.to_string());
+            return self.word(address.to_string().as_bytes());
         }
         let groups = address.segments();
-        let (mut from, mut length) = (groups.len(), 1);
-        let mut at = 0;
-        while at < groups.len() {
-            let zeros = groups[at..].iter().take_while(|group| **group == 0).count();
-            if zeros > length {
-                (from, length) = (at, zeros);
-            }
-            at += zeros.max(1);
-        }
-        let mut pen = self;
-        let mut at = 0;
-        while at < groups.len() {
-            if at == from {
-                pen = pen.put_some(b"::", if at == 0 { 2 } else { 1 });
-                at += length;
-                continue;
-            }
-            pen = pen.hexadecimal(groups[at]);
-            at += 1;
-            if at < groups.len() {
-                pen = pen.put(b":");
-            }
-        }
-        pen
+        let zeros = groups.iter().rev().fold(0, |zeros, group| zeros << 1 | usize::from(*group == 0));
+        let (from, to) = RUNS[zeros];
+        let with_colons = |pen: Self, groups: &[u16]| {
+            groups.iter().fold(pen, |pen, group| pen.hexadecimal(*group).put(b":"))
+        };
+        let pen = with_colons(self, &groups[..from]);
+        let pen = if from == to { pen } else { pen.put_some(b"::", if from == 0 { 2 } else { 1 }) };
+        let Some((last, others)) = groups[to..].split_last() else { return pen };
+        with_colons(pen, others).hexadecimal(*last)
     }
 
     /// A group of an address, without zeros before it.
@@ -284,6 +279,26 @@ static HANDSHAKES: [Piece; Handshake::ALL.len()] = pieces!(Handshake);
 static ENDS: [Piece; ResetBy::ALL.len()] = pieces!(ResetBy);
 static OUTCOMES: [Piece; Outcome::ALL.len()] = pieces!(Outcome);
 static SIGNATURES: [Piece; Signature::ALL.len()] = pieces!(Signature);
+
+/// Where the first of the longest runs of zero groups in an IPv6 address begins and ends, by which of its groups are zero (the
+/// first in the lowest bit). One zero alone is no run.
+static RUNS: [(usize, usize); 256] = {
+    let mut runs = [(0, 0); 256];
+    let mut zeros = 0;
+    while zeros < 256 {
+        let (mut from, mut to) = (0, 0);
+        while to < 8 {
+            to += 1;
+            if zeros >> (to - 1) & 1 == 0 {
+                from = to;
+            } else if to - from > 1 && to - from > runs[zeros].1 - runs[zeros].0 {
+                runs[zeros] = (from, to);
+            }
+        }
+        zeros += 1;
+    }
+    runs
+};
 
 /// Bytes of an octet's three digits and a point.
 const OCTET: usize = 4;

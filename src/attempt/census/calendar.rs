@@ -199,7 +199,6 @@ impl Calendars {
             }
             for note in later(0).into_iter().flatten().filter(|note| note.is_valid(&self.valid)) {
                 slots.fetch(note.place);
-                slots.fetch_rest(note.place);
                 fetch(note.hash);
             }
             for note in notes.drain(..) {

@@ -83,8 +83,8 @@ impl Default for Limits {
     }
 }
 
-/// Packets for which memory is fetched at once.
-const FETCHED: usize = 16;
+/// So many packets before its turn, what a packet needs is fetched.
+const STEP: usize = 16;
 
 /// Finds every attempt in a stream of packets, in bounded memory.
 ///
@@ -137,61 +137,55 @@ impl Census {
 
     /// Takes what the next records came to in this census's own sieve.
     pub fn take(&mut self, batch: &Batch) {
-        // What a packet needs lies anywhere in memory: its entry in the table is fetched two chunks before its turn, and
-        // the attempt that is found there one chunk before.
-        let chunks = || batch.items.chunks(FETCHED);
-        let (mut in_two, mut in_one) = (chunks(), chunks());
-        self.fetch_entries(in_two.next());
-        self.fetch_entries(in_two.next());
-        let mut places = self.fetch_slots(in_one.next());
-        for items in chunks() {
-            self.fetch_entries(in_two.next());
-            let next = self.fetch_slots(in_one.next());
-            for (place, item) in places.iter().zip(items) {
-                match item {
-                    Item::Segment(sifted @ Sifted { at, flow, head, .. }) => {
-                        self.pass(*at);
-                        let data = || batch.data(sifted);
-                        if !self.continues(*place, *at, flow, head, data) {
-                            self.segment(*at, flow, &Seg::new(head, data()), *place);
-                        }
-                    }
-                    Item::Error { at, link, frame } => {
-                        if let Ok(packet) = decode(*link, batch.bytes(*frame)) {
-                            self.push(*at, &packet);
-                        }
-                    }
-                    Item::Pass(span) => self.pass_over(*span),
-                }
+        // What a packet needs lies anywhere in memory: its entry in the table is fetched two steps before its turn, and the
+        // attempt that is found there one step before.
+        let items = &batch.items;
+        for item in items.iter().take(2 * STEP) {
+            self.fetch_entry(item);
+        }
+        let mut places = [NONE; STEP];
+        for (place, item) in places.iter_mut().zip(items) {
+            *place = self.fetch_slot(item);
+        }
+        for (number, item) in items.iter().enumerate() {
+            if let Some(later) = items.get(number + 2 * STEP) {
+                self.fetch_entry(later);
             }
-            places = next;
+            let later = items.get(number + STEP).map_or(NONE, |later| self.fetch_slot(later));
+            let place = mem::replace(&mut places[number % STEP], later);
+            match item {
+                Item::Segment(sifted @ Sifted { at, flow, head, .. }) => {
+                    self.pass(*at);
+                    let rest = || batch.rest(sifted);
+                    if !self.continues(place, *at, flow, head, rest) {
+                        self.segment(*at, flow, &Seg::new(head, rest()), place);
+                    }
+                }
+                Item::Error { at, link, frame } => {
+                    if let Ok(packet) = decode(*link, batch.bytes(*frame)) {
+                        self.push(*at, &packet);
+                    }
+                }
+                Item::Pass(span) => self.pass_over(*span),
+            }
         }
     }
 
     #[inline]
-    fn fetch_entries(&self, items: Option<&[Item]>) {
-        for item in items.unwrap_or_default() {
-            if let Item::Segment(Sifted { flow, .. }) = item {
-                self.pairs.fetch(flow.hash);
-            }
+    fn fetch_entry(&self, item: &Item) {
+        if let Item::Segment(Sifted { flow, .. }) = item {
+            self.pairs.fetch(flow.hash);
         }
     }
 
-    /// Where the attempts are that these seem to belong to.
+    /// Where the attempt is that an item seems to belong to.
     #[inline]
-    fn fetch_slots(&self, items: Option<&[Item]>) -> [u32; FETCHED] {
-        let mut places = [NONE; FETCHED];
-        for (place, item) in places.iter_mut().zip(items.unwrap_or_default()) {
-            if let Item::Segment(sifted) = item {
-                *place = self.pairs.likely(sifted.flow.hash);
-                self.slots.fetch(*place);
-                if sifted.is_turn() {
-                    self.slots.fetch_rest(*place);
-                    self.calendars.fetch(*place);
-                }
-            }
-        }
-        places
+    fn fetch_slot(&self, item: &Item) -> u32 {
+        let Item::Segment(sifted) = item else { return NONE };
+        let place = self.pairs.likely(sifted.flow.hash);
+        self.slots.fetch(place);
+        self.calendars.fetch(place);
+        place
     }
 
     /// Takes the next packet; first, what is decided by its time is decided.
@@ -201,8 +195,8 @@ impl Census {
             Transport::Tcp(tcp) if self.sieve.wants(tcp.source_port, tcp.destination_port) => {
                 if let Some(flow) = self.sieve.flow_of(packet, tcp) {
                     let (newest, head) = (self.find(&flow).unwrap_or(NONE), Head::of(packet, tcp));
-                    if !self.continues(newest, at, &flow, &head, || tcp.payload) {
-                        self.segment(at, &flow, &Seg::new(&head, tcp.payload), newest);
+                    if !self.continues(newest, at, &flow, &head, || tcp.rest()) {
+                        self.segment(at, &flow, &Seg::new(&head, tcp.rest()), newest);
                     }
                 }
             }
@@ -277,10 +271,9 @@ impl Census {
 
     /// Decides a few of those that are left; no packet follows that would have to find them.
     fn decide_some_left(&mut self) {
-        let few = self.left.len().min(FETCHED);
+        let few = self.left.len().min(STEP);
         for place in self.left.range(..few) {
             self.slots.fetch(*place);
-            self.slots.fetch_rest(*place);
         }
         for place in self.left.drain(..few) {
             if let Some(slot) = self.slots.get_mut(place) {
@@ -332,7 +325,7 @@ impl Census {
     fn segment(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, tried: u32) {
         let newest = self.find(flow).unwrap_or(NONE);
         // The likely one may have been another, or it may have come since.
-        if newest != tried && self.continues(newest, at, flow, seg, || seg.data) {
+        if newest != tried && self.continues(newest, at, flow, seg, || seg.rest()) {
             return;
         }
         if seg.flags.is_syn() {
@@ -374,7 +367,7 @@ impl Census {
         at: Timestamp,
         flow: &Flow,
         head: &Head,
-        data: impl FnOnce() -> &'a [u8],
+        rest: impl FnOnce() -> &'a [u8],
     ) -> bool {
         let now = self.clock.now();
         let Some(slot) = self.slots.get_mut(place) else { return false };
@@ -391,7 +384,7 @@ impl Census {
             if head.flags.is_syn() || !slot.tracked.fits_server(head) {
                 return false;
             }
-            slot.tracked.by_server(at, &Seg::new(head, data()));
+            slot.tracked.by_server(at, &Seg::new(head, rest()));
         }
         slot.heard = now;
         let wait = slot.waits_for();
@@ -429,7 +422,7 @@ impl Census {
         }
     }
 
-    fn syn(&mut self, at: Timestamp, flow: &Flow, seg: &Head, newest: u32) {
+    fn syn(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: u32) {
         let mut place = newest;
         while let Some(slot) = self.slots.get_mut(place) {
             let here = place;
@@ -506,7 +499,7 @@ impl Census {
 
     /// Notes a reset that fits nothing, for want of an acknowledgment or because it lies outside the window: it may be a
     /// forger's answer to the newest SYN, or to what followed it.
-    fn unfit_reset(&mut self, at: Timestamp, flow: &Flow, seg: &Head, newest: u32) {
+    fn unfit_reset(&mut self, at: Timestamp, flow: &Flow, seg: &Seg<'_>, newest: u32) {
         if let Some(slot) = self.slots.get_mut(newest)
             && slot.client != flow.from
             && (slot.tracked.handshake == Handshake::Completed || !seg.flags.has(TcpFlags::ACK))

@@ -48,16 +48,19 @@ impl Address for Ipv4Addr {
 }
 
 impl Address for Ipv6Addr {
+    /// Without a branch either: the two are exchanged by what they differ in.
     #[inline]
     fn pair(one: (Self, u16), other: (Self, u16)) -> (Pair, End) {
-        let end = |(address, port): (Self, u16)| {
-            let number = address.to_bits();
-            ([(number >> 64) as u64, number as u64], port)
+        let (mine, theirs) = (one.0.to_bits(), other.0.to_bits());
+        let in_order = (mine < theirs) | ((mine == theirs) & (one.1 <= other.1));
+        let exchanged = u128::from(in_order).wrapping_sub(1);
+        let (by, ports_by) = ((mine ^ theirs) & exchanged, (one.1 ^ other.1) & exchanged as u16);
+        let halves = |number: u128| [(number >> 64) as u64, number as u64];
+        let pair = Pair {
+            addresses: [halves(mine ^ by), halves(theirs ^ by)],
+            ports: [one.1 ^ ports_by, other.1 ^ ports_by],
+            v6: true,
         };
-        let (mine, theirs) = (end(one), end(other));
-        let in_order = mine <= theirs;
-        let (low, high) = if in_order { (mine, theirs) } else { (theirs, mine) };
-        let pair = Pair { addresses: [low.0, high.0], ports: [low.1, high.1], v6: true };
         (pair, if in_order { End::Low } else { End::High })
     }
 }

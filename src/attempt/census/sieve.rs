@@ -11,14 +11,19 @@ use foldhash::fast::RandomState;
 use super::Ports;
 use super::clock::Span;
 use super::pair::{Address, End, Pair};
-use crate::attempt::seg::Head;
+use crate::attempt::seg::{Head, MOST_OPTIONS};
+use crate::attempt::stream::READ;
 use crate::packet::{
-    Glance, Glanced, Icmp, LinkType, Packet, Tcp, TcpFlags, Transport, Undecoded, decode_captured, glance,
+    Glance, Glanced, Icmp, LinkType, Packet, Tcp, Transport, Undecoded, decode_captured, glance,
 };
 use crate::recording::{Body, Frame, Record, Timestamp};
 
-/// The first bytes of a segment's data that are kept where they are copied: a server's first line is looked for no farther.
-const KEPT: usize = crate::attempt::stream::READ as usize;
+/// The first bytes of a segment's options and data that are kept where they are copied: a server's first line is looked for no
+/// farther.
+const KEPT: usize = MOST_OPTIONS + READ as usize;
+
+/// Bytes that a part has at most: no segment has more, and of no ICMP error more is needed.
+const MOST: usize = u16::MAX as usize;
 
 /// Whether a segment between two addresses, its source first, may matter; where there is nothing to ask, any may.
 pub type Concerns<'a> = Option<&'a dyn Fn(IpAddr, IpAddr) -> bool>;
@@ -58,21 +63,13 @@ pub(super) enum Item {
     Pass(Span),
 }
 
-/// A segment, when it was captured and between whom it went. Its data lies in the batch.
+/// A segment, when it was captured and between whom it went. What is behind its fixed header lies in the batch.
 #[derive(Debug)]
 pub(super) struct Sifted {
     pub(super) at: Timestamp,
     pub(super) flow: Flow,
     pub(super) head: Head,
-    data: Place,
-}
-
-impl Sifted {
-    /// Whether it begins or ends something, so that more of the attempt is needed than data need.
-    #[inline]
-    pub(super) fn is_turn(&self) -> bool {
-        self.head.flags.0 & (TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST).0 != 0
-    }
+    rest: Place,
 }
 
 /// Between whom a segment went.
@@ -88,7 +85,7 @@ pub(super) struct Flow {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     start: u32,
-    len: u32,
+    len: u16,
     /// Where: in the block or elsewhere.
     copied: bool,
 }
@@ -162,7 +159,7 @@ impl Sieve {
         {
             let ends =
                 Pair::of((glance.source, glance.source_port), (glance.destination, glance.destination_port));
-            batch.segment(source, self.flow(ends), glance.into(), glance.payload);
+            batch.segment(source, self.flow(ends), (&glance).into(), glance.rest);
         } else {
             batch.pass(source.at);
         }
@@ -187,12 +184,12 @@ impl Sieve {
                     && concerns.is_none_or(|concerns| concerns(packet.ip.source, packet.ip.destination)) =>
             {
                 match self.flow_of(&packet, tcp) {
-                    Some(flow) => batch.segment(source, flow, Head::of(&packet, tcp), tcp.payload),
+                    Some(flow) => batch.segment(source, flow, Head::of(&packet, tcp), tcp.rest()),
                     None => batch.pass(at),
                 }
             }
             Transport::Icmp(Icmp::Error(_)) => {
-                let frame = batch.keep(source, source.bytes, usize::MAX);
+                let frame = batch.keep(source, source.bytes, MOST);
                 batch.items.push(Item::Error { at, link, frame });
             }
             _ => batch.pass(at),
@@ -286,9 +283,9 @@ impl Batch {
     }
 
     #[inline(always)]
-    fn segment(&mut self, source: Source<'_>, flow: Flow, head: Head, data: &[u8]) {
-        let data = self.keep(source, data, KEPT);
-        self.items.push(Item::Segment(Sifted { at: source.at, flow, head, data }));
+    fn segment(&mut self, source: Source<'_>, flow: Flow, head: Head, rest: &[u8]) {
+        let rest = self.keep(source, rest, KEPT);
+        self.items.push(Item::Segment(Sifted { at: source.at, flow, head, rest }));
     }
 
     /// Says that it is `at` now.
@@ -307,23 +304,23 @@ impl Batch {
         if let Some(place) = source.place {
             let before = part.as_ptr().addr().wrapping_sub(source.bytes.as_ptr().addr());
             let start = place.wrapping_add(before) as u32;
-            return Place { start, len: part.len() as u32, copied: false };
+            return Place { start, len: part.len().min(MOST) as u16, copied: false };
         }
         let part = part.get(..most).unwrap_or(part);
         let start = self.copied.len() as u32;
         self.copied.extend_from_slice(part);
-        Place { start, len: part.len() as u32, copied: true }
+        Place { start, len: part.len() as u16, copied: true }
     }
 
     #[inline]
     pub(super) fn bytes(&self, place: Place) -> &[u8] {
         let all = if place.copied { &self.copied } else { &self.block };
         let start = place.start as usize;
-        all.get(start..start + place.len as usize).unwrap_or_default()
+        all.get(start..start + usize::from(place.len)).unwrap_or_default()
     }
 
     #[inline]
-    pub(super) fn data(&self, sifted: &Sifted) -> &[u8] {
-        self.bytes(sifted.data)
+    pub(super) fn rest(&self, sifted: &Sifted) -> &[u8] {
+        self.bytes(sifted.rest)
     }
 }

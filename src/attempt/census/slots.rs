@@ -115,21 +115,15 @@ impl Slots {
         &mut self.pieces[place as usize / PIECE][place as usize % PIECE]
     }
 
-    /// Has the processor fetch what most packets touch of a slot that will be looked at soon.
+    /// Has the processor fetch a slot that will be looked at soon. Where there is none any other is fetched instead: a branch
+    /// could only be guessed at.
     #[inline]
     pub(super) fn fetch(&self, place: u32) {
-        if let Some(Slot { older, tracked, .. }) = self.room(place) {
-            // One field of each of the three cache lines.
+        let place = if place == NONE { 0 } else { place };
+        if let Some(Slot { older, tracked, id, .. }) = self.room(place) {
             fetch(older);
             fetch(&tracked.handshake);
             fetch(&tracked.first_syn);
-        }
-    }
-
-    /// Fetches the rest of it.
-    #[inline]
-    pub(super) fn fetch_rest(&self, place: u32) {
-        if let Some(Slot { id, .. }) = self.room(place) {
             fetch(id);
         }
     }
