@@ -69,6 +69,12 @@ impl Deref for Seg<'_> {
 }
 
 impl Head {
+    /// Whether it begins or ends something.
+    #[inline]
+    pub(super) fn is_turn(&self) -> bool {
+        self.flags.0 & (TcpFlags::SYN | TcpFlags::FIN | TcpFlags::RST).0 != 0
+    }
+
     pub(super) fn of(packet: &Packet<'_>, tcp: &Tcp<'_>) -> Self {
         let Tcp { flags, seq, ack, payload_len, overclaims, options, .. } = *tcp;
         let Ip { hop_limit, identification, .. } = packet.ip;

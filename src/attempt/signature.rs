@@ -139,22 +139,24 @@ impl Classifier {
         }
     }
 
-    /// The client sent something other than its SYN and a reset, `handshake` being how far it is by then; of data,
-    /// whether any is `new`.
-    pub(super) fn client_sent(&mut self, handshake: Handshake, new: Option<bool>, fin: bool) {
+    /// The client sent something other than its SYN and a reset, `handshake` being how far it is by then; whether it is `new`
+    /// data, or data sent `again`.
+    pub(super) fn client_sent(&mut self, handshake: Handshake, new: bool, again: bool, fin: bool) {
+        // Looked up, not asked for: which it is could only be guessed at.
+        const AFTER: [[Step; 2]; 4] = [
+            [Step::Ack, Step::FirstData],
+            [Step::Ack, Step::FirstData],
+            [Step::FirstData, Step::LaterData],
+            [Step::LaterData, Step::LaterData],
+        ];
         if handshake != Handshake::Completed {
             return;
         }
         self.goes_on();
         if self.end == End::None {
-            self.step = match (self.step, new) {
-                (Step::Syn, None | Some(false)) => Step::Ack,
-                (Step::Syn | Step::Ack, Some(true)) => Step::FirstData,
-                (_, Some(true)) => Step::LaterData,
-                (step, _) => step,
-            };
-            self.unacknowledged |= new == Some(true);
-            self.resent |= new == Some(false) && self.unacknowledged;
+            self.step = AFTER[self.step as usize][usize::from(new)];
+            self.unacknowledged |= new;
+            self.resent |= again & self.unacknowledged;
         }
         self.left |= fin;
     }
@@ -205,7 +207,7 @@ impl Classifier {
 
     /// The connection goes on: resets that nobody had to believe were no end.
     fn goes_on(&mut self) {
-        if !self.resets.believed {
+        if self.end == End::Resets && !self.resets.believed {
             self.take_resets_back();
         }
     }

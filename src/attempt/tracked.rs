@@ -81,7 +81,7 @@ impl Tracked {
 struct DataSent {
     /// In nanoseconds since the epoch.
     at: i64,
-    identification: u32,
+    identification: Option<u32>,
 }
 
 /// What tells a SYN, a SYN/ACK or a reset from another of the same attempt.
@@ -277,7 +277,7 @@ impl Tracked {
         self.syn += u32::from(!again);
         self.probe |= seg.hop_limit.0 <= PROBE_HOP_LIMIT;
         self.syn_data = self.syn_data.max(seg.len);
-        self.client_sent(self.isn.plus(1).plus(seg.len));
+        self.client_sent(self.isn.plus(1).plus(seg.len), true);
     }
 
     /// Whether a SYN, SYN/ACK or reset is the last one, captured once more.
@@ -301,7 +301,8 @@ impl Tracked {
 
     /// Whether data of the client that is not new is the last that was, captured once more.
     fn data_seen_before(&self, at: Timestamp, seg: &Head) -> bool {
-        let identified = seg.identification.is_some_and(|id| id != 0 && id == self.data_sent.identification);
+        let sent = self.data_sent.identification;
+        let identified = seg.identification == sent && sent.is_some_and(|id| id != 0);
         (self.copies > 1 || identified) && (0..TWICE).contains(&at.nanos().saturating_sub(self.data_sent.at))
     }
 
@@ -310,12 +311,10 @@ impl Tracked {
         self.isn.plus(1).plus(self.client_bytes as u32)
     }
 
-    /// Counts data of the client that ends before `end`, and says whether any of it is new.
-    fn client_sent(&mut self, end: SeqNumber) -> bool {
-        let new = end.distance_from(self.client_next());
-        if new > 0 {
-            self.client_bytes += new as u64;
-        }
+    /// Counts data of the client that ends before `end`, if it `has_data`, and says whether any of it is new.
+    fn client_sent(&mut self, end: SeqNumber, has_data: bool) -> bool {
+        let new = end.distance_from(self.client_next()).max(0) as u64 * u64::from(has_data);
+        self.client_bytes += new;
         new > 0
     }
 
@@ -342,13 +341,13 @@ impl Tracked {
         if self.reset_after_handshake_by.is_some() && self.was_not_reset(seg.ack) {
             self.take_reset_back();
         }
-        let new = (seg.len > 0).then(|| self.client_sent(seg.seq.plus(seg.len)));
-        let new = new.filter(|new| *new || !self.data_seen_before(at, seg));
-        if new == Some(true) {
-            self.data_sent =
-                DataSent { at: at.nanos(), identification: seg.identification.unwrap_or_default() };
+        let has_data = seg.len > 0;
+        let new = self.client_sent(seg.seq.plus(seg.len), has_data);
+        let again = has_data && !new && !self.data_seen_before(at, seg);
+        if new {
+            self.data_sent = DataSent { at: at.nanos(), identification: seg.identification };
         }
-        self.signature.client_sent(self.handshake, new, seg.flags.has(TcpFlags::FIN));
+        self.signature.client_sent(self.handshake, new, again, seg.flags.has(TcpFlags::FIN));
         if seg.flags.has(TcpFlags::FIN) {
             self.fin.client = true;
             self.ended.get_or_insert(Ended::Fin { from_client: true });
@@ -432,9 +431,9 @@ impl Tracked {
         }
         self.heard(seg);
         // A FIN, or an acknowledgment of more than the SYN, is as good as data.
-        let connected = seg.len > 0
-            || seg.flags.has(TcpFlags::FIN)
-            || seg.ack.distance_from(self.isn.plus(1).plus(self.syn_data)) > 0;
+        let connected = (seg.len > 0)
+            | seg.flags.has(TcpFlags::FIN)
+            | (seg.ack.distance_from(self.isn.plus(1).plus(self.syn_data)) > 0);
         if connected && self.inferred != Inferred::Refuted {
             self.answered_as_connected(seg);
         } else if connected && self.handshake != Handshake::Completed {
@@ -454,11 +453,12 @@ impl Tracked {
     }
 
     /// Notes for the signature what the server's side took and said.
+    #[expect(clippy::needless_bitwise_bool, reason = "what is lazy is a branch")]
     fn heard(&mut self, seg: &Head) {
-        let acknowledged = seg.flags.has(TcpFlags::ACK) && self.client_bytes > 0;
-        let some = acknowledged && seg.ack.distance_from(self.isn.plus(1)) > 0;
-        let all = acknowledged && seg.ack.distance_from(self.client_next()) >= 0;
-        self.signature.server_sent(seg.len > 0 || some, all, seg.flags.has(TcpFlags::FIN));
+        let acknowledged = seg.flags.has(TcpFlags::ACK) & (self.client_bytes > 0);
+        let some = acknowledged & (seg.ack.distance_from(self.isn.plus(1)) > 0);
+        let all = acknowledged & (seg.ack.distance_from(self.client_next()) >= 0);
+        self.signature.server_sent((seg.len > 0) | some, all, seg.flags.has(TcpFlags::FIN));
     }
 
     /// Takes a reset that fits nothing, so that no client believes it.
@@ -615,7 +615,6 @@ impl Tracked {
 
     /// Whether nothing more is to be expected of it.
     pub(super) fn is_over(&self) -> bool {
-        // Asked after every packet: most are of connections that go on.
         if self.handshake == Handshake::Completed {
             return self.superseded
                 || self.reset_after_handshake_by.is_some()

@@ -346,7 +346,7 @@ impl Census {
             slot.tracked.by_server(at, seg);
         }
         for place in client.into_iter().chain(server) {
-            self.touch(place);
+            self.touch(place, flow.hash);
         }
         if server.is_none() && seg.flags.has(TcpFlags::RST) {
             self.unfit_reset(at, flow, seg, newest);
@@ -387,11 +387,13 @@ impl Census {
             slot.tracked.by_server(at, &Seg::new(head, rest()));
         }
         slot.heard = now;
-        let wait = slot.waits_for();
+        // Nothing but a turn ends a connection that goes on.
+        let wait =
+            if slot.wait == Wait::Established && !head.is_turn() { slot.wait } else { slot.waits_for() };
         let waits_on = wait == slot.wait;
         self.heard_in_doubt(place);
         if !waits_on {
-            self.wait(place, wait);
+            self.wait(place, wait, flow.hash);
         }
         true
     }
@@ -432,31 +434,31 @@ impl Census {
             }
             if slot.tracked.syn > 0 && slot.tracked.isn == seg.seq {
                 slot.tracked.syn(at, seg);
-                self.touch(here);
+                self.touch(here, flow.hash);
                 return;
             }
             if slot.tracked.adopt(seg) {
                 slot.id = self.next_id;
                 self.next_id += 1;
                 slot.tracked.syn(at, seg);
-                self.touch(here);
+                self.touch(here, flow.hash);
                 return;
             }
         }
-        self.supersede(flow.from, newest);
-        let slot = self.insert(seg.seq, at, flow, flow.from, Wait::ForAnswer);
+        self.supersede(flow, newest);
+        let slot = self.insert(seg.seq, at, flow, flow.from, Wait::ForAnswer, newest);
         slot.tracked.syn(at, seg);
     }
 
     /// Ends what went on before between the endpoints of a new SYN, and bounds how many such attempts there are.
-    fn supersede(&mut self, client: End, newest: u32) {
+    fn supersede(&mut self, flow: &Flow, newest: u32) {
         let mut chain = [NONE; LONGEST_CHAIN];
         let mut length = 0;
         let mut place = newest;
         while let Some(slot) = self.slots.get_mut(place) {
             // SYNs the other way cross this one only where nothing has answered them.
             if slot.tracked.syn > 0
-                && (slot.client == client || slot.tracked.handshake != Handshake::Unanswered)
+                && (slot.client == flow.from || slot.tracked.handshake != Handshake::Unanswered)
             {
                 slot.tracked.supersede();
             }
@@ -468,7 +470,7 @@ impl Census {
         }
         for place in chain.into_iter().take(length) {
             if self.slots.get(place).is_some_and(|s| s.tracked.is_over() && s.wait != Wait::ToSettle) {
-                self.touch(place);
+                self.touch(place, flow.hash);
             }
         }
         if let (true, Some(oldest)) = (length >= LONGEST_CHAIN, chain.last()) {
@@ -515,7 +517,7 @@ impl Census {
             return;
         }
         let isn = SeqNumber(seg.ack.0.wrapping_sub(1));
-        let slot = self.insert(isn, at, flow, flow.from.other(), Wait::ForSyn);
+        let slot = self.insert(isn, at, flow, flow.from.other(), Wait::ForSyn, newest);
         slot.tracked.by_server(at, seg);
     }
 
@@ -546,7 +548,7 @@ impl Census {
                     && let Some(about) = slot.tracked.quoted(tcp.seq)
                 {
                     slot.tracked.icmp(&timeline::seen(packet, error, &quoted, tcp, about));
-                    self.touch(place);
+                    self.touch(place, flow.hash);
                     return;
                 }
                 place = slot.older;
@@ -560,15 +562,24 @@ impl Census {
         newest.map(|at| self.pairs.place(at))
     }
 
-    /// Adds an attempt that no packet has been seen of yet, as the newest between its endpoints.
-    fn insert(&mut self, isn: SeqNumber, at: Timestamp, flow: &Flow, client: End, wait: Wait) -> &mut Slot {
+    /// Adds an attempt that no packet has been seen of yet, as the newest between its endpoints: up to now that was `newest`.
+    fn insert(
+        &mut self,
+        isn: SeqNumber,
+        at: Timestamp,
+        flow: &Flow,
+        client: End,
+        wait: Wait,
+        newest: u32,
+    ) -> &mut Slot {
         self.make_room();
         let Flow { pair, hash, .. } = *flow;
         let id = self.next_id;
         if wait != Wait::ForSyn {
             self.next_id += 1;
         }
-        let entry = self.pairs.find(hash, |place| self.slots.is_newest_of(place, &pair));
+        let find = || self.pairs.find(hash, |place| self.slots.is_newest_of(place, &pair));
+        let entry = if newest == NONE { None } else { find() };
         let older = entry.map_or(NONE, |at| self.pairs.place(at));
         if let Some(older) = self.slots.get_mut(older) {
             older.newest = false;
@@ -614,7 +625,7 @@ impl Census {
     }
 
     /// Takes note that a packet of an attempt was seen.
-    fn touch(&mut self, place: u32) {
+    fn touch(&mut self, place: u32, hash: u32) {
         let now = self.clock.now();
         let Some(slot) = self.slots.get_mut(place) else { return };
         let wait = slot.waits_for();
@@ -626,7 +637,7 @@ impl Census {
         let waits_on = wait == slot.wait;
         self.heard_in_doubt(place);
         if !waits_on {
-            self.wait(place, wait);
+            self.wait(place, wait, hash);
         }
     }
 
@@ -639,10 +650,9 @@ impl Census {
     }
 
     /// Has an attempt wait for something else.
-    fn wait(&mut self, place: u32, wait: Wait) {
+    fn wait(&mut self, place: u32, wait: Wait, hash: u32) {
         let Some(slot) = self.slots.get_mut(place) else { return };
         slot.wait = wait;
-        let hash = self.sieve.hash(&slot.pair);
         self.calendars.change(&self.slots, place, hash);
     }
 }

@@ -49,6 +49,7 @@ impl Address for Ipv4Addr {
 
 impl Address for Ipv6Addr {
     /// Without a branch either: the two are exchanged by what they differ in.
+    #[expect(clippy::needless_bitwise_bool, reason = "what is lazy is a branch")]
     #[inline]
     fn pair(one: (Self, u16), other: (Self, u16)) -> (Pair, End) {
         let (mine, theirs) = (one.0.to_bits(), other.0.to_bits());
