@@ -139,7 +139,7 @@ impl Census {
     pub fn take(&mut self, batch: &Batch) {
         // What a packet needs lies anywhere in memory: its entry in the table is fetched two steps before its turn, and the
         // attempt that is found there one step before.
-        let items = &batch.items;
+        let items = batch.items();
         for item in items.iter().take(2 * STEP) {
             self.fetch_entry(item);
         }

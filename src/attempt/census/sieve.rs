@@ -40,7 +40,7 @@ pub struct Sieve {
 /// What some records in a row come to.
 #[derive(Debug)]
 pub struct Batch {
-    pub(super) items: Vec<Item>,
+    items: Items,
     /// Frames as they were read.
     block: Vec<u8>,
     /// Data of segments, and frames with ICMP errors, that do not lie there.
@@ -61,6 +61,42 @@ pub(super) enum Item {
     },
     /// Time passes.
     Pass(Span),
+}
+
+/// Items, in room that is made before the next is put together: what is at hand of it then stays in registers.
+#[derive(Debug, Default)]
+struct Items {
+    /// The items, and others that were there before.
+    room: Vec<Item>,
+    used: usize,
+}
+
+impl Items {
+    #[inline(always)]
+    fn make_room(&mut self) {
+        if self.used == self.room.len() {
+            self.make_more_room();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make_more_room(&mut self) {
+        const FEW: usize = 64;
+        let nothing = || Item::Pass(Span::of(Timestamp::from_nanos(0)));
+        self.room.resize_with(2 * self.room.len() + FEW, nothing);
+    }
+
+    /// Adds an item, for which room was made.
+    #[inline(always)]
+    fn add(&mut self, item: Item) {
+        self.room[self.used] = item;
+        self.used += 1;
+    }
+
+    fn last(&mut self) -> Option<&mut Item> {
+        self.used.checked_sub(1).and_then(|last| self.room.get_mut(last))
+    }
 }
 
 /// A segment, when it was captured and between whom it went. What is behind its fixed header lies in the batch.
@@ -190,7 +226,7 @@ impl Sieve {
             }
             Transport::Icmp(Icmp::Error(_)) => {
                 let frame = batch.keep(source, source.bytes, MOST);
-                batch.items.push(Item::Error { at, link, frame });
+                batch.items.add(Item::Error { at, link, frame });
             }
             _ => batch.pass(at),
         }
@@ -233,7 +269,13 @@ struct Source<'a> {
 
 impl Default for Batch {
     fn default() -> Self {
-        Self { items: Vec::new(), block: Vec::new(), copied: Vec::new(), records: 0, earliest: i64::MAX }
+        Self {
+            items: Items::default(),
+            block: Vec::new(),
+            copied: Vec::new(),
+            records: 0,
+            earliest: i64::MAX,
+        }
     }
 }
 
@@ -250,12 +292,12 @@ impl Batch {
 
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
+        self.items().is_empty()
     }
 
     /// How much it holds, in bytes.
     pub fn size(&self) -> usize {
-        self.items.len() * size_of::<Item>() + self.copied.len()
+        self.items.used * size_of::<Item>() + self.copied.len()
     }
 
     /// How many records it was made of.
@@ -271,13 +313,18 @@ impl Batch {
     /// Makes it empty; its room is kept.
     pub fn clear(&mut self) {
         (self.records, self.earliest) = (0, i64::MAX);
-        self.items.clear();
+        self.items.used = 0;
         self.copied.clear();
     }
 
-    /// Counts a record.
+    pub(super) fn items(&self) -> &[Item] {
+        self.items.room.get(..self.items.used).unwrap_or_default()
+    }
+
+    /// Counts a record, which makes no more than one item.
     #[inline(always)]
     fn count(&mut self, at: Timestamp) {
+        self.items.make_room();
         self.records += 1;
         self.earliest = self.earliest.min(at.nanos());
     }
@@ -285,17 +332,17 @@ impl Batch {
     #[inline(always)]
     fn segment(&mut self, source: Source<'_>, flow: Flow, head: Head, rest: &[u8]) {
         let rest = self.keep(source, rest, KEPT);
-        self.items.push(Item::Segment(Sifted { at: source.at, flow, head, rest }));
+        self.items.add(Item::Segment(Sifted { at: source.at, flow, head, rest }));
     }
 
     /// Says that it is `at` now.
     fn pass(&mut self, at: Timestamp) {
-        if let Some(Item::Pass(span)) = self.items.last_mut()
+        if let Some(Item::Pass(span)) = self.items.last()
             && span.extend(at)
         {
             return;
         }
-        self.items.push(Item::Pass(Span::of(at)));
+        self.items.add(Item::Pass(Span::of(at)));
     }
 
     /// Keeps a part of a frame: by its place if the frame will be kept, else its first bytes, `most` of them.
