@@ -5,8 +5,8 @@
 //! with its room, and is told before the next one is read.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{self, Receiver, SyncSender};
-use std::{io, mem, panic, thread};
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError, TrySendError};
+use std::{hint, io, mem, panic, thread};
 
 use whichhop::attempt::{Attempt, Batch};
 
@@ -18,6 +18,10 @@ const AHEAD: usize = 4;
 /// Those that may be on their way back: all there are but the one being filled. Nobody ever waits for who reads while there
 /// is something to be tracked.
 const BACK: usize = AHEAD + 2;
+
+/// How often who waits for the other looks again, some tens of microseconds in all, before it sleeps: to be woken takes longer
+/// than most waits here do.
+const LOOKS: u32 = 4000;
 
 /// Attempts that are decided at once when the captures are over.
 const AT_ONCE: usize = 256;
@@ -66,8 +70,7 @@ impl Outlet<'_> {
                 }
                 let mut load = spare.pop().unwrap_or_default();
                 mem::swap(batch, &mut load.batch);
-                // Nobody takes more: the other thread has said why.
-                full.send(load).map_err(|_| Stop::Enough)
+                send(full, load)
             }
         }
     }
@@ -101,7 +104,9 @@ pub(super) fn run(
         let (full, coming) = mpsc::sync_channel::<Load>(AHEAD);
         let (emptied, empty) = mpsc::sync_channel::<Load>(BACK);
         let tracking = scope.spawn(move || {
-            let tracked = track_all(track, coming, &emptied);
+            let tracked = track_all(track, &coming, &emptied);
+            // Who reads need not go on for nobody.
+            drop(coming);
             loop {
                 let mut load = Load::default();
                 track.rest(AT_ONCE, &mut load.decided);
@@ -122,8 +127,37 @@ pub(super) fn run(
     })
 }
 
-fn track_all(track: &mut impl Track, coming: Receiver<Load>, emptied: &SyncSender<Load>) -> Result<(), Stop> {
-    for mut load in coming {
+/// Sends a load once there is room for it. Where nobody takes more, the other thread says why.
+fn send(full: &SyncSender<Load>, mut load: Load) -> Result<(), Stop> {
+    for _ in 0..LOOKS {
+        match full.try_send(load) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Full(back)) => load = back,
+            Err(TrySendError::Disconnected(_)) => return Err(Stop::Enough),
+        }
+        hint::spin_loop();
+    }
+    full.send(load).map_err(|_| Stop::Enough)
+}
+
+/// Waits for a load; `None` once none will come any more.
+fn receive(coming: &Receiver<Load>) -> Option<Load> {
+    for _ in 0..LOOKS {
+        match coming.try_recv() {
+            Ok(load) => return Some(load),
+            Err(TryRecvError::Empty) => hint::spin_loop(),
+            Err(TryRecvError::Disconnected) => return None,
+        }
+    }
+    coming.recv().ok()
+}
+
+fn track_all(
+    track: &mut impl Track,
+    coming: &Receiver<Load>,
+    emptied: &SyncSender<Load>,
+) -> Result<(), Stop> {
+    while let Some(mut load) = receive(coming) {
         track.take(&load.batch, &mut load.decided)?;
         load.batch.clear();
         // Where telling failed nobody needs it.
