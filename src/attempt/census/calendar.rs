@@ -79,32 +79,41 @@ impl Calendars {
     /// hash.
     pub(super) fn due(&mut self, slots: &Slots, now: i64, fetch: impl Fn(u32)) -> Option<u32> {
         loop {
-            self.next_deadline = i64::MAX;
             let written = self.written;
             let mut next: Option<(i64, u64, usize)> = None;
             for index in 0..WAITS {
+                if self.all[index].deadline > now {
+                    continue;
+                }
                 let last_day = self.all[index].day(now.saturating_sub(self.all[index].patience));
                 self.open_days(index, slots, last_day, &fetch);
-                let calendar = &self.all[index];
+                let calendar = &mut self.all[index];
                 if let Some(Reverse(noted)) = calendar.today.peek() {
                     // As it was noted: by now it may be due later, never earlier.
-                    let waiting = (noted.since.saturating_add(calendar.patience), noted.id, index);
+                    calendar.deadline = noted.since.saturating_add(calendar.patience);
+                    let waiting = (calendar.deadline, noted.id, index);
                     next = Some(next.map_or(waiting, |other| other.min(waiting)));
-                } else if let Some(since) = calendar.next_day_begins() {
-                    self.next_deadline = self.next_deadline.min(since.saturating_add(calendar.patience));
+                } else {
+                    let since = calendar.next_day_begins();
+                    calendar.deadline =
+                        since.map_or(i64::MAX, |since| since.saturating_add(calendar.patience));
                 }
             }
             if self.written != written {
                 // An attempt moved to another calendar, perhaps to one that had been looked at.
                 continue;
             }
-            let (deadline, _, index) = next?;
-            if deadline > now {
-                self.next_deadline = self.next_deadline.min(deadline);
-                return None;
-            }
-            if let Some(place) = self.take_next(index, slots) {
-                return Some(place);
+            match next {
+                Some((deadline, _, index)) if deadline <= now => {
+                    if let Some(place) = self.take_next(index, slots) {
+                        return Some(place);
+                    }
+                }
+                _ => {
+                    let deadlines = self.all.iter().map(|calendar| calendar.deadline);
+                    self.next_deadline = deadlines.min().unwrap_or(i64::MAX);
+                    return None;
+                }
             }
         }
     }
@@ -133,7 +142,8 @@ impl Calendars {
         }
         self.valid[place as usize] = note.ticket;
         let calendar = &mut self.all[index];
-        self.next_deadline = self.next_deadline.min(slot.heard.saturating_add(calendar.patience));
+        calendar.deadline = calendar.deadline.min(slot.heard.saturating_add(calendar.patience));
+        self.next_deadline = self.next_deadline.min(calendar.deadline);
         calendar.live += 1;
         calendar.notes += 1;
         calendar.note(note.about(slot));
@@ -232,6 +242,8 @@ struct Calendar {
     /// A day has 1 << `shift` nanoseconds: there are about a thousand within the patience, so that what is fetched as the day
     /// before begins is still in the processor's caches when it is needed.
     shift: u32,
+    /// None of those noted is due before this time.
+    deadline: i64,
     /// Those heard of on the days whose turn has come.
     today: BinaryHeap<Reverse<Silent>>,
     /// The last of the days whose turn has come.
@@ -279,6 +291,7 @@ impl Calendar {
         Self {
             patience,
             shift: (patience >> 9).max(1).ilog2(),
+            deadline: i64::MAX,
             today: BinaryHeap::new(),
             reached: i64::MIN,
             days: VecDeque::new(),
