@@ -1377,6 +1377,21 @@ mod command {
         assert!(said(&whichhop(&["--json", "-"], &damaged)).contains("breaks off"));
     }
 
+    /// What is decided by the very records after which nothing more is wanted.
+    #[test]
+    fn what_is_decided_last_is_told() {
+        let mut wire = Wire::default();
+        wire.tcp(End(C.0, 1), S, SYN, 0, 0, b"");
+        for _ in 0..200_000 {
+            wire.tcp(End(C.0, 2), End(S.0, 443), ACK, 0, 0, b"");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.pcapng");
+        fs::write(&path, wire.pcapng()).unwrap();
+        let output = whichhop(&["--json", "--until", "1700000001", path.to_str().unwrap()], b"");
+        assert_eq!(out(&output).lines().count(), 1, "{}", said(&output));
+    }
+
     #[test]
     fn one_late_record_does_not_end_the_reading() {
         let mut wire = Wire::default();

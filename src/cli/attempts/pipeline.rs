@@ -158,10 +158,11 @@ fn track_all(
     emptied: &SyncSender<Load>,
 ) -> Result<(), Stop> {
     while let Some(mut load) = receive(coming) {
-        track.take(&load.batch, &mut load.decided)?;
+        let taken = track.take(&load.batch, &mut load.decided);
         load.batch.clear();
         // Where telling failed nobody needs it.
         let _ = emptied.send(load);
+        taken?;
     }
     Ok(())
 }
