@@ -7,7 +7,7 @@ use crate::packet::{Glance, HopLimit, Ip, Packet, SeqNumber, Tcp, TcpFlags, TcpO
 /// Bytes that the options of a segment have at most.
 pub(super) const MOST_OPTIONS: usize = 40;
 
-/// A TCP segment: what its headers say, and what is behind them.
+/// A TCP segment: what its headers say, and what is behind the fixed part of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seg<'a> {
     head: &'a Head,
@@ -29,7 +29,7 @@ pub(super) struct Head {
     pub(super) hop_limit: HopLimit,
     /// The IP header claims more data than the frame had.
     pub(super) overclaims: bool,
-    /// Bytes of options.
+    /// Bytes of options as captured.
     options_len: u8,
 }
 

@@ -207,12 +207,13 @@ impl Classifier {
 
     /// The connection goes on: resets that nobody had to believe were no end.
     fn goes_on(&mut self) {
-        if self.end == End::Resets && !self.resets.believed {
+        if !self.resets.believed {
             self.take_resets_back();
         }
     }
 
     /// Resets were no end, whatever they looked like.
+    #[inline]
     pub(super) fn take_resets_back(&mut self) {
         if self.end == End::Resets {
             self.end = End::None;

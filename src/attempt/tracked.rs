@@ -311,9 +311,9 @@ impl Tracked {
         self.isn.plus(1).plus(self.client_bytes as u32)
     }
 
-    /// Counts data of the client that ends before `end`, if it `has_data`, and says whether any of it is new.
-    fn client_sent(&mut self, end: SeqNumber, has_data: bool) -> bool {
-        let new = end.distance_from(self.client_next()).max(0) as u64 * u64::from(has_data);
+    /// Counts data of the client that ends before `end`, if it `counts`, and says whether any of it is new.
+    fn client_sent(&mut self, end: SeqNumber, counts: bool) -> bool {
+        let new = end.distance_from(self.client_next()).max(0) as u64 * u64::from(counts);
         self.client_bytes += new;
         new > 0
     }

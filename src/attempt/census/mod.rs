@@ -83,8 +83,11 @@ impl Default for Limits {
     }
 }
 
-/// So many packets before its turn, what a packet needs is fetched.
+/// What a packet needs is fetched so many packets before its turn, and what tells where that is as many before.
 const STEP: usize = 16;
+
+/// Attempts that are decided at once when the capture is over.
+const AT_ONCE: usize = 16;
 
 /// Finds every attempt in a stream of packets, in bounded memory.
 ///
@@ -161,11 +164,10 @@ impl Census {
                         self.segment(*at, flow, &Seg::new(head, rest()), place);
                     }
                 }
-                Item::Error { at, link, frame } => {
-                    if let Ok(packet) = decode(*link, batch.bytes(*frame)) {
-                        self.push(*at, &packet);
-                    }
-                }
+                Item::Error { at, link, frame } => match decode(*link, batch.bytes(*frame)) {
+                    Ok(packet) => self.push(*at, &packet),
+                    Err(_) => self.pass(*at),
+                },
                 Item::Pass(span) => self.pass_over(*span),
             }
         }
@@ -271,7 +273,7 @@ impl Census {
 
     /// Decides a few of those that are left; no packet follows that would have to find them.
     fn decide_some_left(&mut self) {
-        let few = self.left.len().min(STEP);
+        let few = self.left.len().min(AT_ONCE);
         for place in self.left.range(..few) {
             self.slots.fetch(*place);
         }
@@ -390,6 +392,7 @@ impl Census {
         // Nothing but a turn ends a connection that goes on.
         let wait =
             if slot.wait == Wait::Established && !head.is_turn() { slot.wait } else { slot.waits_for() };
+        debug_assert_eq!(wait, slot.waits_for());
         let waits_on = wait == slot.wait;
         self.heard_in_doubt(place);
         if !waits_on {
@@ -562,7 +565,7 @@ impl Census {
         newest.map(|at| self.pairs.place(at))
     }
 
-    /// Adds an attempt that no packet has been seen of yet, as the newest between its endpoints: up to now that was `newest`.
+    /// Adds an attempt that no packet has been seen of yet, as the newest between its endpoints; `newest` is [`NONE`] if there was none.
     fn insert(
         &mut self,
         isn: SeqNumber,
@@ -578,6 +581,7 @@ impl Census {
         if wait != Wait::ForSyn {
             self.next_id += 1;
         }
+        // Making room may have taken it away.
         let find = || self.pairs.find(hash, |place| self.slots.is_newest_of(place, &pair));
         let entry = if newest == NONE { None } else { find() };
         let older = entry.map_or(NONE, |at| self.pairs.place(at));

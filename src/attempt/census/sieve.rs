@@ -22,7 +22,8 @@ use crate::recording::{Body, Frame, Record, Timestamp};
 /// farther.
 const KEPT: usize = MOST_OPTIONS + READ as usize;
 
-/// Bytes that a part has at most: no segment has more, and of no ICMP error more is needed.
+/// Bytes that are kept of a frame at most. Of none are more needed: not of a segment, of which [`KEPT`] are looked at, nor of an
+/// ICMP error, which routers keep far below this (RFC 1812 section 4.3.2.3, RFC 4443 section 2.4).
 const MOST: usize = u16::MAX as usize;
 
 /// Whether a segment between two addresses, its source first, may matter; where there is nothing to ask, any may.
@@ -43,7 +44,7 @@ pub struct Batch {
     items: Items,
     /// Frames as they were read.
     block: Vec<u8>,
-    /// Data of segments, and frames with ICMP errors, that do not lie there.
+    /// Options and data of segments, and frames with ICMP errors, that do not lie there.
     copied: Vec<u8>,
     records: u64,
     /// In nanoseconds since the epoch.

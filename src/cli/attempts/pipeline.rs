@@ -19,8 +19,8 @@ const AHEAD: usize = 4;
 /// is something to be tracked.
 const BACK: usize = AHEAD + 2;
 
-/// How often who waits for the other looks again, some tens of microseconds in all, before it sleeps: to be woken takes longer
-/// than most waits here do.
+/// How often who waits for the other looks again, which takes 0.1 ms or so, before it sleeps: to be woken takes longer than most
+/// waits here do.
 const LOOKS: u32 = 4000;
 
 /// Attempts that are decided at once when the captures are over.
@@ -132,8 +132,8 @@ fn send(full: &SyncSender<Load>, mut load: Load) -> Result<(), Stop> {
     for _ in 0..LOOKS {
         match full.try_send(load) {
             Ok(()) => return Ok(()),
-            Err(TrySendError::Full(back)) => load = back,
             Err(TrySendError::Disconnected(_)) => return Err(Stop::Enough),
+            Err(TrySendError::Full(back)) => load = back,
         }
         hint::spin_loop();
     }
@@ -145,8 +145,8 @@ fn receive(coming: &Receiver<Load>) -> Option<Load> {
     for _ in 0..LOOKS {
         match coming.try_recv() {
             Ok(load) => return Some(load),
-            Err(TryRecvError::Empty) => hint::spin_loop(),
             Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) => hint::spin_loop(),
         }
     }
     coming.recv().ok()
