@@ -185,7 +185,7 @@ impl Diagnosis {
                     self.capture_lossy = Some(format!(
                         "the capture on {} lost {} of {} packets: silence is not taken as evidence",
                         counters.interface,
-                        counters.dropped + counters.interface_dropped,
+                        counters.dropped.saturating_add(counters.interface_dropped),
                         counters.received,
                     ));
                 }

@@ -1004,7 +1004,7 @@ mod command {
             let output = command.args(["replay", "-"]).write_stdin(wire.pcapng_of(most)).output().unwrap();
             String::from_utf8(output.stdout).unwrap()
         };
-        assert!(!replay(56).contains("cut"), "{}", replay(56));
+        assert!(!replay(56).contains("cuts off"), "{}", replay(56));
         assert!(replay(55).contains("cuts off ICMP errors"), "{}", replay(55));
         assert!(
             replay(55).contains("1 frame was skipped: ICMP errors cut off by the capture."),
@@ -1165,6 +1165,13 @@ mod command {
             assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0));
             assert_eq!(said(&output).matches(why).count(), 2, "{output:?}");
         }
+        // A pipe, of which the header is sound.
+        let header = [&[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0][..], &[0; 8], &[0, 0, 4, 0, 1, 0, 0, 0]].concat();
+        let damaged = [&header[..], &[0xff; 64]].concat();
+        let output = whichhop(&["--json", &good, "-"], &damaged);
+        assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), expected, "{output:?}");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(said(&output).starts_with("whichhop: standard input: "), "{output:?}");
     }
 
     /// What follows a time that lies does not wait until the other files are read.

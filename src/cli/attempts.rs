@@ -107,8 +107,8 @@ pub(super) fn run(args: &Attempts) -> anyhow::Result<Status> {
     for error in &files.unusable {
         complain(&chain(error));
     }
-    unread?;
     tell(&tracking.census, &undecoded);
+    unread?;
     if output.count == 0 && !args.json {
         let wanted = wanted(args);
         let within = if report::unread(&undecoded).is_some() { "what could be read of it" } else { "it" };
@@ -235,7 +235,8 @@ enum Form {
 impl Output {
     fn new(args: &Attempts) -> Self {
         let stdout = io::stdout();
-        let watched = stdout.is_terminal() || args.files.contains(&Input::Stdin);
+        // What is no file may be a capture that still goes on.
+        let watched = stdout.is_terminal() || !args.files.iter().all(input::is_regular);
         let form = match (args.summary, args.sort) {
             (true, _) => Form::Summary { json: args.json, summary: Box::default() },
             (_, true) => Form::Sorted { json: args.json, attempts: Vec::new() },
@@ -493,10 +494,15 @@ impl<'a> Files<'a> {
     fn close_those_over(&mut self) -> anyhow::Result<()> {
         let mut place = 0;
         while let Some(source) = self.open.get_mut(place) {
-            if source.peek()?.is_some() {
-                place += 1;
-            } else {
-                self.remarks.extend(self.open.remove(place).remarks());
+            match source.peek() {
+                Ok(Some(_)) => place += 1,
+                Ok(None) => self.remarks.extend(self.open.remove(place).remarks()),
+                // A pipe is not looked into before.
+                Err(error) if is_about_content(&error) && source.is_untouched() => {
+                    self.open.remove(place);
+                    self.unusable.push(error);
+                }
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -513,10 +519,12 @@ impl<'a> Files<'a> {
                 break;
             }
             let source = Source::open(&waiting.file, waiting.index, self.meter, self.interrupt);
-            let open = self.open.len();
-            self.open.push(
-                source.map_err(|error| if are_too_many(&error) { overlap(error, open) } else { error })?,
-            );
+            match source {
+                Ok(source) => self.open.push(source),
+                Err(error) if are_too_many(&error) => return Err(overlap(error, self.open.len())),
+                // It is no longer what it was when it was looked into.
+                Err(error) => self.unusable.push(error),
+            }
             self.waiting.pop_front();
         }
         Ok(())
@@ -564,6 +572,11 @@ impl Source {
             None => self.reader.peek(),
         };
         next.with_context(|| self.name.clone())
+    }
+
+    /// Whether nothing of it was used yet.
+    fn is_untouched(&self) -> bool {
+        self.reader.latest().is_none()
     }
 
     /// Feeds records to `feed` while they come before `until`, a time and a place in the order given.

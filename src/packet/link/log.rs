@@ -3,6 +3,11 @@
 use super::{Layer, LinkType, of_family, skip, take};
 use crate::packet::Undecoded;
 
+/// Families of netfilter (linux/netfilter.h) that are none of addresses.
+const INET: u8 = 1;
+const NETDEV: u8 = 5;
+const BRIDGE: u8 = 7;
+
 /// Linux's netfilter log: family, version, resource, then attributes (length, type, value) padded to 4 bytes. One of
 /// them is the packet.
 ///
@@ -16,7 +21,11 @@ pub(super) fn nflog(frame: &[u8]) -> Result<Layer<'_>, Undecoded> {
     let packet = nflog_payload(attributes, u16::from_le_bytes)
         .or_else(|| nflog_payload(attributes, u16::from_be_bytes))
         .ok_or(Undecoded::Truncated)?;
-    of_family((*family).into(), packet)
+    match (*family, packet.first().map(|first| first >> 4)) {
+        // Of rules for both versions of IP, for a device and for a bridge: what these see of IP begins with its header.
+        (INET | NETDEV | BRIDGE, Some(4 | 6)) => Ok(Layer::Link(LinkType::RAW, packet)),
+        _ => of_family((*family).into(), packet),
+    }
 }
 
 /// The attribute that holds the packet. A capture may cut it.
@@ -85,7 +94,13 @@ mod tests {
         assert_eq!(why(LinkType::NFLOG, &[2, 0, 0, 5, 0, 64, 0, 9], &SYN_V4), None, "the other byte order");
         assert_eq!(
             why(LinkType::NFLOG, &[&[7, 0, 0, 5][..], &payload].concat(), &SYN_V4),
-            Some(Undecoded::AddressFamily(7))
+            None,
+            "a bridge's"
+        );
+        assert_eq!(
+            why(LinkType::NFLOG, &[7, 0, 0, 5, 8, 0, 9, 0, 0, 1, 8, 0], &[]),
+            Some(Undecoded::AddressFamily(7)),
+            "ARP"
         );
         assert_eq!(why(LinkType::NFLOG, &[2, 1, 0, 5], &[]), Some(Undecoded::Malformed));
         for attributes in
