@@ -18,6 +18,7 @@ pub use assemble::{AT_ONCE, SWEPT};
 pub use data::{DataProbe, data_probes};
 pub use distance::hops_back;
 pub use owner::Networks;
+pub(crate) use owner::is_private;
 pub use quote::{Change, Field};
 pub use segment::{Segment, Segments};
 pub use service_tags::{TagsError, azure_networks};

@@ -33,9 +33,13 @@ enum Owner {
 }
 
 impl Networks {
-    /// Whether Azure's networks on the way to `target` are known.
+    /// Whether Azure's networks on the way to `target` are known. Where those that were named lack a public target, they may
+    /// be another cloud's.
     fn tell_azure(&self, target: IpAddr) -> bool {
-        !self.azure.is_empty() || is_microsoft(target)
+        let of_its_kind = || self.azure.iter().any(|net| net.addr().is_ipv4() == target.is_ipv4());
+        is_microsoft(target)
+            || longest(&self.azure, target).is_some()
+            || (!is_public(target) && of_its_kind())
     }
 
     /// Whether an address on the way to `target` is known to be none of Azure's.
@@ -44,10 +48,11 @@ impl Networks {
     }
 
     fn owner(&self, address: IpAddr) -> Owner {
-        let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&address));
-        if within(&self.edge) {
+        // Of networks within each other the smaller one tells more.
+        let (edge, azure) = (longest(&self.edge, address), longest(&self.azure, address));
+        if edge.is_some() && edge >= azure {
             Owner::Edge
-        } else if within(&self.azure) || is_microsoft(address) {
+        } else if azure.is_some() || is_microsoft(address) {
             Owner::Azure
         } else if is_private(address) {
             Owner::Private
@@ -61,7 +66,11 @@ impl Networks {
         if !is_public(target) || self.azure.iter().chain(&self.edge).any(|net| net.contains(&target)) {
             return None;
         }
-        let remedy = "is it (still) the VM's? --azure-tags takes a newer list";
+        let remedy = if self.azure.is_empty() {
+            "is it (still) the VM's? --azure-tags takes a newer list, or that of another cloud than the public one"
+        } else {
+            "nor in those that were named: is it (still) the VM's?"
+        };
         if !is_microsoft(target) {
             return Some(format!(
                 "{target} is in none of Microsoft's networks known here ({LISTED}): {remedy}"
@@ -69,10 +78,23 @@ impl Networks {
         }
         (is_azure_cloud(target) == Some(false)).then(|| {
             format!(
-                "{target} is Microsoft's, but in none of the larger networks that Azure gives to customers ({LISTED}): {remedy}"
+                "{target} is Microsoft's, but in none of the larger networks that Azure's public cloud gives to customers ({LISTED}): {remedy}"
             )
         })
     }
+}
+
+/// The length of the longest prefix among `nets` that holds an address.
+fn longest(nets: &[IpNet], address: IpAddr) -> Option<u8> {
+    nets.iter().filter(|net| net.contains(&address)).map(IpNet::prefix_len).max()
+}
+
+/// Whether two addresses may well be of one organisation that numbers its routers from a public network of its own.
+fn are_neighbours(one: IpAddr, other: IpAddr) -> bool {
+    const BITS: u8 = 16;
+    const BITS_V6: u8 = 32;
+    let bits = if one.is_ipv4() { BITS } else { BITS_V6 };
+    IpNet::new(one, bits).is_ok_and(|net| net.contains(&other))
 }
 
 /// Whether an address is one that the whole Internet can reach.
@@ -99,7 +121,7 @@ fn is_public(address: IpAddr) -> bool {
 }
 
 /// Private (RFC 1918, RFC 4193) or link-local; shared carrier space (RFC 6598) is not.
-pub(super) fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_private() || v4.is_link_local(),
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
@@ -125,6 +147,14 @@ pub(super) fn segments(
     let target_private = is_private(target) && networks.owner(target) != Owner::Azure;
     let azure_known = networks.tell_azure(target);
     let before_target = |index: usize| end.is_some_and(|end| index + 2 == usize::from(end));
+    // Whoever answers before Azure does may be its router, with an address of the network that it shares with another.
+    let border = first_azure.and_then(|first| owners[..first].iter().rposition(Option::is_some));
+    // An organisation with public addresses of its own has more than one router.
+    let first_hop = hops.first().copied().flatten().filter(|_| first_public == Some(0));
+    let away = |hop: &Option<IpAddr>| {
+        hop.is_some_and(|hop| first_hop.is_none_or(|first| !are_neighbours(first, hop)))
+    };
+    let neighbours = hops.iter().position(away).unwrap_or(hops.len());
 
     let mut segments: Vec<Option<Segments>> = owners
         .iter()
@@ -137,8 +167,7 @@ pub(super) fn segments(
             if first_azure.is_some_and(|first| index >= first) {
                 return Some(Segments::one(AzureEdge));
             }
-            let borders_azure =
-                first_azure.is_some_and(|first| index + 1 == first) || (azure_known && first_azure.is_none());
+            let borders_azure = border == Some(index) || (azure_known && first_azure.is_none());
             let to_azure = !azure_known || borders_azure;
             let likeliest = if before_target(index) { AzureEdge } else { Transit };
             Some(match owner {
@@ -153,8 +182,13 @@ pub(super) fn segments(
                     }
                 }
                 _ if index == 0 => Segments::span(Edge, if to_azure { AzureEdge } else { Transit }, Edge),
-                _ if to_azure => Segments::span(Transit, AzureEdge, likeliest),
-                _ => Segments::one(Transit),
+                _ => {
+                    let (first, last) = (
+                        if index < neighbours { Edge } else { Transit },
+                        if to_azure { AzureEdge } else { Transit },
+                    );
+                    Segments::span(first, last, if to_azure { likeliest } else { Transit })
+                }
             })
         })
         .collect();
@@ -233,6 +267,58 @@ mod tests {
         assert_eq!(found[1].known(), Some(Segment::Transit));
         assert!(found[2].contains(Segment::AzureEdge) && found[2].contains(Segment::Transit));
         assert_eq!(found[3].known(), Some(Segment::AzureEdge));
+    }
+
+    #[test]
+    fn routers_of_an_organisation_with_public_addresses_may_be_its_edge() {
+        let found = assign(
+            &["2001:db8:1::1", "*", "2001:db8:1:2::1", "2001:db9::1", "2603:1030::1"],
+            "2603:1030::4",
+            Some(6),
+            &[],
+        );
+        for hop in &found[1..3] {
+            assert_eq!(*hop, Segments::span(Segment::Edge, Segment::Transit, Segment::Transit));
+        }
+        assert_eq!(found[3], Segments::span(Segment::Transit, Segment::AzureEdge, Segment::Transit));
+        let found =
+            assign(&["10.0.0.1", "198.51.100.1", "198.51.100.9", "20.0.0.1"], "20.1.2.3", Some(5), &[]);
+        assert_eq!(found[1].known(), Some(Segment::Transit), "it has none");
+    }
+
+    #[test]
+    fn a_silent_hop_does_not_settle_the_border() {
+        let found = assign(
+            &["10.0.0.1", "203.0.113.1", "80.249.209.20", "*", "104.44.47.27"],
+            "20.1.2.3",
+            Some(7),
+            &[],
+        );
+        assert_eq!(found[2], Segments::span(Segment::Transit, Segment::AzureEdge, Segment::Transit));
+        assert_eq!(found[3], Segments::span(Segment::Transit, Segment::AzureEdge, Segment::Transit));
+    }
+
+    #[test]
+    fn of_networks_within_each_other_the_smaller_one_counts() {
+        let nets = |net: &str| vec![net.parse().unwrap()];
+        let networks =
+            Networks { edge: nets("10.0.0.0/8"), azure: nets("10.40.0.0/16"), ..Networks::default() };
+        assert_eq!(networks.owner("10.40.0.4".parse().unwrap()), Owner::Azure);
+        assert_eq!(networks.owner("10.41.0.4".parse().unwrap()), Owner::Edge);
+        let alike = Networks { edge: nets("10.40.0.0/16"), ..networks };
+        assert_eq!(alike.owner("10.40.0.4".parse().unwrap()), Owner::Edge);
+    }
+
+    #[test]
+    fn networks_of_another_cloud_tell_nothing() {
+        let tell = |target: &str, azure: &str| {
+            let azure = vec![azure.parse().unwrap()];
+            Networks { azure, ..Networks::default() }.tell_azure(target.parse().unwrap())
+        };
+        assert!(!tell("40.73.1.4", "13.66.0.0/16"), "China's");
+        assert!(tell("9.9.9.9", "9.9.0.0/16"));
+        assert!(tell("10.40.2.4", "10.40.1.0/24"));
+        assert!(!tell("fd22::4", "10.40.0.0/16"));
     }
 
     #[test]

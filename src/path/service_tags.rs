@@ -28,6 +28,9 @@ pub enum TagsError {
     /// The tag is not in it.
     #[error("there is no tag AzureCloud in it, only {0}; use the whole document, of one cloud")]
     NoTag(String),
+    /// The tag is empty.
+    #[error("its tag AzureCloud names no network; use the whole document, as it was downloaded")]
+    NoNetwork,
     /// Something that is no network stands where one should.
     #[error("`{prefix}` in its tag {tag} is no network")]
     Prefix {
@@ -41,21 +44,37 @@ pub enum TagsError {
     TooMany(usize),
 }
 
+/// A document: PowerShell writes its names with capitals, and a query leaves a list of tags, or one of them.
 #[derive(Deserialize)]
 struct Document {
-    values: Vec<Tag>,
+    #[serde(alias = "Values")]
+    values: Option<Vec<Tag>>,
+    #[serde(flatten)]
+    one: Option<Tag>,
 }
 
 #[derive(Deserialize)]
 struct Tag {
+    #[serde(alias = "Name")]
     name: String,
-    properties: Properties,
+    #[serde(alias = "Properties")]
+    properties: Option<Properties>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Properties {
-    address_prefixes: Vec<String>,
+    #[serde(alias = "AddressPrefixes")]
+    address_prefixes: Option<Vec<String>>,
+}
+
+/// The tags in a document of any of these shapes.
+fn tags(document: &[u8]) -> serde_json::Result<Vec<Tag>> {
+    if document.trim_ascii_start().starts_with(b"[") {
+        return serde_json::from_slice(document);
+    }
+    let Document { values, one } = serde_json::from_slice(document)?;
+    values.or(one.map(|tag| vec![tag])).ok_or_else(|| serde::de::Error::missing_field("values"))
 }
 
 /// The networks of Azure that a ServiceTags document names, collapsed and in order of address.
@@ -67,7 +86,7 @@ pub fn azure_networks(document: &[u8]) -> Result<Vec<IpNet>, TagsError> {
     if document.trim_ascii_start().starts_with(b"<") {
         return Err(TagsError::WebPage);
     }
-    let Document { values } = serde_json::from_slice(document)?;
+    let values = tags(document)?;
     let regional = |name: &str| name.strip_prefix(TAG).is_some_and(|rest| rest.starts_with('.'));
     let mut tags: Vec<&Tag> = values.iter().filter(|tag| tag.name == TAG).collect();
     if tags.is_empty() {
@@ -84,13 +103,17 @@ pub fn azure_networks(document: &[u8]) -> Result<Vec<IpNet>, TagsError> {
     }
     let mut networks = Vec::new();
     for tag in tags {
-        for prefix in &tag.properties.address_prefixes {
+        let prefixes = tag.properties.as_ref().and_then(|properties| properties.address_prefixes.as_deref());
+        for prefix in prefixes.unwrap_or_default() {
             let network =
                 prefix.parse::<IpNet>().or_else(|_| prefix.parse::<std::net::IpAddr>().map(IpNet::from));
             let network =
                 network.map_err(|_| TagsError::Prefix { tag: tag.name.clone(), prefix: prefix.clone() })?;
             networks.push(network.trunc());
         }
+    }
+    if networks.is_empty() {
+        return Err(TagsError::NoNetwork);
     }
     let mut networks = IpNet::aggregate(&networks);
     if networks.len() > MOST_NETWORKS {
@@ -137,6 +160,19 @@ mod tests {
     }
 
     #[test]
+    fn what_powershell_or_a_query_makes_of_it_does_too() {
+        let one =
+            r#"{"name": "AzureCloud", "properties": {"addressPrefixes": ["198.19.0.0/24"], "region": null}}"#;
+        let other = r#"{"name": "Sql", "properties": null}"#;
+        let powershell = r#"{"Name": "Public", "Values": [{"Name": "AzureCloud", "Properties": {"AddressPrefixes": ["198.19.0.0/24"]}}]}"#;
+        for document in
+            [one, &format!("[{other}, {one}]"), &format!(r#"{{"values": [{one}, {other}]}}"#), powershell]
+        {
+            assert_eq!(read(document), Ok(vec!["198.19.0.0/24".to_owned()]), "{document}");
+        }
+    }
+
+    #[test]
     fn what_is_no_such_document_is_refused_with_the_reason() {
         for (document, said) in [
             ("", "no ServiceTags document: EOF"),
@@ -145,7 +181,8 @@ mod tests {
             (&PUBLIC[..400], "no ServiceTags document: EOF"),
             (r#"{"values": []}"#, "only no tag"),
             (r#"{"values": [{"name": "Sql", "properties": {"addressPrefixes": []}}]}"#, "only Sql"),
-            (r#"{"name": "Sql", "properties": {"addressPrefixes": []}}"#, "missing field `values`"),
+            (r#"{"name": "Sql", "properties": {"addressPrefixes": []}}"#, "only Sql"),
+            (r#"{"name": "AzureCloud", "properties": null}"#, "names no network"),
             (
                 r#"{"values": [{"name": "AzureCloud", "properties": {"addressPrefixes": ["x"]}}]}"#,
                 "`x` in its tag AzureCloud",
