@@ -19,6 +19,8 @@ use crate::recording::RecordNumber;
 /// - **Effect.** Implicates that hop (and what lies behind it, where it cannot reach that), and spares the others; clears
 ///   nobody. Of a hop that leads the connection on, and says in the target's name what became of it, the same: the VM
 ///   is spared if the target answers something else.
+///   An error that came after waiting tells of the next host, which is the VM unless the path has another hop there, dead or
+///   not there at all.
 /// - **Misleads when.** The sender borrows the address (NAT64, DNAT, a forger).
 /// - **Rests on.** RFC 792, RFC 4443 section 2.2.
 pub(super) fn icmp_sender(scene: &Scene<'_>) -> Option<Evidence> {
@@ -173,17 +175,24 @@ fn spares_but(scene: &Scene<'_>, nearest: u8, place: Place, next: Place) -> Vec<
     let spares = |from, to| Claim::spares(from, to, Suspects::all(), Assumption::NoForgery);
     let mut claims: Vec<Claim> = spares_before(nearest).into_iter().collect();
     if place < next {
-        claims.push(spares(place, place));
+        // Of a next hop that nobody has it would tell the same.
+        claims.push(Claim::spares(place, place, Suspects::all().without(ROUTES), Assumption::NoForgery));
+        claims.push(Claim::spares(place, place, ROUTES, Assumption::OwnAddress));
     }
     claims.extend(match next {
-        Place::END if place == next => spares_strangers(scene),
+        Place::END if place == next => spares_strangers(scene).into_iter().collect(),
         Place::END => {
             // Nobody may have the address any more.
             let stale = Suspects::of(&[Suspect::AzurePublicIp, Suspect::ClientName]);
             let rest = Suspects::all().without(Suspects::in_segment(Segment::Vm)).without(stale);
-            Some(Claim::spares(next, next, rest, Assumption::OwnAddress))
+            // Nor of a router that is dead, and so no hop.
+            let routes = ROUTES.without(Suspects::in_segment(Segment::Vm));
+            vec![
+                Claim::spares(next, next, rest.without(ROUTES), Assumption::OwnAddress),
+                Claim::spares(next, next, routes, Assumption::EveryBoxAHop),
+            ]
         }
-        Place(hop) => Some(spares(Place(hop + 1), Place::END)),
+        Place(hop) => vec![spares(Place(hop + 1), Place::END)],
     });
     claims
 }

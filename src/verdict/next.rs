@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Case, Standing, Verdict};
 use crate::attempt::Outcome;
 use crate::evidence::{Assumption, Strength, Suspect};
-use crate::path::Segment;
+use crate::path::{Segment, is_private};
 
 /// One thing to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,16 +115,21 @@ fn host_key(case: &Case<'_>) -> NextStep {
 fn capture_at_vm(case: &Case<'_>) -> NextStep {
     let port = case.port;
     NextStep::new(
-        "Capture on the VM (serial console or run-command) while you trace again: a SYN that arrives there clears everything before the VM.",
-        format!("sudo tcpdump -ni any -c 40 'tcp port {port}'"),
+        "Capture on the VM (serial console or run-command) while you trace again: where no SYN arrives it is stopped before the VM, where one arrives and nothing leaves it is the VM, and where a SYN/ACK leaves the way back is cut.",
+        format!("sudo timeout 60 tcpdump -ni any -c 40 'tcp port {port}'"),
     )
 }
 
 fn from_elsewhere(case: &Case<'_>, may_be_the_edge: bool) -> NextStep {
     let edge = if may_be_the_edge { "the organisation's edge or " } else { "" };
+    let (place, address) = if is_private(case.target) {
+        ("another network from which the VM can be reached (another machine in its own will do)", "address")
+    } else {
+        ("a computer that is directly on the Internet (a phone's hotspot will do)", "public address")
+    };
     NextStep {
         why: format!(
-            "Trace again from a computer that is directly on the Internet (a phone's hotspot will do): if it gets through, {edge}what lies on the way from here is what stops it."
+            "Trace again from {place}: if it gets through, {edge}what lies on the way from here is what stops it, or a rule about your {address} does (NSG, just-in-time access, fail2ban)."
         ),
         command: Some(trace(case, "")),
     }
@@ -150,13 +155,27 @@ fn trace(case: &Case<'_>, options: &str) -> String {
 }
 
 fn azure_rules(case: &Case<'_>) -> NextStep {
-    NextStep::new(
-        "Ask Azure whether its rules let your public address in.",
-        format!(
-            "az network watcher test-ip-flow --direction Inbound --protocol TCP --local VM_PRIVATE_IP:{} --remote YOUR_PUBLIC_IP:50000 --vm VM_NAME --resource-group GROUP",
-            case.port
+    if case.target.is_ipv6() {
+        // Network Watcher asks about IPv4 alone.
+        return NextStep::new(
+            "See whether the rules in effect on the VM's network interface let your address in.",
+            "az network nic list-effective-nsg --resource-group GROUP --name NIC_NAME".to_owned(),
+        );
+    }
+    let (what, local, remote) = if is_private(case.target) {
+        ("address", case.target.to_string(), "YOUR_IP")
+    } else {
+        ("public address", "VM_PRIVATE_IP".to_owned(), "YOUR_PUBLIC_IP")
+    };
+    NextStep {
+        why: format!(
+            "Ask Azure whether its rules let your {what} in, to the port that the VM itself listens on."
         ),
-    )
+        command: Some(format!(
+            "az network watcher test-ip-flow --direction Inbound --protocol TCP --local {local}:{} --remote {remote}:50000 --vm VM_NAME --resource-group GROUP",
+            case.port
+        )),
+    }
 }
 
 fn vm_state() -> NextStep {
@@ -175,7 +194,7 @@ fn on_the_vm(case: &Case<'_>) -> NextStep {
     NextStep::new(
         "See what listens on the VM and what its firewall does.",
         format!(
-            "az vm run-command invoke --resource-group GROUP --name VM_NAME --command-id RunShellScript --scripts \"ss -ltnp 'sport = :{}'; systemctl status ssh sshd; nft list ruleset\"",
+            "az vm run-command invoke --resource-group GROUP --name VM_NAME --command-id RunShellScript --scripts \"nft list ruleset; systemctl status ssh sshd; ss -ltnp 'sport = :{}'\"",
             case.port
         ),
     )

@@ -279,7 +279,7 @@ fn the_next_step_splits_what_stands() {
     let input = "0.1 > S\n 0.2 < S.\n 1.1 > S\n 1.2 ! connect 0 abandoned 1200";
     assert!(first(input).contains("nft list ruleset"));
     let vm = "0.1 > S\n 0.2 < S.\n 0.3 > .\n 0.3 ! connect 0 established\n 0.4 ! connect 0 closed";
-    assert_eq!(first(vm), "sudo tcpdump -ni any -c 40 'tcp port 22'");
+    assert_eq!(first(vm), "sudo timeout 60 tcpdump -ni any -c 40 'tcp port 22'");
 }
 
 #[test]
