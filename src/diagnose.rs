@@ -478,7 +478,7 @@ fn choose_target(
     Ok((chosen, candidates))
 }
 
-/// The attempt that speaks for the client: the kernel's own; in a capture without kernel events the last one sent
+/// The attempt that speaks for the client: the kernel's own, whatever address it bears on the wire; in a capture without kernel events the last one sent
 /// with a full hop limit, else the last.
 fn chosen_attempt<'a>(
     attempts: &'a [Attempt],
@@ -486,8 +486,11 @@ fn chosen_attempt<'a>(
     server: SocketAddr,
 ) -> Option<&'a Attempt> {
     let mut to_server = attempts.iter().filter(|a| a.server == server && !a.is_half());
-    if let Some(connection) = connection {
-        return to_server.find(|a| Some(a.client) == connection.client);
+    if let Some(Connection { client, .. }) = connection {
+        let client = (*client)?;
+        let its_own = to_server.clone().find(|a| a.client == client);
+        // This machine may translate what it sends itself (masquerading): the port is kept where it is free.
+        return its_own.or_else(|| to_server.find(|a| a.client.port() == client.port()));
     }
     let all: Vec<&Attempt> = to_server.collect();
     all.iter().rev().find(|a| !a.is_probe()).or(all.last()).copied()
@@ -498,6 +501,18 @@ mod tests {
     use super::*;
     use crate::packet::{HopLimit, LinkType, SeqNumber, build};
     use crate::recording::{Direction, Frame};
+
+    #[test]
+    fn a_client_that_translates_its_own_packets_is_found_on_the_wire() {
+        let outcome = |port: u16| {
+            let script = format!(
+                "0.000 ! start\n 0.000 ! connect 0 started\n client 10.22.0.9\n 0.001 > {port}:22 S | R. ttl=60\n client 10.22.0.2\n 0.1 ! connect 0 failed 111\n 9 ! capture\n 9.1 ! end"
+            );
+            crate::testing::diagnose(&script).outcome()
+        };
+        assert_eq!(outcome(50022), Outcome::Reset.name());
+        assert_eq!(outcome(50023), Outcome::LocalFailure.name());
+    }
 
     /// A capture by another program of so many attempts that nobody answered, to so many servers in turn.
     fn unanswered(attempts: u16, servers: u16) -> Diagnosis {
