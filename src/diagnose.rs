@@ -478,8 +478,8 @@ fn choose_target(
     Ok((chosen, candidates))
 }
 
-/// The attempt that speaks for the client: the kernel's own, whatever address it bears on the wire; in a capture without kernel events the last one sent
-/// with a full hop limit, else the last.
+/// The attempt that speaks for the client: the kernel's own, whatever address it bears on the wire; in a capture without
+/// kernel events the last one sent with a full hop limit, else the last.
 fn chosen_attempt<'a>(
     attempts: &'a [Attempt],
     connection: Option<&Connection>,

@@ -1004,7 +1004,7 @@ mod command {
             let output = command.args(["replay", "-"]).write_stdin(wire.pcapng_of(most)).output().unwrap();
             String::from_utf8(output.stdout).unwrap()
         };
-        assert!(!replay(56).contains("cuts off"), "{}", replay(56));
+        assert!(["cuts off", "cut off"].iter().all(|cut| !replay(56).contains(cut)), "{}", replay(56));
         assert!(replay(55).contains("cuts off ICMP errors"), "{}", replay(55));
         assert!(
             replay(55).contains("1 frame was skipped: ICMP errors cut off by the capture."),

@@ -183,6 +183,13 @@ enum Line {
     Told,
 }
 
+impl Line {
+    /// Whether nothing that follows changes what was found.
+    fn is_whole(self) -> bool {
+        matches!(self, Self::Whole | Self::Told)
+    }
+}
+
 impl Default for Line {
     fn default() -> Self {
         Self::Begun(0)
@@ -210,8 +217,7 @@ impl Stream {
         if new > 0 {
             self.highest += new as u64;
         }
-        if matches!(self.line, Line::Whole | Line::Told) {
-            // Nothing that follows changes what was found.
+        if self.line.is_whole() {
             return;
         }
         let Some(place) = place.filter(|place| near && *place < READ && self.read < READ) else { return };
@@ -230,7 +236,7 @@ impl Stream {
 
     /// Says that something may have been sent that nothing shows of.
     pub(super) fn lacks_data(&mut self) {
-        self.cut |= !matches!(self.line, Line::Whole | Line::Told);
+        self.cut |= !self.line.is_whole();
     }
 
     /// Keeps a piece that came before its turn.
@@ -334,7 +340,7 @@ impl Stream {
 
     /// There is a line beginning `SSH-`.
     pub(super) fn says_ssh(&self) -> bool {
-        matches!(self.line, Line::Found | Line::Whole | Line::Told)
+        self.line == Line::Found || self.line.is_whole()
     }
 
     /// Forgets what it keeps.

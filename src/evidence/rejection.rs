@@ -172,27 +172,24 @@ fn answers_probes(scene: &Scene<'_>, address: IpAddr) -> bool {
 /// Spares whoever would have to send an ICMP error in the name of `place`, or of hop `nearest` at least: it tells of what
 /// `next` did, itself or the end of the path.
 fn spares_but(scene: &Scene<'_>, nearest: u8, place: Place, next: Place) -> Vec<Claim> {
-    let spares = |from, to| Claim::spares(from, to, Suspects::all(), Assumption::NoForgery);
     let mut claims: Vec<Claim> = spares_before(nearest).into_iter().collect();
-    if place < next {
-        // Of a next hop that nobody has it would tell the same.
-        claims.push(Claim::spares(place, place, Suspects::all().without(ROUTES), Assumption::NoForgery));
-        claims.push(Claim::spares(place, place, ROUTES, Assumption::OwnAddress));
-    }
     claims.extend(match next {
         Place::END if place == next => spares_strangers(scene).into_iter().collect(),
         Place::END => {
+            let (vm, others) = (Suspects::in_segment(Segment::Vm), Suspects::all().without(ROUTES));
             // Nobody may have the address any more.
             let stale = Suspects::of(&[Suspect::AzurePublicIp, Suspect::ClientName]);
-            let rest = Suspects::all().without(Suspects::in_segment(Segment::Vm)).without(stale);
-            // Nor of a router that is dead, and so no hop.
-            let routes = ROUTES.without(Suspects::in_segment(Segment::Vm));
             vec![
-                Claim::spares(next, next, rest.without(ROUTES), Assumption::OwnAddress),
-                Claim::spares(next, next, routes, Assumption::EveryBoxAHop),
+                // Of a next hop that nobody has it would tell the same, and of a router that is dead, and so no hop.
+                Claim::spares(place, place, others, Assumption::NoForgery),
+                Claim::spares(place, place, ROUTES, Assumption::OwnAddress),
+                Claim::spares(next, next, others.without(vm).without(stale), Assumption::OwnAddress),
+                Claim::spares(next, next, ROUTES.without(vm), Assumption::EveryBoxAHop),
             ]
         }
-        Place(hop) => vec![spares(Place(hop + 1), Place::END)],
+        Place(hop) => {
+            vec![Claim::spares(Place(hop + 1), Place::END, Suspects::all(), Assumption::NoForgery)]
+        }
     });
     claims
 }

@@ -169,7 +169,8 @@ pub(super) fn segments(
             }
             let borders_azure = border == Some(index) || (azure_known && first_azure.is_none());
             let to_azure = !azure_known || borders_azure;
-            let likeliest = if before_target(index) { AzureEdge } else { Transit };
+            let last = if to_azure { AzureEdge } else { Transit };
+            let likeliest = if to_azure && before_target(index) { AzureEdge } else { Transit };
             Some(match owner {
                 Owner::Private if first_public.is_none_or(|first| index < first) => {
                     let near_azure = target_private || first_public.is_none();
@@ -181,14 +182,9 @@ pub(super) fn segments(
                         _ => Segments::one(Edge),
                     }
                 }
-                _ if index == 0 => Segments::span(Edge, if to_azure { AzureEdge } else { Transit }, Edge),
-                _ => {
-                    let (first, last) = (
-                        if index < neighbours { Edge } else { Transit },
-                        if to_azure { AzureEdge } else { Transit },
-                    );
-                    Segments::span(first, last, if to_azure { likeliest } else { Transit })
-                }
+                _ if index == 0 => Segments::span(Edge, last, Edge),
+                _ if index < neighbours => Segments::span(Edge, last, likeliest),
+                _ => Segments::span(Transit, last, likeliest),
             })
         })
         .collect();

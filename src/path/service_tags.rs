@@ -69,7 +69,7 @@ struct Properties {
 }
 
 /// The tags in a document of any of these shapes.
-fn tags(document: &[u8]) -> serde_json::Result<Vec<Tag>> {
+fn all_tags(document: &[u8]) -> serde_json::Result<Vec<Tag>> {
     if document.trim_ascii_start().starts_with(b"[") {
         return serde_json::from_slice(document);
     }
@@ -86,7 +86,7 @@ pub fn azure_networks(document: &[u8]) -> Result<Vec<IpNet>, TagsError> {
     if document.trim_ascii_start().starts_with(b"<") {
         return Err(TagsError::WebPage);
     }
-    let values = tags(document)?;
+    let values = all_tags(document)?;
     let regional = |name: &str| name.strip_prefix(TAG).is_some_and(|rest| rest.starts_with('.'));
     let mut tags: Vec<&Tag> = values.iter().filter(|tag| tag.name == TAG).collect();
     if tags.is_empty() {

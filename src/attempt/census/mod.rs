@@ -19,7 +19,7 @@ use self::pair::End;
 pub use self::sieve::{Batch, Concerns, Sieve};
 use self::sieve::{Flow, Item, Sifted};
 use self::slots::{NONE, Slot, Slots};
-use self::table::Table;
+use self::table::{Found, Table};
 use super::seg::{Head, Seg};
 use super::tracked::{Keep, Tracked};
 use super::{Attempt, Handshake, timeline};
@@ -561,11 +561,16 @@ impl Census {
 
     #[inline]
     fn find(&self, flow: &Flow) -> Option<u32> {
-        let newest = self.pairs.find(flow.hash, |place| self.slots.is_newest_of(place, &flow.pair));
-        newest.map(|at| self.pairs.place(at))
+        self.entry(flow).map(|at| self.pairs.place(at))
     }
 
-    /// Adds an attempt that no packet has been seen of yet, as the newest between its endpoints; `newest` is [`NONE`] if there was none.
+    #[inline]
+    fn entry(&self, flow: &Flow) -> Option<Found> {
+        self.pairs.find(flow.hash, |place| self.slots.is_newest_of(place, &flow.pair))
+    }
+
+    /// Adds an attempt that no packet has been seen of yet, as the newest between its endpoints; `newest` is [`NONE`] if there
+    /// was none.
     fn insert(
         &mut self,
         isn: SeqNumber,
@@ -582,8 +587,7 @@ impl Census {
             self.next_id += 1;
         }
         // Making room may have taken it away.
-        let find = || self.pairs.find(hash, |place| self.slots.is_newest_of(place, &pair));
-        let entry = if newest == NONE { None } else { find() };
+        let entry = if newest == NONE { None } else { self.entry(flow) };
         let older = entry.map_or(NONE, |at| self.pairs.place(at));
         if let Some(older) = self.slots.get_mut(older) {
             older.newest = false;
